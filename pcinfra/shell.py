@@ -77,7 +77,14 @@ class Subprocess:
         command = list(argv)
         try:
             done = subprocess.run(
-                command, input=stdin, env=env, cwd=cwd, timeout=timeout, text=True, capture_output=True, check=False
+                command,
+                input=stdin,
+                env=env,
+                cwd=cwd,
+                timeout=timeout,
+                text=True,
+                capture_output=True,
+                check=False,
             )
         except FileNotFoundError as error:
             raise MissingTool(f"{command[0]} is not installed", where=command[0]) from error

@@ -1,0 +1,223 @@
+"""The only door to boto3: sessions, retries, error mapping and the count of calls.
+
+Everything above speaks :class:`Cloud`; fakes for tests implement it. Nothing here knows what is called.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pcinfra import errors
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.exceptions import ClientError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the calls go. Nothing else tells AWS from the local cloud.
+
+    Args:
+        region: AWS region, for example ``us-east-1``.
+        endpoint: URL that answers every service; empty means AWS itself.
+        profile: named profile of the AWS configuration; empty means the default chain.
+        credentials: access key id and secret access key; empty means the default chain.
+    """
+
+    region: str
+    endpoint: str = ""
+    profile: str = ""
+    credentials: tuple[str, str] | tuple[()] = ()
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that send another AWS program to the same place."""
+        env = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
+        if self.profile:
+            env["AWS_PROFILE"] = self.profile
+        if self.endpoint:
+            env["AWS_ENDPOINT_URL"] = self.endpoint
+        if self.credentials:
+            env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = self.credentials
+        return env
+
+
+class Cloud(Protocol):
+    """One account in one region."""
+
+    @property
+    def region(self) -> str: ...
+
+    @property
+    def account(self) -> str:
+        """The 12 digits of the account in use."""
+        ...
+
+    def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
+        """Make one API call and return its answer.
+
+        Args:
+            service: boto3's name, for example ``cloudformation``.
+            operation: AWS's name of the operation, for example ``DescribeStacks``.
+
+        Raises:
+            CloudError: the subclass that says how to go on; ``code`` is AWS's error code.
+        """
+        ...
+
+    def pages(self, service: str, operation: str, key: str, /, **parameters: Any) -> list[Any]:
+        """Make a paginated call to its end and return the list under ``key``."""
+        ...
+
+
+class Aws:
+    """The :class:`Cloud` behind a :class:`Target`. Safe to share between threads."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.calls: Counter[str] = Counter()
+        self._clients: dict[str, BaseClient] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        return self.target.region
+
+    @cached_property
+    def account(self) -> str:
+        return str(self.call("sts", "GetCallerIdentity")["Account"])
+
+    def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        where = f"{service}:{operation}"
+        try:
+            client = self._client(service)
+            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        except ClientError as error:
+            raise _refusal(error, where) from error
+        except BotoCoreError as error:
+            raise _no_answer(error, where) from error
+        return answer
+
+    def pages(self, service: str, operation: str, key: str, /, **parameters: Any) -> list[Any]:
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        where = f"{service}:{operation}"
+        try:
+            paginator = self._client(service).get_paginator(xform_name(operation))
+            return [item for page in paginator.paginate(**parameters) for item in page.get(key, [])]
+        except ClientError as error:
+            raise _refusal(error, where) from error
+        except BotoCoreError as error:
+            raise _no_answer(error, where) from error
+
+    def _client(self, service: str) -> BaseClient:
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._new_client(service)
+            return self._clients[service]
+
+    @cached_property
+    def _session(self) -> Any:
+        import boto3
+
+        return boto3.Session(region_name=self.target.region, profile_name=self.target.profile or None)
+
+    def _new_client(self, service: str) -> BaseClient:
+        from botocore.config import Config
+
+        config = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
+        keys: Mapping[str, str] = {}
+        if self.target.credentials:
+            key_id, secret = self.target.credentials
+            keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
+        client: BaseClient = self._session.client(
+            service, endpoint_url=self.target.endpoint or None, config=config, **keys
+        )
+        client.meta.events.register("before-send", self._count)
+        return client
+
+    def _count(self, event_name: str, **_: object) -> None:
+        self.calls[event_name.removeprefix("before-send.")] += 1
+
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+_INVALID = {
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "AuthFailure",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+    "ProvisionedThroughputExceededException",
+    "RequestThrottled",
+}
+_EXISTS = {
+    "AlreadyExistsException", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted",
+    "RepositoryAlreadyExistsException", "RepositoryNotEmptyException", "ImageAlreadyExistsException", "BucketNotEmpty",
+    "OperationInProgressException", "ResourceConflictException",
+}  # fmt: skip
+_LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
+
+
+def _refusal(error: ClientError, where: str) -> errors.CloudError:
+    """Return the error of our tree for an answer of AWS that is not success."""
+    answer = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    message = str(answer.get("Error", {}).get("Message") or error)
+    why = f"{code}: {message}" if code and code not in message else message
+    kind, hint = _classify(code, status)
+    return kind(why, where=where, hint=hint, code=code)
+
+
+def _classify(code: str, status: int) -> tuple[type[errors.CloudError], str]:
+    if code in _EXPIRED:
+        return errors.CredentialsError, f"the session has expired; {_LOGIN}"
+    if code in _INVALID:
+        return errors.CredentialsError, _LOGIN
+    if code in _DENIED or status == 403:
+        return errors.AccessDenied, "ask for this permission, or use another --profile"
+    if code in _THROTTLED or status >= 500 and status != 501:
+        return errors.Unreachable, "the same command again; it goes on where it stopped"
+    if code in _EXISTS:
+        return errors.Conflict, ""
+    if status == 404 or "NotFound" in code or code.startswith("NoSuch"):
+        return errors.NotFound, ""
+    return errors.CloudError, ""
+
+
+def _no_answer(error: Exception, where: str) -> errors.CloudError:
+    """Return the error of our tree for a call that got no answer or was never sent."""
+    from botocore import exceptions as boto
+
+    code = type(error).__name__
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
+        return errors.CredentialsError(f"no usable AWS credentials: {error}", where=where, hint=_LOGIN, code=code)
+    if isinstance(error, boto.ProfileNotFound):
+        return errors.CredentialsError(str(error), hint="aws configure list-profiles", code=code)
+    if isinstance(error, boto.TokenRetrievalError | boto.SSOError):
+        return errors.CredentialsError(str(error), where=where, hint="aws sso login", code=code)
+    if isinstance(error, boto.HTTPClientError):
+        return errors.Unreachable(
+            str(error),
+            where=where,
+            hint="check the network and the region, then the same command again",
+            code=code,
+        )
+    return errors.CloudError(str(error), where=where, code=code)

@@ -1,0 +1,27 @@
+"""``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
+
+from pcinfra.project.model import (
+    Association,
+    Bucket,
+    Cluster,
+    HeadNodeSettings,
+    Image,
+    Lustre,
+    OpenZFS,
+    Prerequisites,
+    Project,
+    Queue,
+)
+
+__all__ = [
+    "Association",
+    "Bucket",
+    "Cluster",
+    "HeadNodeSettings",
+    "Image",
+    "Lustre",
+    "OpenZFS",
+    "Prerequisites",
+    "Project",
+    "Queue",
+]
