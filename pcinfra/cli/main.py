@@ -1,0 +1,122 @@
+"""The root of the command line: global options, lazy commands, and the only place that prints an error and exits."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from pcinfra import __version__
+from pcinfra.errors import PcinfraError
+
+# name -> (module, attribute, one line for --help); the module is imported when the command is used.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("pcinfra.cli.init", "init", "Write a commented pcinfra.yaml."),
+    "plan": ("pcinfra.cli.up", "plan", "Show what `up` would change; change nothing."),
+    "up": ("pcinfra.cli.up", "up", "Bring network, storage, bucket, image and associations to what pcinfra.yaml says."),
+    "status": ("pcinfra.cli.status", "status", "Show what exists and whether it is healthy."),
+    "env": ("pcinfra.cli.env", "env", "Print the variables of the running infrastructure, for a shell."),
+    "cluster": ("pcinfra.cli.cluster", "cluster", "Create, show and delete ParallelCluster clusters."),
+    "submit": ("pcinfra.cli.submit", "submit", "Submit a job file to a cluster."),
+    "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of a cluster."),
+    "logs": ("pcinfra.cli.jobs", "logs", "Print or follow the log of a run."),
+    "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),
+    "cancel": ("pcinfra.cli.jobs", "cancel", "Cancel a run."),
+    "down": ("pcinfra.cli.down", "down", "Take everything away again, in the right order, and prove it."),
+    "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),
+    "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml."),
+    "completion": ("pcinfra.cli.completion", "completion", "Print the shell completion script."),
+}
+
+EPILOG = """\b
+From nothing to a finished job on this machine, without an AWS account:
+  pcinfra init --yes
+  pcinfra --local up
+  pcinfra --local cluster create train
+  pcinfra --local submit examples/hello.yaml --follow
+  pcinfra --local down --yes
+Leave --local out and the same commands do it on AWS."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See pcinfra --help."
+            raise click.UsageError(f"no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--local", is_flag=True, help="Use the local cloud of this machine; started on demand.")
+@click.option("--project-file", "-f", metavar="FILE", default=None, help="Project file.  [default: pcinfra.yaml]")
+@click.option("--profile", metavar="NAME", default="", help="Named profile of the AWS configuration.")
+@click.option("--jobs", "-j", type=click.IntRange(1, 64), default=16, show_default=True, help="Calls at a time.")
+@click.option("--debug", is_flag=True, help="On an error, print the traceback too.")
+@click.version_option(__version__, message="pcinfra %(version)s")
+@click.pass_context
+def root(ctx: click.Context, /, **options: Any) -> None:
+    """From an empty AWS account to a running multi-node GPU training job, and back to nothing."""
+    from pcinfra.cli.session import Session
+
+    ctx.obj = Session(**options)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        status = root.main(arguments, prog_name="pcinfra", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        status = 130
+    except PcinfraError as error:
+        _debug(arguments)
+        click.echo(f"error: {error}", err=True)
+        status = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 0
+    except Exception as error:
+        _debug(arguments)
+        click.echo(
+            f"error: a defect of pcinfra: {type(error).__name__}: {error}\n  try: the same command with --debug", err=True
+        )
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _debug(arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        import traceback
+
+        traceback.print_exc()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What every command is handed: the project, the door to the cloud and the way to run a Plan.
+
+Nothing is read or contacted before it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pcinfra.aws import Aws, Target
+    from pcinfra.engine import Plan
+    from pcinfra.project import Project
+    from pcinfra.shell import Shell
+
+
+@dataclass
+class Session:
+    """The global options of one invocation."""
+
+    local: bool = False
+    project_file: str | None = None
+    profile: str = ""
+    jobs: int = 16
+    debug: bool = False
+
+    @cached_property
+    def project(self) -> Project:
+        """The project file, read and checked.
+
+        Raises:
+            InputError: it is missing or wrong.
+        """
+        from pcinfra.project.load import load
+
+        return load(Path(self.project_file) if self.project_file else None)
+
+    @cached_property
+    def target(self) -> Target:
+        """Where the calls go; starts the local cloud when it is meant and does not run."""
+        from pcinfra.aws import Target
+
+        if not self.local:
+            return Target(region=self.project.region, profile=self.profile)
+        from pcinfra.cli.local import endpoint
+
+        return endpoint(self.project.region)
+
+    @cached_property
+    def cloud(self) -> Aws:
+        """The door to the account."""
+        from pcinfra.aws import Aws
+
+        return Aws(self.target)
+
+    @cached_property
+    def shell(self) -> Shell:
+        from pcinfra.shell import Subprocess
+
+        return Subprocess()
+
+    def run(self, plan: Plan, results: Mapping[str, Any] | None = None, limit: float | None = None) -> dict[str, Any]:
+        """Carry out ``plan`` with live progress; see :meth:`pcinfra.engine.Executor.run`."""
+        from pcinfra.engine import Executor, Threads
+        from pcinfra.ui import progress
+
+        workers = Threads(self.jobs)
+        try:
+            with progress(plan) as observer:
+                return Executor(self.cloud, workers, observer, limit).run(plan, results)
+        finally:
+            workers.close()
