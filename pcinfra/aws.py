@@ -28,12 +28,15 @@ class Target:
         endpoint: URL that answers every service; empty means AWS itself.
         profile: named profile of the AWS configuration; empty means the default chain.
         credentials: access key id and secret access key; empty means the default chain.
+        registry: whether images can be pushed to its ECR. The local cloud answers ECR's API only, so that an
+            image there is its manifest.
     """
 
     region: str
     endpoint: str = ""
     profile: str = ""
     credentials: tuple[str, str] | tuple[()] = ()
+    registry: bool = True
 
     def environment(self) -> dict[str, str]:
         """Return the variables that send another AWS program to the same place."""

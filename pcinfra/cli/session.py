@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pcinfra.aws import Aws, Target
+    from pcinfra.doors import Doors
     from pcinfra.engine import Plan
     from pcinfra.project import Project
     from pcinfra.shell import Shell
@@ -64,6 +65,13 @@ class Session:
 
         return Subprocess()
 
+    @property
+    def doors(self) -> Doors:
+        """The context of every operation."""
+        from pcinfra.doors import Doors
+
+        return Doors(self.cloud, self.shell, self.target)
+
     def run(self, plan: Plan, results: Mapping[str, Any] | None = None, limit: float | None = None) -> dict[str, Any]:
         """Carry out ``plan`` with live progress; see :meth:`pcinfra.engine.Executor.run`."""
         from pcinfra.engine import Executor, Threads
@@ -72,6 +80,6 @@ class Session:
         workers = Threads(self.jobs)
         try:
             with progress(plan) as observer:
-                return Executor(self.cloud, workers, observer, limit).run(plan, results)
+                return Executor(self.doors, workers, observer, limit).run(plan, results)
         finally:
             workers.close()
