@@ -1,0 +1,229 @@
+"""The network of the prerequisites stack: VPC, subnets, gateways, routes, endpoint and security group.
+
+Logical ids are those of the guide's template, so that a stack made from it is updated instead of replaced.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from troposphere import AWSObject, Equals, GetAtt, Not, Ref, Sub, Tags, Template, ec2
+
+READ_ACTIONS = (
+    "s3:GetBucketLocation",
+    "s3:GetObject",
+    "s3:GetObjectAttributes",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersion",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+)
+WRITE_ACTIONS = (
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+)
+
+
+def add_network(template: Template) -> None:
+    """Add the network with one zone, and a second private subnet when ``SecondarySubnetAZ`` names a zone."""
+    template.add_condition("WithS3Endpoint", Equals(Ref("CreateS3Endpoint"), "true"))
+    template.add_condition("WithSecondZone", Not(Equals(Ref("SecondarySubnetAZ"), "")))
+    template.add_condition("WithFlowLogs", Not(Equals(Ref("FlowLogsBucketArn"), "")))
+    for resource in (*_vpc(), *_gateways(), *_subnets(), *_routes(), _s3_endpoint(), *_security_group()):
+        template.add_resource(resource)
+
+
+def named(suffix: str) -> Tags:
+    """Return a Name tag: the VPC's name and ``suffix``. Project and stage come from the stack's own tags."""
+    return Tags(Name=Sub(f"${{VPCName}} {suffix}"))
+
+
+def _vpc() -> list[AWSObject]:
+    return [
+        ec2.VPC(
+            "VPC",
+            CidrBlock=Ref("VpcCidr"),
+            EnableDnsSupport=True,
+            EnableDnsHostnames=True,
+            Tags=Tags(Name=Ref("VPCName")),
+        ),
+        ec2.VPCCidrBlock("VpcCidrBlock", VpcId=Ref("VPC"), CidrBlock=Ref("PrivateCidr")),
+        ec2.FlowLog(
+            "VpcFlowLog",
+            Condition="WithFlowLogs",
+            ResourceType="VPC",
+            ResourceId=Ref("VPC"),
+            TrafficType="ALL",
+            LogDestinationType="s3",
+            LogDestination=Ref("FlowLogsBucketArn"),
+            Tags=named("flow log"),
+        ),
+    ]
+
+
+def _gateways() -> list[AWSObject]:
+    """The EIP, the NAT gateway and the public route wait for the attachment.
+
+    Without that, creation now and then fails with "belong to different networks" or on the address. Source:
+    CloudFormation user guide, DependsOn attribute, "When a DependsOn attribute is required".
+    """
+    return [
+        ec2.InternetGateway("InternetGateway", Tags=named("internet gateway")),
+        ec2.VPCGatewayAttachment("GatewayToInternet", VpcId=Ref("VPC"), InternetGatewayId=Ref("InternetGateway")),
+        ec2.EIP("ElasticIP", DependsOn="GatewayToInternet", Domain="vpc", Tags=named("NAT address")),
+        ec2.NatGateway(
+            "NATGateway",
+            DependsOn="GatewayToInternet",
+            AllocationId=GetAtt("ElasticIP", "AllocationId"),
+            SubnetId=Ref("PublicSubnet"),
+            Tags=named("NAT gateway"),
+        ),
+    ]
+
+
+def _subnets() -> list[AWSObject]:
+    return [
+        ec2.Subnet(
+            "PublicSubnet",  # the head node lives here, and reaches AWS by its own public address
+            VpcId=Ref("VPC"),
+            CidrBlock=Ref("PublicSubnetCidr"),
+            AvailabilityZone=Ref("PrimarySubnetAZ"),
+            MapPublicIpOnLaunch=True,
+            Tags=named("Public Subnet - ${PrimarySubnetAZ}"),
+        ),
+        _private_subnet("PrimaryPrivateSubnet", "PrimarySubnetAZ"),
+        _private_subnet("SecondaryPrivateSubnet", "SecondarySubnetAZ", Condition="WithSecondZone"),
+    ]
+
+
+def _private_subnet(title: str, zone: str, **attributes: Any) -> ec2.Subnet:
+    return ec2.Subnet(
+        title,
+        DependsOn="VpcCidrBlock",
+        VpcId=Ref("VPC"),
+        CidrBlock=Ref(f"{title}Cidr"),
+        AvailabilityZone=Ref(zone),
+        MapPublicIpOnLaunch=False,
+        Tags=named(f"Private Subnet - ${{{zone}}}"),
+        **attributes,
+    )
+
+
+def _routes() -> list[AWSObject]:
+    return [
+        ec2.RouteTable("PublicRouteTable", VpcId=Ref("VPC"), Tags=named("public routes")),
+        ec2.Route(
+            "PublicRoute",
+            DependsOn="GatewayToInternet",
+            RouteTableId=Ref("PublicRouteTable"),
+            DestinationCidrBlock="0.0.0.0/0",
+            GatewayId=Ref("InternetGateway"),
+        ),
+        ec2.RouteTable("PrivateRouteTable", VpcId=Ref("VPC"), Tags=named("private routes")),
+        ec2.Route(
+            "PrivateRouteToInternet",
+            DependsOn="GatewayToInternet",
+            RouteTableId=Ref("PrivateRouteTable"),
+            DestinationCidrBlock="0.0.0.0/0",
+            NatGatewayId=Ref("NATGateway"),
+        ),
+        _association("PublicSubnetRouteTableAssociation", "PublicSubnet", "PublicRouteTable"),
+        _association("PrimaryPrivateSubnetRTAssociation", "PrimaryPrivateSubnet", "PrivateRouteTable"),
+        _association(
+            "SecondaryPrivateSubnetRTAssociation",
+            "SecondaryPrivateSubnet",
+            "PrivateRouteTable",
+            Condition="WithSecondZone",
+        ),
+    ]
+
+
+def _association(title: str, subnet: str, table: str, **attributes: Any) -> ec2.SubnetRouteTableAssociation:
+    return ec2.SubnetRouteTableAssociation(title, SubnetId=Ref(subnet), RouteTableId=Ref(table), **attributes)
+
+
+def _s3_endpoint() -> ec2.VPCEndpoint:
+    return ec2.VPCEndpoint(
+        "S3Endpoint",
+        Condition="WithS3Endpoint",
+        VpcEndpointType="Gateway",
+        VpcId=Ref("VPC"),
+        ServiceName=Sub("com.amazonaws.${AWS::Region}.s3"),
+        RouteTableIds=[Ref("PublicRouteTable"), Ref("PrivateRouteTable")],
+        PolicyDocument={"Version": "2012-10-17", "Statement": _endpoint_statements()},
+        Tags=named("S3 endpoint"),
+    )
+
+
+def _endpoint_statements() -> list[dict[str, Any]]:
+    """Read anywhere, write in this account only: what leaves through the endpoint stays ours.
+
+    Reading cannot be narrowed to buckets: package mirrors, image layers of ECR, the SSM agent, ParallelCluster's
+    cookbooks and public data sets lie in buckets of AWS and others, with names that change by region. Who may
+    read or write what is still decided by IAM and bucket policies. The last statement is how an instance tells
+    CloudFormation that it is ready. Source: CloudFormation user guide, Setting up VPC endpoints.
+    """
+    signals = Sub("arn:${AWS::Partition}:s3:::cloudformation-waitcondition-${AWS::Region}/*")
+    ours = {"StringEquals": {"s3:ResourceAccount": Ref("AWS::AccountId")}}
+    return [
+        _allow("ReadAnyBucket", READ_ACTIONS, "*"),
+        _allow("WriteOwnBuckets", WRITE_ACTIONS, "*") | {"Condition": ours},
+        _allow("SignalCloudFormation", ("s3:PutObject",), signals),
+        _allow("ListOwnBuckets", ("s3:ListAllMyBuckets",), "*"),
+    ]
+
+
+def _allow(sid: str, actions: tuple[str, ...], resource: object) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Principal": "*", "Action": list(actions), "Resource": resource}
+
+
+def _security_group() -> list[AWSObject]:
+    """One group for nodes and file systems, open to itself and to nothing else inbound.
+
+    EFA needs every protocol to and from the group itself; a rule for 0.0.0.0/0 is not enough. Source: EC2 user
+    guide, Get started with EFA, "Prepare an EFA-enabled security group". The outbound rule is for package
+    mirrors, registries and AWS's APIs, most of which have no fixed addresses. FSx checks the rules when it
+    makes a file system, so the file systems wait for them. The ports say nothing with protocol -1; they and the
+    group's description stay as in the guide's template, because changing them would replace the group.
+    """
+    every: dict[str, Any] = {
+        "IpProtocol": "-1",
+        "FromPort": -1,
+        "ToPort": -1,
+        "GroupId": Ref("SecurityGroup"),
+        "Metadata": {"cfn-lint": {"config": {"ignore_checks": ["W3687"]}}},
+    }
+    return [
+        ec2.SecurityGroup(
+            "SecurityGroup",
+            GroupDescription="Allow EFA communication for Multi-Node Parallel Batch jobs",
+            VpcId=Ref("VPC"),
+            Tags=named("nodes and file systems"),
+        ),
+        ec2.SecurityGroupIngress(
+            "EFASecurityGroupIngress",
+            Description="Everything from the group itself: EFA, Lustre, NFS, Slurm",
+            SourceSecurityGroupId=Ref("SecurityGroup"),
+            **every,
+        ),
+        ec2.SecurityGroupEgress(
+            "EFASecurityGroupEgress",
+            Description="Everything to the group itself: EFA asks for it by name",
+            DestinationSecurityGroupId=Ref("SecurityGroup"),
+            **every,
+        ),
+        ec2.SecurityGroupEgress(
+            "EFASecurityGroupEgressECS",
+            Description="Packages, registries and AWS APIs through the NAT gateway",
+            CidrIp="0.0.0.0/0",
+            **every,
+        ),
+    ]
+
+
+SECURITY_RULES = ("EFASecurityGroupIngress", "EFASecurityGroupEgress", "EFASecurityGroupEgressECS")

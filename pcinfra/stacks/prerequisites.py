@@ -1,0 +1,84 @@
+"""The stack that a cluster stands on: network, security group, Lustre and OpenZFS.
+
+One rendering, committed as ``cfn/parallelcluster-prerequisites.yaml``, serves every choice: all choices are
+parameters. Write it anew with ``python -m pcinfra.stacks``.
+"""
+
+from __future__ import annotations
+
+import json
+
+import cfn_flip  # type: ignore[import-untyped]
+from troposphere import Export, GetAtt, Output, Ref, Sub, Template
+
+from pcinfra.stacks.network import add_network
+from pcinfra.stacks.parameters import add_parameters, add_rules
+from pcinfra.stacks.settings import StackSettings
+from pcinfra.stacks.storage import add_storage
+
+FILE_NAME = "parallelcluster-prerequisites.yaml"
+MAX_BODY_BYTES = 51200
+"""Longest TemplateBody. Source: CloudFormation API reference, CreateStack."""
+
+SECTIONS = (
+    "AWSTemplateFormatVersion",
+    "Description",
+    "Metadata",
+    "Parameters",
+    "Rules",
+    "Conditions",
+    "Resources",
+    "Outputs",
+)
+HEADER = "# Rendered by `python -m pcinfra.stacks` from pcinfra/stacks/; edit there.\n"
+
+
+def build(settings: StackSettings) -> Template:
+    """Return the template; ``settings`` become the defaults of its parameters."""
+    template = Template()
+    template.set_version()
+    template.set_description(
+        "What AWS ParallelCluster needs: a VPC with a public and a private subnet, a security group for EFA, "
+        "FSx for Lustre and FSx for OpenZFS."
+    )
+    add_parameters(template, settings)
+    add_rules(template)
+    add_network(template)
+    add_storage(template)
+    _add_outputs(template)
+    return template
+
+
+def render(settings: StackSettings) -> str:
+    """Return the template as YAML; equal settings give equal text."""
+    body = build(settings).to_dict()
+    return HEADER + "\n".join(_yaml({section: body[section]}) for section in SECTIONS)
+
+
+def _yaml(section: dict[str, object]) -> str:
+    """Convert by way of JSON: CloudFormation's short forms (``!Ref``) are written only from plain text."""
+    return str(cfn_flip.to_yaml(json.dumps(section)))
+
+
+def _add_outputs(template: Template) -> None:
+    lustre, openzfs = "FSxLFilesystem", "OpenZFSFileSystem"
+    outputs = {
+        "VPC": ("VPC", Ref("VPC")),
+        "PublicSubnet": ("Public subnet", Ref("PublicSubnet")),
+        "PrimaryPrivateSubnet": ("Private subnet", Ref("PrimaryPrivateSubnet")),
+        "SecurityGroup": ("Security group of nodes and file systems", Ref("SecurityGroup")),
+        "FSxLustreFilesystemId": ("Lustre file system", Ref(lustre)),
+        "FSxLustreFilesystemMountname": ("Lustre mount name", GetAtt(lustre, "LustreMountName")),
+        "FSxLustreFilesystemDNSname": ("Lustre DNS name", GetAtt(lustre, "DNSName")),
+        "FSxOpenZFSFilesystemId": ("OpenZFS file system", Ref(openzfs)),
+        "FSxORootVolumeId": ("OpenZFS root volume", GetAtt(openzfs, "RootVolumeId")),
+    }
+    for name, (description, value) in outputs.items():
+        template.add_output(_output(name, description, value))
+    second = _output("SecondaryPrivateSubnet", "Second private subnet", Ref("SecondaryPrivateSubnet"))
+    second.Condition = "WithSecondZone"
+    template.add_output(second)
+
+
+def _output(name: str, description: str, value: object) -> Output:
+    return Output(name, Description=description, Value=value, Export=Export(Sub(f"${{AWS::StackName}}-{name}")))
