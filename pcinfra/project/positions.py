@@ -1,0 +1,154 @@
+"""Checks a YAML file against a pydantic model, and says where in the file each mistake is.
+
+Generic: project files and job files are both read by :func:`validate`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pcinfra.errors import InputError, Problem
+from pcinfra.project.document import Document, KeyPath, Place, decode, dotted, parse, read_text
+from pcinfra.project.shape import keys_at
+from pcinfra.project.wording import WANTED, Mistake, explain, nearest
+
+__all__ = ["Document", "Finding", "KeyPath", "Place", "Rule", "decode", "dotted", "parse", "read_text", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule has against a value: ``path`` of the value, why, and what to type instead.
+
+    Args:
+        also: paths of other values that the finding rests on. When one of them is wrong by itself the finding
+            is not reported, because it may be about a default that nobody wrote.
+    """
+
+    path: KeyPath
+    why: str
+    hint: str = ""
+    also: tuple[KeyPath, ...] = ()
+
+
+Rule = Callable[[M], Iterable[Finding]]
+
+
+def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] = ()) -> M:
+    """Return the model that ``text`` describes.
+
+    Lists stand for tuples, nothing else is converted. Validators may raise ValueError, or PydanticCustomError
+    with a ``hint`` in its context; their words are shown as they are. ``rules`` look at a whole valid model;
+    when the file has mistakes they look at what is left without them, so that everything is said at once.
+
+    Raises:
+        InputError: one Problem per mistake, with line and column, each with a hint where there is one.
+    """
+    document = parse(text, filename)
+    value, mistakes = _check(model, document.data)
+    bad = set(document.refused) | {mistake.path for mistake in mistakes}
+    problems = [*document.problems, *_problems(mistakes, model, document)]
+    if value is None or bad:
+        value = _without(model, document.data, bad)
+    if value is not None:
+        doubtful = bad | {_meant(mistake, model) for mistake in mistakes if mistake.kind == "extra_forbidden"}
+        findings = [finding for rule in rules for finding in rule(value) if not _rests_on(finding, doubtful)]
+        problems += [document.problem(finding.path, finding.why, finding.hint) for finding in findings]
+    if problems or value is None:
+        raise InputError(list(dict.fromkeys(problems)))
+    return value
+
+
+def _check(model: type[M], data: Any) -> tuple[M | None, list[Mistake]]:
+    """Validate as JSON: strict about types, and lists become tuples (pydantic: strict mode)."""
+    try:
+        return model.model_validate_json(json.dumps(data), strict=True), []
+    except ValidationError as error:
+        return None, [_mistake(details, data) for details in error.errors(include_url=False)]
+
+
+def _mistake(details: ErrorDetails, data: Any) -> Mistake:
+    path = _real_path(details["loc"], data, missing=details["type"] == "missing")
+    return Mistake(path, details["type"], details["msg"], details["input"], details.get("ctx", {}))
+
+
+def _real_path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:
+    """Return ``loc`` without what pydantic puts in between: labels of unions, ``[key]``."""
+    path: list[str | int] = []
+    for step in loc:
+        inside = isinstance(data, dict) and step in data
+        if inside or (isinstance(data, list) and isinstance(step, int) and step < len(data)):
+            data = data[step]
+            path.append(step)
+    return (*path, loc[-1]) if missing else tuple(path)
+
+
+def _problems(mistakes: Sequence[Mistake], model: type[BaseModel], document: Document) -> Iterable[Problem]:
+    told = [mistake for mistake in mistakes if not _starts_with_any(mistake.path, document.refused)]
+    deep = {mistake.path for mistake in told}
+    told = [mistake for mistake in told if not (mistake.kind in WANTED and _has_inside(mistake.path, deep))]
+    told.sort(key=lambda mistake: str(mistake.path))
+    for path, group in groupby(told, key=lambda mistake: mistake.path):
+        found = list(group)
+        why, hint = explain(found, model, document)
+        yield document.problem(path, why, hint, at_key=found[0].kind == "extra_forbidden")
+
+
+def _starts_with_any(path: KeyPath, starts: Iterable[KeyPath]) -> bool:
+    return any(path[: len(start)] == start for start in starts)
+
+
+def _has_inside(path: KeyPath, paths: Iterable[KeyPath]) -> bool:
+    return any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+
+
+def _without(model: type[M], data: Any, bad: Iterable[KeyPath]) -> M | None:
+    """Return the model without the values at ``bad``: their defaults, or less where they have none."""
+    left = deepcopy(data)
+    for _ in range(10):
+        for path in sorted(bad, key=len, reverse=True):
+            _drop(left, path)
+        value, mistakes = _check(model, left)
+        if value is not None:
+            return value
+        bad = {mistake.path[:-1] if mistake.kind == "missing" else mistake.path for mistake in mistakes}
+        if () in bad:
+            return None
+    return None
+
+
+def _drop(data: Any, path: KeyPath) -> None:
+    """Remove the value at ``path``; a list loses all its items, because the others must keep their places."""
+    for depth, step in enumerate(path):
+        if isinstance(data, list):
+            if depth == len(path) - 1:
+                data.clear()
+                return
+            data = data[int(step)] if int(step) < len(data) else None
+        elif isinstance(data, dict) and depth < len(path) - 1:
+            data = data.get(str(step))
+        elif isinstance(data, dict):
+            data.pop(str(step), None)
+
+
+def _meant(mistake: Mistake, model: type[BaseModel]) -> KeyPath:
+    """Return the path that an unknown key was probably meant to be, or its own."""
+    *parent, key = mistake.path
+    return (*parent, nearest(str(key), keys_at(model, tuple(parent))) or key)
+
+
+def _rests_on(finding: Finding, bad: Iterable[KeyPath]) -> bool:
+    return any(
+        path[: len(wrong)] == wrong or wrong[: len(path)] == path
+        for path in (finding.path, *finding.also)
+        for wrong in bad
+    )
