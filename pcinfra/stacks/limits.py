@@ -195,7 +195,7 @@ def openzfs_capacity_problem(capacity: int) -> str | None:
 
 def _nearest(capacity: int, step: int, extra: tuple[int, ...]) -> str:
     below = capacity // step * step
-    near = {size for size in (below, below + step, *extra) if size > 0}
+    near = {size for size in (below, below + step, step, *extra) if size > 0}
     sizes = sorted(sorted(near, key=lambda size: abs(size - capacity))[:2])
     first = f"{_or(extra)} or a multiple" if extra else "a multiple"
     return f"choose {first} of {step} (near: {', '.join(map(str, sizes))})"

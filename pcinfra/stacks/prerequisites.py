@@ -30,6 +30,15 @@ SECTIONS = (
     "Resources",
     "Outputs",
 )
+RESOURCE_KEYS = (
+    "Type",
+    "Condition",
+    "DependsOn",
+    "DeletionPolicy",
+    "UpdateReplacePolicy",
+    "Metadata",
+    "Properties",
+)
 HEADER = "# Rendered by `python -m pcinfra.stacks` from pcinfra/stacks/; edit there.\n"
 
 
@@ -52,7 +61,13 @@ def build(settings: StackSettings) -> Template:
 def render(settings: StackSettings) -> str:
     """Return the template as YAML; equal settings give equal text."""
     body = build(settings).to_dict()
+    body["Resources"] = {name: _in_order(resource) for name, resource in body["Resources"].items()}
     return HEADER + "\n".join(_yaml({section: body[section]}) for section in SECTIONS)
+
+
+def _in_order(resource: dict[str, object]) -> dict[str, object]:
+    """Say what it is before how it is."""
+    return {key: resource[key] for key in RESOURCE_KEYS if key in resource}
 
 
 def _yaml(section: dict[str, object]) -> str:
