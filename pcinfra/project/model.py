@@ -1,18 +1,41 @@
 """The shape of ``pcinfra.yaml``, with every default visible.
 
-Units are AWS's: capacities in GiB, Lustre throughput in MB/s per TiB, OpenZFS throughput in MB/s.
+Units are AWS's: capacities in GiB, Lustre throughput in MB/s per TiB, OpenZFS throughput in MB/s. Descriptions
+are written here once; the scaffold's comments and the JSON Schema show them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from pcinfra.project.fields import (
+    AssociationName,
+    BucketName,
+    BuildContext,
+    Cidr,
+    ClusterName,
+    ImageTag,
+    InstanceType,
+    LustrePath,
+    ProjectName,
+    QueueName,
+    Region,
+    RepositoryName,
+    ReservationId,
+    S3Prefix,
+    StackName,
+    TagKey,
+    TagValue,
+    VpcName,
+    Zone,
+)
 
 EventType = Literal["NEW", "CHANGED", "DELETED"]
 LustreDeploymentType = Literal["SCRATCH_2", "PERSISTENT_1", "PERSISTENT_2"]
 OpenZFSDeploymentType = Literal["SINGLE_AZ_1", "SINGLE_AZ_2", "SINGLE_AZ_HA_1", "SINGLE_AZ_HA_2"]
-CapacityType = Literal["ONDEMAND", "SPOT"]
+CapacityType = Literal["ONDEMAND", "SPOT", "CAPACITY_BLOCK"]
 OperatingSystem = Literal["ubuntu2204", "ubuntu2404", "alinux2023"]
 
 ALL_EVENTS: tuple[EventType, ...] = ("NEW", "CHANGED", "DELETED")
@@ -25,56 +48,85 @@ class Section(BaseModel):
 
 
 class Lustre(Section):
-    """FSx for Lustre, mounted at ``/lustre`` on every node."""
+    """FSx for Lustre, the fast file system at /lustre on every node."""
 
-    deployment_type: LustreDeploymentType = "PERSISTENT_2"
-    capacity: int = 1200
-    throughput: int | None = 250
-    compression: Literal["LZ4", "NONE"] = "LZ4"
-    version: Literal["2.12", "2.15"] = "2.15"
+    deployment_type: LustreDeploymentType = Field(
+        "PERSISTENT_2",
+        description="SCRATCH_2 is cheaper and keeps no second copy; the others survive a broken disk. "
+        "Changing it makes a new, empty file system.",
+    )
+    capacity: int = Field(1200, description="GiB: 1200 or a multiple of 2400. It can grow later, but never shrink.")
+    throughput: int | None = Field(
+        250,
+        description="MB/s per TiB. PERSISTENT_2: 125, 250, 500 or 1000; PERSISTENT_1: 50, 100 or 200; "
+        "SCRATCH_2 has none: write null.",
+    )
+    compression: Literal["LZ4", "NONE"] = Field("LZ4", description="Compress files on disk.")
+    version: Literal["2.12", "2.15"] = Field("2.15", description="Lustre version. In quotes, because it is text.")
 
 
 class OpenZFS(Section):
-    """FSx for OpenZFS, mounted at ``/home`` on every node."""
+    """FSx for OpenZFS, the home directories at /home on every node."""
 
-    deployment_type: OpenZFSDeploymentType = "SINGLE_AZ_HA_2"
-    capacity: int = 512
-    throughput: int = 320
-    final_backup: bool = True
+    deployment_type: OpenZFSDeploymentType = Field(
+        "SINGLE_AZ_HA_2",
+        description="HA types fail over by themselves. Not every region has every type. "
+        "Changing it makes a new, empty file system.",
+    )
+    capacity: int = Field(512, description="GiB: 64 to 524288.")
+    throughput: int = Field(
+        320,
+        description="MB/s. Types ending in _1: 64, 128, 256, 512, 1024, 2048, 3072 or 4096; "
+        "in _2: 160, 320, 640, 1280, 2560, 3840, 5120, 7680 or 10240.",
+    )
+    backup_days: int = Field(7, ge=0, le=90, description="Days that the daily backups are kept; 0 makes none.")
+    final_backup: bool = Field(
+        True,
+        description="Keep the backup that FSx makes when the file system is deleted. It costs until you delete it.",
+    )
 
 
 class Prerequisites(Section):
-    """The CloudFormation stack with network and storage."""
+    """Network and storage: one CloudFormation stack."""
 
-    stack: str = "parallelcluster-prerequisites"
-    vpc_name: str = "AWS ParallelCluster"
-    s3_endpoint: bool = True
+    stack: StackName = Field("parallelcluster-prerequisites", description="Name of the stack.")
+    vpc_name: VpcName = Field("AWS ParallelCluster", description="Name of the VPC, and the start of every name in it.")
+    vpc_cidr: Cidr = Field("10.0.0.0/16", description="First address range of the VPC: /16 to /28.")
+    public_subnet_cidr: Cidr = Field("10.0.0.0/17", description="Public subnet, inside vpc_cidr: the head node.")
+    private_cidr: Cidr = Field("10.1.0.0/16", description="Second address range of the VPC, apart from the first.")
+    private_subnet_cidr: Cidr = Field(
+        "10.1.0.0/17", description="Private subnet, inside private_cidr: compute nodes and file systems."
+    )
+    s3_endpoint: bool = Field(True, description="Reach S3 directly instead of through the NAT gateway, which costs.")
     lustre: Lustre = Lustre()
     openzfs: OpenZFS = OpenZFS()
 
 
 class Bucket(Section):
-    """The S3 bucket. ``name: auto`` is ``parallelcluster-<account>-<region>``."""
+    """The S3 bucket with data, checkpoints, logs, results and the bootstrap scripts."""
 
-    name: str = "auto"
-    old_versions_days: int = Field(default=30, ge=1, le=3650)
+    name: BucketName = Field("auto", description="auto is parallelcluster-<account>-<region>.")
+    old_versions_days: int = Field(
+        30, ge=1, le=3650, description="Days that deleted and overwritten files can still be brought back."
+    )
 
 
 class Association(Section):
-    """One FSx data repository association: a Lustre directory tied to an S3 prefix.
+    """A Lustre directory tied to an S3 prefix (FSx data repository association)."""
 
-    ``auto_import`` and ``auto_export`` are FSx's event sets. ``batch_import`` loads the metadata of what
-    the prefix holds already.
-    """
+    path: LustrePath = Field(
+        examples=["/data"], description="Directory of the Lustre file system: /data is /lustre/data."
+    )
+    prefix: S3Prefix = Field(examples=["data/"], description="Prefix in the bucket, with / at its end.")
+    auto_import: tuple[EventType, ...] = Field((), description="What happens in S3 and is brought to Lustre by itself.")
+    auto_export: tuple[EventType, ...] = Field(
+        (),
+        description="What happens on Lustre and is brought to S3 by itself. With DELETED, an rm deletes the file in S3.",
+    )
+    batch_import: bool = Field(False, description="List what the prefix holds already, when the association is made.")
 
-    path: str
-    prefix: str
-    auto_import: tuple[EventType, ...] = ()
-    auto_export: tuple[EventType, ...] = ()
-    batch_import: bool = False
 
-
-def default_associations() -> dict[str, Association]:
+def default_associations() -> dict[AssociationName, Association]:
     """Return the guide's four, except that an ``rm`` on Lustre never deletes the only copy in S3."""
     keep: tuple[EventType, ...] = ("NEW", "CHANGED")
     return {
@@ -88,57 +140,69 @@ def default_associations() -> dict[str, Association]:
 
 
 class Image(Section):
-    """The training image: where it is built from and where it is kept."""
+    """The training image, and the ECR repository that keeps it."""
 
-    repository: str = "pytorch-training-custom"
-    tag: str = "latest"
-    context: str = "builtin:pytorch"
-    immutable_tags: bool = False
-    keep: int = Field(default=10, ge=1, le=1000)
+    repository: RepositoryName = Field("pytorch-training-custom", description="Name of the ECR repository.")
+    tag: ImageTag = Field("latest", description='Tag of the image that jobs use. Quote versions: "1.10".')
+    context: BuildContext = Field(
+        "builtin:pytorch", description="What it is built from: a folder with a Dockerfile, or an image of pcinfra."
+    )
+    immutable_tags: bool = Field(False, description="Refuse to move a tag to another image.")
+    keep: int = Field(10, ge=1, le=1000, description="Number of images that are kept; older ones are deleted.")
 
 
 class HeadNodeSettings(Section):
-    """A cluster's head node. ``volume`` is its root volume in GiB."""
+    """The head node: where people log in and Slurm is at home."""
 
-    instance_type: str = "m5.8xlarge"
-    volume: int = Field(default=500, ge=40, le=16384)
+    instance_type: InstanceType = Field("m5.8xlarge", description="EC2 instance type.")
+    volume: int = Field(500, ge=40, le=16384, description="GiB of its root volume.")
 
 
 class Queue(Section):
-    """One Slurm queue of one instance type. ``min_nodes`` are static nodes, the rest come on demand."""
+    """A Slurm queue of one instance type."""
 
-    name: str = "gpu"
-    instance_type: str = "p5.48xlarge"
-    min_nodes: int = Field(default=2, ge=0)
-    max_nodes: int = Field(default=2, ge=1)
-    capacity_type: CapacityType = "ONDEMAND"
-    capacity_reservation: str | None = None
+    name: QueueName = Field("gpu", description="Name of the queue: sbatch --partition NAME.")
+    instance_type: InstanceType = Field("p5.48xlarge", description="EC2 instance type of its nodes.")
+    min_nodes: int = Field(2, ge=0, description="Nodes that always run (static nodes), and always cost.")
+    max_nodes: int = Field(
+        2, ge=1, description="Most nodes at a time; those above min_nodes come and go with the jobs."
+    )
+    capacity_type: CapacityType = Field("ONDEMAND", description="SPOT is cheaper and may be taken away at any time.")
+    capacity_reservation: ReservationId | None = Field(
+        None, description="Id of an On-Demand Capacity Reservation (cr-...) to start the nodes in."
+    )
 
 
 class Cluster(Section):
-    """One ParallelCluster cluster: a shape and a few values."""
+    """A ParallelCluster cluster: a shape and a few values."""
 
-    shape: str = "gpu-efa"
-    os: OperatingSystem = "ubuntu2204"
+    shape: str = Field("gpu-efa", description="Template that it is made from.")
+    os: OperatingSystem = Field("ubuntu2204", description="Operating system of all its nodes.")
     head_node: HeadNodeSettings = HeadNodeSettings()
-    queues: tuple[Queue, ...] = (Queue(),)
-
-
-Tag = Annotated[str, Field(max_length=256)]
+    queues: tuple[Queue, ...] = Field(
+        (Queue(),), min_length=1, max_length=50, description="Its Slurm queues, at most 50."
+    )
 
 
 class Project(Section):
     """The whole of ``pcinfra.yaml``."""
 
-    project: str = "training"
-    region: str = "us-east-1"
-    availability_zone: str = "auto"
-    tags: dict[str, Tag] = {}
+    project: ProjectName = Field("training", description="Name of the project. Everything it makes is tagged with it.")
+    region: Region = Field("us-east-1", description="AWS region.")
+    availability_zone: Zone = Field("auto", description="Name such as us-east-1a, or auto: one that has the instances.")
+    tags: dict[TagKey, TagValue] = Field(
+        {}, max_length=40, description="Tags of your own for everything that is made, at most 40."
+    )
     prerequisites: Prerequisites = Prerequisites()
     bucket: Bucket = Bucket()
-    associations: dict[str, Association] = Field(default_factory=default_associations)
+    associations: dict[AssociationName, Association] = Field(
+        default_factory=default_associations,
+        description="Lustre directories tied to S3 prefixes, by names of your own; at most 8.",
+    )
     image: Image = Image()
-    clusters: dict[str, Cluster] = Field(default_factory=lambda: {"train": Cluster()})
+    clusters: dict[ClusterName, Cluster] = Field(
+        default_factory=lambda: {"train": Cluster()}, description="Clusters, by name: pcinfra cluster create NAME."
+    )
 
     def bucket_name(self, account: str) -> str:
         """Return the bucket's name in ``account`` (12 digits)."""

@@ -1,0 +1,1 @@
+"""ParallelCluster clusters: rendered, checked, created and deleted by the unmodified pcluster."""

@@ -1,0 +1,94 @@
+"""What a cluster's configuration takes from the infrastructure below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pcinfra.errors import NotFound
+
+if TYPE_CHECKING:
+    from pcinfra.project import Project
+
+HEAD_SCRIPT = "scripts/bootstrap/head-node-enroot-pyxis-setup.sh"
+COMPUTE_SCRIPT = "scripts/bootstrap/compute-node-enroot-pyxis-setup.sh"
+
+_OUTPUTS = {
+    "public_subnet": "PublicSubnet",
+    "private_subnet": "PrimaryPrivateSubnet",
+    "security_group": "SecurityGroup",
+    "lustre_id": "FSxLustreFilesystemId",
+    "openzfs_volume": "FSxORootVolumeId",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterInputs:
+    """Ids of what the other stages made.
+
+    Args:
+        account: 12 digits.
+        lustre_id: ``fs-`` and 17 characters.
+        openzfs_volume: ``fsvol-`` and 17 hex digits: the volume, not the file system.
+        head_script: S3 URL of the head node's script; ``compute_script`` of the compute nodes'.
+        repository_arn: ARN of the ECR repository of the training image.
+        tags: put on everything that the cluster makes.
+    """
+
+    region: str
+    account: str
+    public_subnet: str
+    private_subnet: str
+    security_group: str
+    lustre_id: str
+    openzfs_volume: str
+    bucket: str
+    head_script: str
+    compute_script: str
+    repository_arn: str
+    tags: Mapping[str, str]
+
+    @property
+    def partition(self) -> str:
+        """``aws``, ``aws-cn`` or ``aws-us-gov``."""
+        return self.repository_arn.split(":")[1]
+
+    @property
+    def registry(self) -> str:
+        """Host name of the account's ECR registry."""
+        suffix = ".cn" if self.partition == "aws-cn" else ""
+        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com{suffix}"
+
+
+def inputs_from_outputs(outputs: Mapping[str, str], project: Project, account: str) -> ClusterInputs:
+    """Return the inputs for every cluster of ``project``.
+
+    Args:
+        outputs: of the prerequisites stack, under the guide's names.
+
+    Raises:
+        NotFound: an output is missing, so the stack is not complete.
+    """
+    missing = [key for key in _OUTPUTS.values() if not outputs.get(key)]
+    if missing:
+        raise NotFound(
+            f"the stack has no output {', '.join(missing)}", where=project.prerequisites.stack, hint="pcinfra up"
+        )
+    bucket = project.bucket_name(account)
+    return ClusterInputs(
+        region=project.region,
+        account=account,
+        bucket=bucket,
+        head_script=f"s3://{bucket}/{HEAD_SCRIPT}",
+        compute_script=f"s3://{bucket}/{COMPUTE_SCRIPT}",
+        repository_arn=_repository_arn(project, account),
+        tags=project.tags_for("cluster"),
+        **{name: outputs[key] for name, key in _OUTPUTS.items()},
+    )
+
+
+def _repository_arn(project: Project, account: str) -> str:
+    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
+    prefix = next((name for start, name in partition.items() if project.region.startswith(f"{start}-")), "aws")
+    return f"arn:{prefix}:ecr:{project.region}:{account}:repository/{project.image.repository}"

@@ -1,0 +1,220 @@
+"""The unmodified pcluster: its schema as a library, everything else as a program. Nothing else imports it.
+
+It runs in a process of its own because it keeps global state, and because its answers to a program are stable: JSON
+on standard output. Sources of their form: aws-parallelcluster 3.16.1, ``cli/entrypoint.py`` and ``api/errors.py``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pcinfra import errors
+from pcinfra.clusters.findings import Finding, Level, from_messages, refusal
+
+if TYPE_CHECKING:
+    from pcinfra.aws import Target
+    from pcinfra.shell import Shell
+
+INSTALL = "pip install 'pcinfra[cluster]'"
+INSTALL_NODE = "sudo apt-get install nodejs   (or any other way to Node.js 18 or newer)"
+
+
+def schema_findings(cluster_name: str, config: Any, region: str) -> list[Finding]:
+    """Return what pcluster's own schema says of ``config`` (parsed YAML). Makes no call.
+
+    Raises:
+        MissingTool: pcluster is not installed.
+    """
+    if not isinstance(config, dict):
+        return [Finding(Level.ERROR, "schema", "", "not a mapping")]
+    try:
+        from marshmallow import ValidationError
+        from pcluster.schemas.cluster_schema import ClusterSchema
+    except ImportError as error:
+        raise errors.MissingTool(f"pcluster is not installed ({error})", hint=INSTALL) from error
+    try:
+        with _region(region):
+            ClusterSchema(cluster_name=cluster_name).load(config)
+    except ValidationError as error:
+        return from_messages(error.messages, cluster_name)
+    return []
+
+
+@contextmanager
+def _region(region: str) -> Iterator[None]:
+    """Parts of the schema look for a region in the environment."""
+    before = os.environ.get("AWS_DEFAULT_REGION")
+    os.environ["AWS_DEFAULT_REGION"] = region
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["AWS_DEFAULT_REGION"]
+        else:
+            os.environ["AWS_DEFAULT_REGION"] = before
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNode:
+    """The head node's instance. ``state`` is EC2's: pending, running, …"""
+
+    instance_id: str
+    instance_type: str
+    state: str
+    private_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What describe-cluster tells. ``failures`` are pairs of failure code and reason, after a failed creation."""
+
+    name: str
+    status: str
+    stack_status: str
+    fleet_status: str
+    version: str
+    created: str
+    head_node: HeadNode | None
+    failures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pcluster:
+    """The pcluster program, sent to ``target``."""
+
+    shell: Shell
+    target: Target
+
+    def create(self, name: str, config: str) -> str:
+        """Run every validator and start the creation; return the stack's id.
+
+        A failed creation is not rolled back: what is left tells why it failed.
+
+        Raises:
+            InputError: the validators found errors; it carries all of them.
+            Conflict: a stack of this name exists.
+        """
+        self._need_node()
+        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--rollback-on-failure", "false"]
+        answer = self._run(name, arguments, config)
+        return str(answer["cluster"]["cloudformationStackArn"])
+
+    def dryrun(self, name: str, config: str) -> list[Finding]:
+        """Run every validator and create nothing; return what they say, errors included."""
+        self._need_node()
+        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--dryrun", "true"]
+        answer, failed = self._answer(arguments, config)
+        if failed and "DryRun flag" not in answer.get("message", "") and not _findings(answer):
+            raise failure(name, answer)
+        return _findings(answer)
+
+    def delete(self, name: str) -> None:
+        """Start the deletion.
+
+        Raises:
+            NotFound: there is no such cluster.
+        """
+        self._run(name, ["delete-cluster", "-n", name])
+
+    def describe(self, name: str) -> Description:
+        """Return the cluster's state.
+
+        Raises:
+            NotFound: there is no such cluster.
+        """
+        return _description(self._run(name, ["describe-cluster", "-n", name]))
+
+    def list(self) -> dict[str, str]:
+        """Return the status of every cluster of the region, by name."""
+        return {c["clusterName"]: c["clusterStatus"] for c in self._run("", ["list-clusters"])["clusters"]}
+
+    def _run(self, name: str, arguments: list[str], stdin: str = "") -> dict[str, Any]:
+        answer, failed = self._answer(arguments, stdin)
+        if failed:
+            raise failure(name, answer)
+        return answer
+
+    def _answer(self, arguments: list[str], stdin: str) -> tuple[dict[str, Any], bool]:
+        command = [*self._program(), *arguments, "-r", self.target.region]
+        done = self.shell.run(command, stdin=stdin, env=self._environment())
+        try:
+            answer = json.loads(done.stdout)
+        except json.JSONDecodeError:
+            answer = {"message": (done.stdout + done.stderr).strip() or f"exit status {done.status}"}
+        return answer if isinstance(answer, dict) else {"message": str(answer)}, done.status != 0
+
+    def _program(self) -> list[str]:
+        if importlib.util.find_spec("pcluster"):
+            return [sys.executable, "-m", "pcluster.cli.entrypoint"]
+        program = self.shell.which("pcluster")
+        if not program:
+            raise errors.MissingTool("pcluster is not installed", hint=INSTALL)
+        return [program]
+
+    def _need_node(self) -> None:
+        if not self.shell.which("node"):
+            raise errors.MissingTool("pcluster needs Node.js to write its template", where="node", hint=INSTALL_NODE)
+
+    def _environment(self) -> dict[str, str]:
+        ours = self.target.environment()
+        stale = {"AWS_PROFILE", "AWS_SESSION_TOKEN"} if "AWS_ACCESS_KEY_ID" in ours else set()
+        inherited = {key: value for key, value in os.environ.items() if key not in stale}
+        return {**inherited, **ours, "PYTHONWARNINGS": "ignore"}
+
+
+def _description(answer: Mapping[str, Any]) -> Description:
+    head = answer.get("headNode")
+    return Description(
+        name=answer["clusterName"],
+        status=answer["clusterStatus"],
+        stack_status=answer["cloudFormationStackStatus"],
+        fleet_status=answer.get("computeFleetStatus", "UNKNOWN"),
+        version=answer["version"],
+        created=answer.get("creationTime", ""),
+        head_node=HeadNode(head["instanceId"], head["instanceType"], head["state"], head.get("privateIpAddress", ""))
+        if head
+        else None,
+        failures=tuple((f["failureCode"], f.get("failureReason", "")) for f in answer.get("failures") or ()),
+    )
+
+
+def _findings(answer: Mapping[str, Any]) -> list[Finding]:
+    said = [*(answer.get("configurationValidationErrors") or ()), *(answer.get("validationMessages") or ())]
+    return [Finding(Level(item["level"]), item["type"], "", item["message"]) for item in said]
+
+
+_LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
+
+# Parts of pcluster's messages (it gives no codes), the error each means, and what to type.
+_MEANINGS: tuple[tuple[str, type[errors.PcinfraError], str], ...] = (
+    ("already exists", errors.Conflict, ""),
+    ("does not exist", errors.NotFound, ""),
+    ("node executable", errors.MissingTool, INSTALL_NODE),
+    ("Node.js", errors.MissingTool, INSTALL_NODE),
+    ("Unable to locate credentials", errors.CredentialsError, _LOGIN),
+    ("ExpiredToken", errors.CredentialsError, _LOGIN),
+    ("security token included in the request is", errors.CredentialsError, _LOGIN),
+    ("not authorized", errors.AccessDenied, "ask for this permission, or use another --profile"),
+    ("AccessDenied", errors.AccessDenied, "ask for this permission, or use another --profile"),
+    ("Rate exceeded", errors.Unreachable, "the same command again; it goes on where it stopped"),
+    ("Could not connect", errors.Unreachable, "check the network and the region, then the same command again"),
+)
+
+
+def failure(name: str, answer: Mapping[str, Any]) -> errors.PcinfraError:
+    """Return the error of our tree for pcluster's answer to a command that failed."""
+    if wrong := [f for f in _findings(answer) if f.level is Level.ERROR]:
+        return refusal(name, wrong)
+    message = str(answer.get("message") or answer)
+    where = f"pcluster {name}".strip()
+    for part, kind, hint in _MEANINGS:
+        if part in message:
+            return kind(message, where=where, hint=hint)
+    return errors.CloudError(message, where=where, hint="more in ~/.parallelcluster/pcluster-cli.log")
