@@ -1,0 +1,372 @@
+"""Stage *image*: the ECR repository, and the training image in it.
+
+The image carries a tag made of the digest of its build context, so that an unchanged context is neither built nor
+pushed again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pcinfra.engine import Action, Change, Kind, Plan
+from pcinfra.errors import Conflict, NotFound, Refused
+from pcinfra.stages import context
+from pcinfra.stages.base import Facts, Health, Resource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pcinfra.doors import Doors
+    from pcinfra.project import Project
+
+REPOSITORY = "image/repository"
+ENGINES = ("docker", "podman")
+RECORD = "record"  # put the manifest through ECR's API; for a target without a registry endpoint
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """The repository as it is (None: there is none), its images, and how this machine could build one."""
+
+    repository: Mapping[str, Any] | None
+    context: str
+    builder: str
+    policy: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def context_tag(self) -> str:
+        """The tag that says which build context an image was made of."""
+        return f"context-{self.context[:16]}"
+
+    def tagged(self, tag: str) -> Mapping[str, Any] | None:
+        """Return the image that carries ``tag``."""
+        return next((image for image in self.images if tag in image.get("imageTags", ())), None)
+
+
+class Image:
+    """The ECR repository and the training image."""
+
+    name: ClassVar[str] = "image"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def read(self, project: Project, doors: Doors, facts: Facts) -> ImageFacts:
+        digest = context.digest(context.folder(project.image.context))
+        builder = _builder(doors)
+        name = project.image.repository
+        try:
+            found = doors.cloud.call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"][0]
+        except NotFound:
+            return ImageFacts(None, digest, builder)
+        rows = doors.cloud.call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])["tags"]
+        images = doors.cloud.pages("ecr", "DescribeImages", "imageDetails", repositoryName=name)
+        tags = {row["Key"]: row["Value"] for row in rows}
+        return ImageFacts(found, digest, builder, _read_policy(doors, name), tags, tuple(images))
+
+    def up(self, project: Project, facts: Facts) -> Plan:
+        found = facts.of(ImageFacts)
+        _refuse_foreign(project, found)
+        actions = _repository(project, found)
+        uri = _uri(project, facts)
+        if found.tagged(found.context_tag):
+            return Plan(tuple(actions))
+        if not found.builder:
+            return Plan(tuple(actions), (_how_to(project, found, uri),))
+        why = "is not in the repository" if not found.images else "its build context changed"
+        build = PublishImage(project.image.repository, uri, _tags(project, found), project.image.context, found.context)
+        actions.append(_publish(found, uri, why, build))
+        return Plan(tuple(actions))
+
+    def down(self, project: Project, facts: Facts) -> Plan:
+        found = facts.of(ImageFacts)
+        if found.repository is None:
+            return Plan()
+        name = project.image.repository
+        if "pcinfra:project" not in found.tags:
+            return Plan(notes=(f"repository {name} was not made by pcinfra: it is kept",))
+        _refuse_foreign(project, found)
+        loses = f"{len(found.images)} image(s) in {name}" if found.images else ""
+        action = Action(
+            REPOSITORY, Kind.DELETE, f"repository {name}", "and every image in it", DeleteRepository(name), loses=loses
+        )
+        return Plan((action,))
+
+    def status(self, project: Project, facts: Facts) -> list[Resource]:
+        found = facts.of(ImageFacts)
+        what = f"repository {project.image.repository}"
+        if found.repository is None:
+            return [Resource(self.name, what, "", Health.ABSENT)]
+        rows = [
+            Resource(self.name, what, found.repository["repositoryUri"], Health.OK, f"{len(found.images)} image(s)")
+        ]
+        tag = project.image.tag if not project.image.immutable_tags else found.context_tag
+        image = found.tagged(tag)
+        if image is None:
+            rows.append(Resource(self.name, f"image {tag}", "", Health.ABSENT))
+        else:
+            fresh = found.tagged(found.context_tag) is not None
+            detail = "" if fresh else "its build context changed since"
+            health = Health.OK if fresh else Health.DIFFERS
+            rows.append(Resource(self.name, f"image {tag}", image["imageDigest"], health, detail))
+        return rows
+
+    def env(self, project: Project, facts: Facts) -> dict[str, str]:
+        found = facts.of(ImageFacts)
+        uri = _uri(project, facts)
+        tag = found.context_tag if project.image.immutable_tags else project.image.tag
+        return {
+            "ECR_REPO_NAME": project.image.repository,
+            "ECR_REPO_URI": uri,
+            "IMAGE_TAG": tag,
+            "TRAINING_IMAGE_URI": f"{uri}:{tag}",
+        }
+
+
+def _uri(project: Project, facts: Facts) -> str:
+    found = facts.of(ImageFacts)
+    if found.repository:
+        return str(found.repository["repositoryUri"])
+    return f"{facts.account}.dkr.ecr.{facts.region}.amazonaws.com/{project.image.repository}"
+
+
+def _tags(project: Project, found: ImageFacts) -> tuple[str, ...]:
+    return (found.context_tag,) if project.image.immutable_tags else (found.context_tag, project.image.tag)
+
+
+def _builder(doors: Doors) -> str:
+    """Return what can publish an image from here: an engine that runs, RECORD, or nothing."""
+    if not doors.target.registry:
+        return RECORD
+    for engine in ENGINES:
+        if doors.shell.which(engine) and doors.shell.run([engine, "info"], timeout=20).status == 0:
+            return engine
+    return ""
+
+
+def _how_to(project: Project, found: ImageFacts, uri: str) -> str:
+    path = context.folder(project.image.context)
+    tags = " ".join(f"-t {uri}:{tag}" for tag in _tags(project, found))
+    return (
+        "the image is not built: neither docker nor podman runs here. On a machine with one of them:\n"
+        f"    docker build {tags} {path}\n    docker push --all-tags {uri}"
+    )
+
+
+def _refuse_foreign(project: Project, found: ImageFacts) -> None:
+    owner = found.tags.get("pcinfra:project", project.project)
+    if owner != project.project:
+        raise Refused(
+            f"belongs to the project {owner!r}", where=f"repository {project.image.repository}",
+            hint="give this project a repository of its own: image.repository in pcinfra.yaml",
+        )  # fmt: skip
+
+
+def _read_policy(doors: Doors, name: str) -> str:
+    try:
+        return str(doors.cloud.call("ecr", "GetLifecyclePolicy", repositoryName=name)["lifecyclePolicyText"])
+    except NotFound:
+        return ""
+
+
+def _policy(keep: int) -> str:
+    """Return the life-cycle policy that keeps the newest ``keep`` images (ECR user guide, life-cycle policies)."""
+    rule = {
+        "rulePriority": 1,
+        "description": f"keep the newest {keep} images",
+        "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": keep},
+        "action": {"type": "expire"},
+    }
+    return json.dumps({"rules": [rule]})
+
+
+def _mutability(project: Project) -> str:
+    return "IMMUTABLE" if project.image.immutable_tags else "MUTABLE"
+
+
+def _repository(project: Project, found: ImageFacts) -> list[Action]:
+    """Return the Actions that bring the repository and its settings to what the project says."""
+    name = project.image.repository
+    tags = tuple(sorted(project.tags_for(Image.name).items()))
+    after = frozenset({REPOSITORY})
+    actions = []
+    if found.repository is None:
+        create = CreateRepository(name, _mutability(project), tags)
+        actions.append(Action(REPOSITORY, Kind.CREATE, f"repository {name}", "does not exist", create))
+    else:
+        actions += _settings(project, found.repository)
+    policy = _policy(project.image.keep)
+    if not found.policy or json.loads(found.policy) != json.loads(policy):
+        put = PutLifecyclePolicy(name, policy)
+        why = "differs" if found.policy else "is not set"
+        actions.append(Action("image/life cycle", Kind.UPDATE, f"life cycle of repository {name}", why, put, after))
+    if found.repository is not None and not dict(tags).items() <= found.tags.items():
+        tag = TagRepository(found.repository["repositoryArn"], tags)
+        actions.append(Action("image/tags", Kind.UPDATE, f"tags of repository {name}", "differ", tag, after))
+    return actions
+
+
+def _settings(project: Project, repository: Mapping[str, Any]) -> list[Action]:
+    name = project.image.repository
+    actions = []
+    scanning = repository.get("imageScanningConfiguration", {}).get("scanOnPush")
+    if not scanning:
+        change = Change("scanOnPush", str(scanning), "True")
+        actions.append(
+            Action(
+                "image/scanning", Kind.UPDATE, f"scanning of repository {name}", "differs", ScanOnPush(name),
+                changes=(change,),
+            )
+        )  # fmt: skip
+    wanted = _mutability(project)
+    if repository.get("imageTagMutability") != wanted:
+        change = Change("imageTagMutability", repository.get("imageTagMutability"), wanted)
+        put = PutMutability(name, wanted)
+        actions.append(
+            Action("image/mutability", Kind.UPDATE, f"tags of repository {name}", "differ", put, changes=(change,))
+        )
+    return actions
+
+
+def _publish(found: ImageFacts, uri: str, why: str, operation: PublishImage) -> Action:
+    what = f"image {uri.rpartition('/')[2]}:{found.context_tag}"
+    seconds = 1.0 if found.builder == RECORD else 1200.0
+    return Action("image/image", Kind.CREATE, what, why, operation, frozenset({REPOSITORY}), seconds=seconds)
+
+
+# --- operations --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRepository:
+    """Create the repository: scanned on push, encrypted. One of ours that exists already is success."""
+
+    name: str
+    mutability: str
+    tags: tuple[tuple[str, str], ...]
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        try:
+            doors.cloud.call(
+                "ecr", "CreateRepository", repositoryName=self.name, imageTagMutability=self.mutability,
+                imageScanningConfiguration={"scanOnPush": True}, encryptionConfiguration={"encryptionType": "AES256"},
+                tags=[{"Key": k, "Value": v} for k, v in self.tags],
+            )  # fmt: skip
+        except Conflict as error:
+            found = doors.cloud.call("ecr", "DescribeRepositories", repositoryNames=[self.name])["repositories"][0]
+            rows = doors.cloud.call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])["tags"]
+            if not set(self.tags) <= {(row["Key"], row["Value"]) for row in rows}:
+                raise Refused(error.why, where=f"repository {self.name}", hint="pcinfra up again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PutLifecyclePolicy:
+    """Set which images expire."""
+
+    name: str
+    policy: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        doors.cloud.call("ecr", "PutLifecyclePolicy", repositoryName=self.name, lifecyclePolicyText=self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class TagRepository:
+    """Tag the repository."""
+
+    arn: str
+    tags: tuple[tuple[str, str], ...]
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        doors.cloud.call(
+            "ecr", "TagResource", resourceArn=self.arn, tags=[{"Key": k, "Value": v} for k, v in self.tags]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOnPush:
+    """Switch on scanning of every image that is pushed."""
+
+    name: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        doors.cloud.call(
+            "ecr", "PutImageScanningConfiguration", repositoryName=self.name,
+            imageScanningConfiguration={"scanOnPush": True},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PutMutability:
+    """Set whether a tag can be moved to another image."""
+
+    name: str
+    mutability: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        doors.cloud.call("ecr", "PutImageTagMutability", repositoryName=self.name, imageTagMutability=self.mutability)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishImage:
+    """Build the image and push it under each of ``tags``; or record its manifest. The result is nothing."""
+
+    repository: str
+    uri: str
+    tags: tuple[str, ...]
+    context: str
+    digest: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        builder = _builder(doors)
+        path = context.folder(self.context)
+        if builder == RECORD:
+            self._record(doors)
+        else:
+            self._build(doors, builder, path)
+
+    def _record(self, doors: Doors) -> None:
+        """Put an OCI manifest whose config is the digest of the build context (OCI image specification 1.1)."""
+        config = {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": f"sha256:{self.digest}",
+            "size": 0,
+        }
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []}
+        for tag in self.tags:
+            try:
+                doors.cloud.call(
+                    "ecr", "PutImage", repositoryName=self.repository, imageTag=tag,
+                    imageManifest=json.dumps(manifest), imageManifestMediaType=MANIFEST_TYPE,
+                )  # fmt: skip
+            except Conflict:
+                continue  # the same manifest under the same tag is there already
+
+    def _build(self, doors: Doors, engine: str, path: Path) -> None:
+        names = [f"{self.uri}:{tag}" for tag in self.tags]
+        tagging = [word for name in names for word in ("--tag", name)]
+        doors.shell.run([engine, "build", *tagging, str(path)]).check()
+        token = doors.cloud.call("ecr", "GetAuthorizationToken")["authorizationData"][0]
+        user, _, password = base64.b64decode(token["authorizationToken"]).decode().partition(":")
+        login = [engine, "login", "--username", user, "--password-stdin", self.uri.partition("/")[0]]
+        doors.shell.run(login, stdin=password).check()
+        for name in names:
+            doors.shell.run([engine, "push", name]).check()
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRepository:
+    """Delete the repository with every image in it."""
+
+    name: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        try:
+            doors.cloud.call("ecr", "DeleteRepository", repositoryName=self.name, force=True)
+        except NotFound:
+            return

@@ -1,0 +1,482 @@
+"""Stage *prerequisites*: network and storage, one CloudFormation stack.
+
+The stack's recovery from each status follows CloudFormation's user guide: what was rolled back after a failed
+creation can only be deleted; a failed rollback of an update is continued; what is being changed is waited for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pcinfra import assets
+from pcinfra import cloudformation as cfn
+from pcinfra.cloudformation import Condition, Stack, StackProbe
+from pcinfra.engine import Action, Change, Kind, Pending, Plan
+from pcinfra.errors import CloudError, Refused, ResourceFailed
+from pcinfra.stages import zones
+from pcinfra.stages.base import Facts, Health, Resource
+
+if TYPE_CHECKING:
+    from pcinfra.aws import Cloud
+    from pcinfra.doors import Doors
+    from pcinfra.project import Project
+    from pcinfra.stacks.settings import StackSettings
+
+DIGEST_TAG = "pcinfra:digest"
+CAPABILITIES = ["CAPABILITY_IAM"]
+STACK = "prerequisites/stack"
+CHANGES = "prerequisites/changes"
+_STORAGE = ("AWS::FSx::FileSystem", "AWS::FSx::Volume")
+_AGAIN = "mend the cause, then: pcinfra up"
+
+# What a change of these parameters replaces, and with it loses. FSx: a file system's deployment type, zone and
+# storage type are fixed at creation; its capacity can grow but not shrink.
+REPLACES = {
+    "LustreDeploymentType": "everything on the Lustre file system",
+    "LustreStorageType": "everything on the Lustre file system",
+    "LustreEfa": "everything on the Lustre file system",
+    "OpenZFSDeploymentType": "everything on the OpenZFS file system",
+    "PrimarySubnetAZ": "everything on both file systems",
+    "VpcCidr": "everything on both file systems",
+    "PublicSubnetCidr": "the public subnet",
+    "PrivateCidr": "everything on both file systems",
+    "PrimaryPrivateSubnetCidr": "everything on both file systems",
+}
+
+OUTPUT_VARIABLES = {
+    "VPC": "VPC_ID",
+    "PublicSubnet": "PUBLIC_SUBNET_ID",
+    "PrimaryPrivateSubnet": "PRIVATE_SUBNET_ID",
+    "SecurityGroup": "SECURITY_GROUP_ID",
+    "FSxLustreFilesystemId": "FSX_LUSTRE_ID",
+    "FSxLustreFilesystemMountname": "FSX_LUSTRE_MOUNT_NAME",
+    "FSxLustreFilesystemDNSname": "FSX_LUSTRE_DNS",
+    "FSxORootVolumeId": "FSX_OPENZFS_ROOT_VOLUME_ID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StackFacts:
+    """The stack as it is (None: there is none), the zone that ``auto`` stands for, and what a deletion kept."""
+
+    stack: Stack | None
+    zone: str
+    retained: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        return self.stack.outputs if self.stack else {}
+
+
+class Prerequisites:
+    """VPC, subnets, EFA security group, FSx for Lustre and FSx for OpenZFS."""
+
+    name: ClassVar[str] = "prerequisites"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def read(self, project: Project, doors: Doors, facts: Facts) -> StackFacts:
+        stack = cfn.find(doors.cloud, project.prerequisites.stack)
+        if stack and stack.condition is not Condition.EMPTY:
+            zone = stack.parameters.get("PrimarySubnetAZ", "")
+        else:
+            zone = zones.choose(project, doors.cloud)
+        if project.availability_zone != "auto":
+            zone = project.availability_zone
+        return StackFacts(stack, zone, _retained(doors.cloud, stack))
+
+    def up(self, project: Project, facts: Facts) -> Plan:
+        found = facts.of(StackFacts)
+        wanted = WantedStack.of(project, found.zone)
+        if found.stack is None:
+            return Plan((_create(wanted, "does not exist"),))
+        if _adopted(found.stack):
+            return Plan(notes=(f"stack {wanted.name} was not made by pcinfra: it is used as it is",))
+        _refuse_foreign(project, found.stack)
+        return _RECOVERY[found.stack.condition](wanted, found)
+
+    def down(self, project: Project, facts: Facts) -> Plan:
+        stack = facts.of(StackFacts).stack
+        if stack is None:
+            return Plan()
+        if _adopted(stack):
+            return Plan(notes=(f"stack {stack.name} was not made by pcinfra: it is kept",))
+        _refuse_foreign(project, stack)
+        return Plan((_delete(stack, f"status {stack.status}", loses=_FILES),))
+
+    def status(self, project: Project, facts: Facts) -> list[Resource]:
+        found = facts.of(StackFacts)
+        what = f"stack {project.prerequisites.stack}"
+        if found.stack is None:
+            return [Resource(self.name, what, "", Health.ABSENT)]
+        health = _health(found.stack)
+        if health is Health.OK and not _adopted(found.stack) and not _same(project, found):
+            health = Health.DIFFERS
+        rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason)]
+        named = (
+            ("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"),
+            ("security group", "SecurityGroup"), ("FSx for Lustre", "FSxLustreFilesystemId"),
+            ("FSx for OpenZFS root volume", "FSxORootVolumeId"),
+        )  # fmt: skip
+        rows += [Resource(self.name, text, found.outputs[key], health) for text, key in named if key in found.outputs]
+        return rows
+
+    def env(self, project: Project, facts: Facts) -> dict[str, str]:
+        found = facts.of(StackFacts)
+        variables = {
+            "AWS_REGION": facts.region,
+            "STACK_NAME": project.prerequisites.stack,
+            "PRIMARY_AZ": found.zone,
+        }
+        variables |= {name: found.outputs.get(key, "") for key, name in OUTPUT_VARIABLES.items()}
+        return variables
+
+
+_FILES = "everything on the Lustre file system that is not in S3, and everything on the OpenZFS file system"
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStack:
+    """The stack that the project asks for."""
+
+    name: str
+    template: str
+    parameters: tuple[tuple[str, str], ...]
+    tags: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, project: Project, zone: str) -> WantedStack:
+        template = (assets.folder("cfn") / "parallelcluster-prerequisites.yaml").read_text(encoding="utf-8")
+        parameters = tuple(sorted(settings(project, zone).parameters().items()))
+        tags = tuple(sorted(project.tags_for(Prerequisites.name).items()))
+        return cls(project.prerequisites.stack, template, parameters, tags)
+
+    @property
+    def digest(self) -> str:
+        """A digest of all of it; kept as a tag of the stack, so that one call tells whether it is up to date."""
+        text = repr((self.template, self.parameters, self.tags))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def request(self) -> dict[str, Any]:
+        """Return what CreateStack and CreateChangeSet take in common."""
+        tags = (*self.tags, (DIGEST_TAG, self.digest))
+        return {
+            "StackName": self.name,
+            "TemplateBody": self.template,
+            "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in self.parameters],
+            "Tags": [{"Key": k, "Value": v} for k, v in tags],
+            "Capabilities": CAPABILITIES,
+        }
+
+
+def settings(project: Project, zone: str) -> StackSettings:
+    """Return the template's settings for ``project``, in the availability zone ``zone``."""
+    from pcinfra.stacks.settings import StackSettings
+
+    wanted = project.prerequisites
+    return StackSettings(
+        primary_subnet_az=zone,
+        vpc_name=wanted.vpc_name,
+        create_s3_endpoint=wanted.s3_endpoint,
+        lustre_deployment_type=wanted.lustre.deployment_type,
+        lustre_capacity=wanted.lustre.capacity,
+        lustre_throughput=wanted.lustre.throughput,
+        lustre_compression=wanted.lustre.compression,
+        lustre_version=wanted.lustre.version,
+        openzfs_deployment_type=wanted.openzfs.deployment_type,
+        openzfs_capacity=wanted.openzfs.capacity,
+        openzfs_throughput=wanted.openzfs.throughput,
+    )
+
+
+def _adopted(stack: Stack) -> bool:
+    """Whether the stack was made by hand: it carries no tag of ours."""
+    return "pcinfra:project" not in stack.tags
+
+
+def _refuse_foreign(project: Project, stack: Stack) -> None:
+    owner = stack.tags["pcinfra:project"]
+    if owner != project.project:
+        raise Refused(
+            f"belongs to the project {owner!r}",
+            where=f"stack {stack.name}",
+            hint="give this project a stack of its own: prerequisites.stack in pcinfra.yaml",
+        )
+
+
+def _same(project: Project, found: StackFacts) -> bool:
+    assert found.stack is not None
+    return found.stack.tags.get(DIGEST_TAG) == WantedStack.of(project, found.zone).digest
+
+
+def _health(stack: Stack) -> Health:
+    if stack.condition is Condition.READY:
+        return Health.OK
+    return Health.BUSY if stack.condition in (Condition.BUSY, Condition.DELETING) else Health.FAILED
+
+
+def _retained(cloud: Cloud, stack: Stack | None) -> tuple[str, ...]:
+    """Return the resources that a failed creation left behind on purpose or could not delete."""
+    if stack is None or stack.condition not in (Condition.EMPTY, Condition.BROKEN):
+        return ()
+    rows = cloud.pages("cloudformation", "ListStackResources", "StackResourceSummaries", StackName=stack.name)
+    return tuple(
+        f"{row['LogicalResourceId']} ({row.get('PhysicalResourceId', '')})"
+        for row in rows
+        if row["ResourceStatus"] == "DELETE_SKIPPED"
+    )
+
+
+# --- one function for each condition that a stack can be in ------------------------------------------------------
+
+
+def _when_ready(wanted: WantedStack, found: StackFacts) -> Plan:
+    assert found.stack is not None
+    if found.stack.tags.get(DIGEST_TAG) == wanted.digest:
+        return Plan()
+    return Plan(_update(wanted, found.stack))
+
+
+def _when_busy(wanted: WantedStack, found: StackFacts) -> Plan:
+    assert found.stack is not None
+    same = found.stack.tags.get(DIGEST_TAG) == wanted.digest
+    notes = () if same else ("the stack is being changed to something else: run `pcinfra up` again afterwards",)
+    why = f"{found.stack.status}: another run is at it"
+    wait = Action(STACK, Kind.RUN, f"wait for stack {wanted.name}", why, WaitForStack(found.stack.id), seconds=630)
+    return Plan((wait,), notes)
+
+
+def _when_unusable(wanted: WantedStack, found: StackFacts) -> Plan:
+    assert found.stack is not None
+    if found.retained:
+        raise Refused(
+            f"{found.stack.status}, and it still keeps {', '.join(found.retained)}",
+            where=f"stack {wanted.name}",
+            hint=f"look at what it keeps, then: aws cloudformation delete-stack --stack-name {wanted.name}",
+        )
+    clear = _delete(found.stack, f"{found.stack.status}: a creation that failed can only be deleted", "clear")
+    return Plan((clear, _create(wanted, "the last creation failed", after=clear.id)))
+
+
+def _when_deleting(wanted: WantedStack, found: StackFacts) -> Plan:
+    assert found.stack is not None
+    clear = _delete(found.stack, "is being deleted", "clear")
+    return Plan((clear, _create(wanted, "does not exist", after=clear.id)))
+
+
+def _when_stuck(wanted: WantedStack, found: StackFacts) -> Plan:
+    assert found.stack is not None
+    why = f"{found.stack.status}: the rollback of an update did not end"
+    mend = Action(
+        "prerequisites/mend", Kind.RUN, f"continue the rollback of stack {wanted.name}", why,
+        ContinueRollback(found.stack.id), seconds=60,
+    )  # fmt: skip
+    if found.stack.tags.get(DIGEST_TAG) == wanted.digest:
+        return Plan((mend,))
+    return Plan((mend, *_update(wanted, found.stack, after=mend.id)))
+
+
+def _when_undeleted(wanted: WantedStack, found: StackFacts) -> Plan:
+    assert found.stack is not None
+    raise Refused(
+        f"{found.stack.status}: {found.stack.reason}", where=f"stack {wanted.name}",
+        hint="pcinfra down   (it says what is in the way), then pcinfra up",
+    )  # fmt: skip
+
+
+_RECOVERY = {
+    Condition.READY: _when_ready,
+    Condition.BUSY: _when_busy,
+    Condition.EMPTY: _when_unusable,
+    Condition.BROKEN: _when_unusable,
+    Condition.DELETING: _when_deleting,
+    Condition.STUCK: _when_stuck,
+    Condition.UNDELETED: _when_undeleted,
+}
+
+
+# --- actions -----------------------------------------------------------------------------------------------------
+
+
+def _create(wanted: WantedStack, why: str, after: str = "") -> Action:
+    changes = tuple(Change(key, None, value) for key, value in wanted.parameters)
+    return Action(
+        STACK, Kind.CREATE, f"stack {wanted.name}", why, CreateStack(wanted),
+        after=frozenset({after} - {""}), seconds=630, changes=changes,
+    )  # fmt: skip
+
+
+def _update(wanted: WantedStack, stack: Stack, after: str = "") -> tuple[Action, Action]:
+    new = dict(wanted.parameters)
+    old = dict(stack.parameters)
+    changes = tuple(Change(k, old.get(k), new.get(k)) for k in sorted(new | old) if old.get(k) != new.get(k))
+    lost = dict.fromkeys(REPLACES[change.key] for change in changes if change.key in REPLACES and change.before)
+    why = "settings differ" if changes else "the template or the tags differ"
+    ask = Action(
+        CHANGES, Kind.RUN, f"ask what changes in stack {wanted.name}", why, CreateChangeSet(wanted),
+        after=frozenset({after} - {""}), seconds=10,
+    )  # fmt: skip
+    change = Action(
+        STACK, Kind.REPLACE if lost else Kind.UPDATE, f"stack {wanted.name}", why,
+        UpdateStack(wanted, stack.id, may_replace=bool(lost)), after=frozenset({CHANGES}),
+        seconds=600, changes=changes, loses=", ".join(lost),
+    )  # fmt: skip
+    return ask, change
+
+
+def _delete(stack: Stack, why: str, thing: str = "stack", loses: str = "") -> Action:
+    return Action(
+        f"prerequisites/{thing}", Kind.DELETE, f"stack {stack.name}", why, DeleteStack(stack.id, stack.name),
+        seconds=600, loses=loses,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CreateStack:
+    """Create the stack, or go on with one that another run has just begun. The result is the Stack."""
+
+    wanted: WantedStack
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
+        name = self.wanted.name
+        try:
+            answer = doors.cloud.call(
+                "cloudformation", "CreateStack", **self.wanted.request(),
+                ClientRequestToken=f"pcinfra-{uuid.uuid4()}", OnFailure="ROLLBACK",
+            )  # fmt: skip
+            stack_id: str = answer["StackId"]
+        except CloudError as error:
+            stack = cfn.find(doors.cloud, name) if error.code == "AlreadyExistsException" else None
+            if stack is None or stack.tags.get(DIGEST_TAG) != self.wanted.digest:
+                raise
+            stack_id = stack.id
+        return Pending(StackProbe(), stack_id, cfn.until_ready(name, _AGAIN), cfn.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForStack:
+    """Wait until nobody is changing the stack. The result is the Stack."""
+
+    stack_id: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
+        name = self.stack_id.split("/")[1] if "/" in self.stack_id else self.stack_id
+        return Pending(StackProbe(), self.stack_id, cfn.until_ready(name, _AGAIN), cfn.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChangeSet:
+    """Ask CloudFormation what an update would change. The result is the answer of DescribeChangeSet."""
+
+    wanted: WantedStack
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
+        name = f"pcinfra-{self.wanted.digest}"
+        try:
+            doors.cloud.call("cloudformation", "CreateChangeSet", **self.wanted.request(), ChangeSetName=name)
+        except CloudError as error:
+            if error.code != "AlreadyExistsException":  # an earlier run made it and did not come to execute it
+                raise
+        return Pending(ChangeSetProbe(self.wanted.name), name, _until_made)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSetProbe:
+    """Reads change sets of one stack by name."""
+
+    stack: str
+
+    def read(self, doors: Doors, keys: frozenset[str]) -> Mapping[str, Any]:
+        call = doors.cloud.call
+        return {
+            key: call("cloudformation", "DescribeChangeSet", StackName=self.stack, ChangeSetName=key) for key in keys
+        }
+
+
+def _until_made(change_set: dict[str, Any]) -> tuple[dict[str, Any]] | None:
+    if change_set["Status"] in ("CREATE_COMPLETE", "FAILED"):
+        return (change_set,)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStack:
+    """Execute the change set. The result is the Stack.
+
+    Raises:
+        Refused: it would replace a file system, and the plan did not say so.
+    """
+
+    wanted: WantedStack
+    stack_id: str
+    may_replace: bool
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Any:
+        change_set = results[CHANGES]
+        by_name = {"StackName": self.wanted.name, "ChangeSetName": change_set["ChangeSetName"]}
+        refusal = self._refusal(change_set)
+        if refusal:
+            doors.cloud.call("cloudformation", "DeleteChangeSet", **by_name)
+            raise refusal
+        try:
+            doors.cloud.call("cloudformation", "ExecuteChangeSet", **by_name)
+        except CloudError as error:
+            if error.code != "InvalidChangeSetStatus":  # another run has just executed it
+                raise
+        return Pending(StackProbe(), self.stack_id, cfn.until_ready(self.wanted.name, _AGAIN), cfn.progress)
+
+    def _refusal(self, change_set: dict[str, Any]) -> Exception | None:
+        where = f"stack {self.wanted.name}"
+        if change_set["Status"] == "FAILED":
+            return ResourceFailed(f"change set: {change_set.get('StatusReason', '')}", where=where)
+        changes = [change["ResourceChange"] for change in change_set.get("Changes", [])]
+        lost = [
+            c["LogicalResourceId"] for c in changes if c.get("Replacement") == "True" and c["ResourceType"] in _STORAGE
+        ]
+        if lost and not self.may_replace:
+            return Refused(
+                f"CloudFormation would replace {', '.join(lost)} and lose what is on it", where=where,
+                hint="undo the change in pcinfra.yaml, or copy the data away and use `pcinfra up --allow-replace`",
+            )  # fmt: skip
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStack:
+    """Delete the stack."""
+
+    stack_id: str
+    name: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
+        doors.cloud.call("cloudformation", "DeleteStack", StackName=self.stack_id)
+        hint = f"see what is in the way: aws cloudformation describe-stack-events --stack-name {self.name}"
+        return Pending(StackProbe(), self.stack_id, cfn.until_gone(self.name, hint), cfn.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueRollback:
+    """Continue the rollback of an update that failed. The result is the Stack."""
+
+    stack_id: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
+        doors.cloud.call("cloudformation", "ContinueUpdateRollback", StackName=self.stack_id)
+        return Pending(StackProbe(), self.stack_id, _until_rolled_back(self.stack_id), cfn.progress)
+
+
+def _until_rolled_back(name: str) -> Any:
+    def judge(state: cfn.StackState | None) -> tuple[Stack] | None:
+        if state is None or state.stack.condition is Condition.BUSY:
+            return None
+        if state.stack.condition is Condition.READY:
+            return (state.stack,)
+        raise ResourceFailed(
+            f"{state.stack.status}: {state.cause}", where=f"stack {name}",
+            hint="aws cloudformation continue-update-rollback --resources-to-skip … (it names the resource above)",
+        )  # fmt: skip
+
+    return judge

@@ -1,0 +1,106 @@
+"""Stage *scripts*: the nodes' bootstrap scripts, in ``scripts/bootstrap/`` of the bucket."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pcinfra import assets
+from pcinfra.engine import Action, Kind, Plan
+from pcinfra.errors import NotFound
+from pcinfra.stages.base import Facts, Health, Resource
+from pcinfra.stages.bucket import BUCKET, Bucket, BucketFacts
+
+if TYPE_CHECKING:
+    from pcinfra.doors import Doors
+    from pcinfra.project import Project
+
+PREFIX = "scripts/bootstrap/"
+VARIABLES = {
+    "HEAD_NODE_BOOTSTRAP_SCRIPT": "head-node-enroot-pyxis-setup.sh",
+    "COMPUTE_NODE_BOOTSTRAP_SCRIPT": "compute-node-enroot-pyxis-setup.sh",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFacts:
+    """The ETag of each object under ``scripts/bootstrap/``, by file name; and the files that should be there."""
+
+    etags: Mapping[str, str]
+    files: tuple[Path, ...]
+
+    def differing(self) -> list[tuple[Path, str]]:
+        """Return each file that is not in the bucket as it is here, with the reason.
+
+        Source: S3 user guide, "Checking object integrity": the ETag of an object put in one part and encrypted
+        with SSE-S3 is its MD5.
+        """
+        rows = []
+        for path in self.files:
+            etag = self.etags.get(path.name)
+            digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            if etag != digest:
+                rows.append((path, "is not in the bucket" if etag is None else "differs"))
+        return rows
+
+
+class Scripts:
+    """The bootstrap scripts of head node and compute nodes."""
+
+    name: ClassVar[str] = "scripts"
+    needs: ClassVar[tuple[str, ...]] = (Bucket.name,)
+
+    def read(self, project: Project, doors: Doors, facts: Facts) -> ScriptFacts:
+        files = tuple(assets.folder("bootstrap") / name for name in VARIABLES.values())
+        bucket = facts.of(BucketFacts)
+        if not bucket.exists:
+            return ScriptFacts({}, files)
+        try:
+            objects = doors.cloud.pages("s3", "ListObjectsV2", "Contents", Bucket=bucket.name, Prefix=PREFIX)
+        except NotFound:
+            objects = []
+        return ScriptFacts({o["Key"].removeprefix(PREFIX): o["ETag"].strip('"') for o in objects}, files)
+
+    def up(self, project: Project, facts: Facts) -> Plan:
+        bucket = facts.of(BucketFacts).name
+        actions = [
+            Action(
+                f"scripts/{path.name}", Kind.CREATE if why.startswith("is not") else Kind.UPDATE,
+                f"s3://{bucket}/{PREFIX}{path.name}", why, PutFile(bucket, PREFIX + path.name, path),
+                frozenset({BUCKET}),
+            )
+            for path, why in facts.of(ScriptFacts).differing()
+        ]  # fmt: skip
+        return Plan(tuple(actions))
+
+    def down(self, project: Project, facts: Facts) -> Plan:
+        return Plan()  # they go with the bucket
+
+    def status(self, project: Project, facts: Facts) -> list[Resource]:
+        found = facts.of(ScriptFacts)
+        wrong = {path.name for path, _ in found.differing()}
+        rows = []
+        for path in found.files:
+            there = path.name in found.etags
+            health = Health.ABSENT if not there else Health.DIFFERS if path.name in wrong else Health.OK
+            rows.append(Resource(self.name, path.name, PREFIX + path.name if there else "", health))
+        return rows
+
+    def env(self, project: Project, facts: Facts) -> dict[str, str]:
+        bucket = facts.of(BucketFacts).name
+        return {name: f"s3://{bucket}/{PREFIX}{file}" for name, file in VARIABLES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """Put one file into the bucket."""
+
+    bucket: str
+    key: str
+    path: Path
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        doors.cloud.call("s3", "PutObject", Bucket=self.bucket, Key=self.key, Body=self.path.read_bytes())
