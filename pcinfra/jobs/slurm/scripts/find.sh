@@ -1,0 +1,18 @@
+# find_run WHAT: set RUN to the run that WHAT names: a run id, the beginning of one, or a Slurm job id.
+# Prints "unknown" or "many ID..." and ends the script where it names none or several. Starts in the runs directory.
+find_run() {
+  local found=()
+  if [ -e "$1/job.sbatch" ]; then
+    RUN=$1
+    return
+  fi
+  case $1 in
+    *[!0-9]*) for RUN in "$1"*/job.sbatch; do [ ! -e "$RUN" ] || found+=("${RUN%/*}"); done ;;
+    *) mapfile -t found < <(grep -lxs -- "$1" ./*/job.id | xargs -r ls -t | head -n 1) ;;
+  esac
+  case ${#found[@]} in
+    0) echo unknown; exit 0 ;;
+    1) RUN=${found[0]#./} RUN=${RUN%/job.id} ;;
+    *) echo "many ${found[*]}"; exit 0 ;;
+  esac
+}

@@ -1,0 +1,33 @@
+# Prints where a run stands and what is new in its logs. Expects WHAT, LIMIT (characters for the logs, 0 for none) and
+# OFFSETS (an associative array, log name to bytes seen). Asks Slurm before it reads: what a job that has ended wrote
+# is then all there. Asks by name, because job ids begin again when a cluster is made anew.
+find_run "$WHAT"
+cd -- "$RUN" || exit
+slurm=$(timeout 20 squeue -h -t all -n "pci-$RUN" -o '%T|%r|%N' 2>/dev/null)
+asked=$?
+slurm=${slurm##*$'\n'}
+mapfile -t results < <(cat result.jsonl 2>/dev/null)
+if [ "${#results[@]}" = 0 ]; then # Slurm forgets a job after MinJobAge; keep how it ended
+  case ${slurm%%|*} in
+    BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$slurm" >slurm.end ;;
+  esac
+fi
+echo "run $RUN"
+echo "job $(cat job.id 2>/dev/null)"
+echo "asked $asked"
+echo "slurm $slurm"
+echo "kept $(cat slurm.end 2>/dev/null)"
+[ ! -e cancelled ] || echo "cancelled yes"
+[ "${#results[@]}" = 0 ] || echo "result ${results[-1]}"
+for log in logs/batch.log logs/node-*.log; do
+  [ "$LIMIT" -gt 0 ] && [ -e "$log" ] || continue
+  name=${log#logs/} seen=${OFFSETS[${log#logs/}]:-0}
+  [ "$LIMIT" -gt 1000 ] || { echo "more yes"; break; }
+  text=$(encoded "$LIMIT" "$log" "$seen"; echo ":$taken")
+  taken=${text##*:} text=${text%:*}
+  [ "$taken" -gt 0 ] || continue
+  LIMIT=$((LIMIT - ${#text}))
+  echo "log $name $seen $text"
+  [ "$((seen + taken))" -ge "$(stat -Lc %s -- "$log")" ] || echo "more yes"
+done
+echo end
