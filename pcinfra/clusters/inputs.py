@@ -88,6 +88,18 @@ def inputs_from_outputs(outputs: Mapping[str, str], project: Project, account: s
     )
 
 
+def placeholder_inputs(project: Project) -> ClusterInputs:
+    """Return inputs with made-up ids of the right form, to check everything else before anything exists."""
+    outputs = {
+        "PublicSubnet": "subnet-00000000000000000",
+        "PrimaryPrivateSubnet": "subnet-00000000000000001",
+        "SecurityGroup": "sg-00000000000000000",
+        "FSxLustreFilesystemId": "fs-00000000000000000",
+        "FSxORootVolumeId": "fsvol-00000000000000000",
+    }
+    return inputs_from_outputs(outputs, project, "0" * 12)
+
+
 def _repository_arn(project: Project, account: str) -> str:
     partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
     prefix = next((name for start, name in partition.items() if project.region.startswith(f"{start}-")), "aws")

@@ -26,6 +26,10 @@ INSTALL = "pip install 'pcinfra[cluster]'"
 INSTALL_NODE = "sudo apt-get install nodejs   (or any other way to Node.js 18 or newer)"
 
 
+# pcluster warns when there is no key pair. There is none on purpose: the way in is Session Manager.
+_QUIET = ["--suppress-validators", "type:KeyPairValidator"]
+
+
 def schema_findings(cluster_name: str, config: Any, region: str) -> list[Finding]:
     """Return what pcluster's own schema says of ``config`` (parsed YAML). Makes no call.
 
@@ -102,14 +106,14 @@ class Pcluster:
             Conflict: a stack of this name exists.
         """
         self._need_node()
-        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--rollback-on-failure", "false"]
+        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--rollback-on-failure", "false", *_QUIET]
         answer = self._run(name, arguments, config)
         return str(answer["cluster"]["cloudformationStackArn"])
 
     def dryrun(self, name: str, config: str) -> list[Finding]:
         """Run every validator and create nothing; return what they say, errors included."""
         self._need_node()
-        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--dryrun", "true"]
+        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--dryrun", "true", *_QUIET]
         answer, failed = self._answer(arguments, config)
         if failed and "DryRun flag" not in answer.get("message", "") and not _findings(answer):
             raise failure(name, answer)
@@ -131,7 +135,7 @@ class Pcluster:
         """
         return _description(self._run(name, ["describe-cluster", "-n", name]))
 
-    def list(self) -> dict[str, str]:
+    def statuses(self) -> dict[str, str]:
         """Return the status of every cluster of the region, by name."""
         return {c["clusterName"]: c["clusterStatus"] for c in self._run("", ["list-clusters"])["clusters"]}
 

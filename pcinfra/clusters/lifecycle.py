@@ -1,0 +1,152 @@
+"""Creating and deleting clusters, as Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pcinfra import cloudformation
+from pcinfra.cloudformation import Condition, Stack
+from pcinfra.clusters.facts import ClusterFacts, differences, find, is_cluster
+from pcinfra.clusters.pcluster import Pcluster
+from pcinfra.clusters.probe import ClusterProbe
+from pcinfra.engine import Action, Kind, Pending, Plan
+from pcinfra.errors import Conflict, NotFound, Refused
+
+if TYPE_CHECKING:
+    from pcinfra.doors import Doors
+
+# Published: about 10 min for a plain cluster, 15 to 20 with GPU nodes and both file systems.
+CREATE_SECONDS = 900.0
+DELETE_SECONDS = 300.0
+LOSES = "running jobs, the disks of its nodes and their logs in CloudWatch; /home and /lustre stay"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateCluster:
+    """Runs pcluster's validators and starts the creation; the result is the Stack."""
+
+    name: str
+    project: str
+    config: str
+
+    def start(self, context: Doors, results: Mapping[str, Any]) -> Pending:
+        try:
+            stack_id = Pcluster(context.shell, context.target).create(self.name, self.config)
+        except Conflict:
+            stack_id = self._made_meanwhile(context)
+        return _until_ready(self.name, stack_id)
+
+    def _made_meanwhile(self, context: Doors) -> str:
+        """Somebody made it between the plan and now: that is as good, if it is this very cluster."""
+        facts = find(context.cloud, self.name)
+        if facts.stack is None or not facts.belongs_to(self.project) or differences(facts.config, self.config):
+            raise Refused("another stack has taken the name", where=f"cluster {self.name}", hint="pcinfra cluster list")
+        return facts.stack.id
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForCluster:
+    """Waits for a creation or update that is under way."""
+
+    name: str
+    stack_id: str
+
+    def start(self, context: Doors, results: Mapping[str, Any]) -> Pending:
+        return _until_ready(self.name, self.stack_id)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCluster:
+    """Starts the deletion, unless it is under way."""
+
+    name: str
+    stack_id: str
+
+    def start(self, context: Doors, results: Mapping[str, Any]) -> Pending | None:
+        try:
+            Pcluster(context.shell, context.target).delete(self.name)
+        except NotFound:
+            return None
+        hint = f"the same command again; what holds it: pcinfra cluster show {self.name}"
+        judge = cloudformation.until_gone(self.name, hint)
+        return Pending(ClusterProbe(), self.stack_id, judge, cloudformation.progress)
+
+
+def _until_ready(name: str, stack_id: str) -> Pending:
+    hint = f"pcinfra cluster show {name}; then change what is wrong and pcinfra cluster create {name}"
+    judge = cloudformation.until_ready(name, hint)
+    return Pending(ClusterProbe(), stack_id, judge, cloudformation.progress)
+
+
+def create_plan(facts: ClusterFacts, project: str, config: str) -> Plan:
+    """Return what brings the cluster ``facts.name`` to ``config``.
+
+    A creation that failed earlier is deleted first. A cluster that runs with this configuration is left alone.
+
+    Raises:
+        Refused: the name belongs to something else, or the cluster runs with another configuration.
+    """
+    name, stack = facts.name, facts.stack
+    if stack is None:
+        return Plan((_creation(name, project, config, "does not exist", ()),))
+    if not facts.belongs_to(project):
+        raise _not_ours(facts)
+    if stack.condition is Condition.BUSY:
+        return Plan((_waiting(stack),))
+    if stack.condition is Condition.READY:
+        return _keep(facts, config)
+    if stack.condition is Condition.STUCK:
+        raise Refused(f"its update is stuck in {stack.status}: {stack.reason}", where=f"cluster {name}",
+                      hint=f"pcinfra cluster delete {name}, then create it again")  # fmt: skip
+    removal = _deletion(stack, f"left over in {stack.status}", "")
+    return Plan((removal, _creation(name, project, config, "after what is left of it", (removal.id,))))
+
+
+def delete_actions(stacks: Iterable[Stack], after: Iterable[str] = ()) -> list[Action]:
+    """Return the deletion of each cluster, whatever state it is in; they wait for the Actions ``after``."""
+    return [_deletion(stack, f"is {stack.status}", LOSES, frozenset(after)) for stack in stacks]
+
+
+def _creation(name: str, project: str, config: str, why: str, after: Iterable[str]) -> Action:
+    operation = CreateCluster(name, project, config)
+    seconds = CREATE_SECONDS
+    return Action(f"cluster/{name}", Kind.CREATE, f"cluster {name}", why, operation, frozenset(after), "", seconds)
+
+
+def _waiting(stack: Stack) -> Action:
+    operation = WaitForCluster(stack.name, stack.id)
+    why = f"is {stack.status}"
+    return Action(
+        f"cluster/{stack.name}", Kind.RUN, f"wait for cluster {stack.name}", why, operation, seconds=CREATE_SECONDS
+    )
+
+
+def _deletion(stack: Stack, why: str, loses: str, after: frozenset[str] = frozenset()) -> Action:
+    operation = DeleteCluster(stack.name, stack.id)
+    action_id = f"cluster/{stack.name}/delete"
+    return Action(action_id, Kind.DELETE, f"cluster {stack.name}", why, operation, after, loses, DELETE_SECONDS)
+
+
+def _keep(facts: ClusterFacts, config: str) -> Plan:
+    changes = differences(facts.config, config)
+    if not changes:
+        return Plan(notes=(f"cluster {facts.name} exists with this configuration: nothing to do",))
+    told = "".join(f"\n    {c.key}: {c.before or '(none)'} → {c.after or '(none)'}" for c in changes)
+    raise Refused(
+        f"exists with another configuration:{told}\n  a running cluster is not changed in place",
+        where=f"cluster {facts.name}",
+        hint=f"pcinfra cluster delete {facts.name}, then create it again; or another name",
+    )
+
+
+def _not_ours(facts: ClusterFacts) -> Refused:
+    assert facts.stack
+    kind = "cluster" if is_cluster(facts.stack) else "stack"
+    owner = facts.stack.tags.get("pcinfra:project")
+    whose = f"project {owner}" if owner else "somebody else"
+    return Refused(
+        f"the name belongs to a {kind} of {whose} in this account", where=f"cluster {facts.name}",
+        hint="another name for it under clusters: in pcinfra.yaml",
+    )  # fmt: skip
