@@ -121,7 +121,7 @@ class Association(Section):
     auto_import: tuple[EventType, ...] = Field((), description="What happens in S3 and is brought to Lustre by itself.")
     auto_export: tuple[EventType, ...] = Field(
         (),
-        description="What happens on Lustre and is brought to S3 by itself. With DELETED, an rm deletes the file in S3.",
+        description="What happens on Lustre and is brought to S3 by itself. With DELETED, rm deletes the file in S3.",
     )
     batch_import: bool = Field(False, description="List what the prefix holds already, when the association is made.")
 
@@ -167,9 +167,12 @@ class Queue(Section):
     max_nodes: int = Field(
         2, ge=1, description="Most nodes at a time; those above min_nodes come and go with the jobs."
     )
-    capacity_type: CapacityType = Field("ONDEMAND", description="SPOT is cheaper and may be taken away at any time.")
+    capacity_type: CapacityType = Field(
+        "ONDEMAND",
+        description="SPOT is cheaper and may be taken away at any time. CAPACITY_BLOCK needs capacity_reservation.",
+    )
     capacity_reservation: ReservationId | None = Field(
-        None, description="Id of an On-Demand Capacity Reservation (cr-...) to start the nodes in."
+        None, description="Id (cr-...) of the On-Demand Capacity Reservation or Capacity Block to start the nodes in."
     )
 
 
@@ -197,6 +200,7 @@ class Project(Section):
     bucket: Bucket = Bucket()
     associations: dict[AssociationName, Association] = Field(
         default_factory=default_associations,
+        max_length=8,
         description="Lustre directories tied to S3 prefixes, by names of your own; at most 8.",
     )
     image: Image = Image()

@@ -47,8 +47,9 @@ def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] 
     """Return the model that ``text`` describes.
 
     Lists stand for tuples, nothing else is converted. Validators may raise ValueError, or PydanticCustomError
-    with a ``hint`` in its context; their words are shown as they are. ``rules`` look at a whole valid model;
-    when the file has mistakes they look at what is left without them, so that everything is said at once.
+    with a ``hint`` or a value to type ``instead`` in its context; their words are shown as they are. ``rules``
+    look at a whole valid model; when the file has mistakes they look at what is left without them, so that
+    everything is said at once.
 
     Raises:
         InputError: one Problem per mistake, with line and column, each with a hint where there is one.
@@ -68,6 +69,10 @@ def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] 
     return value
 
 
+# What pydantic also says of a collection or a union when the mistake is inside it.
+_SHALLOW = {*WANTED, "too_short", "too_long"}
+
+
 def _check(model: type[M], data: Any) -> tuple[M | None, list[Mistake]]:
     """Validate as JSON: strict about types, and lists become tuples (pydantic: strict mode)."""
     try:
@@ -78,7 +83,8 @@ def _check(model: type[M], data: Any) -> tuple[M | None, list[Mistake]]:
 
 def _mistake(details: ErrorDetails, data: Any) -> Mistake:
     path = _real_path(details["loc"], data, missing=details["type"] == "missing")
-    return Mistake(path, details["type"], details["msg"], details["input"], details.get("ctx", {}))
+    at_key = details["type"] == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
+    return Mistake(path, details["type"], details["msg"], details["input"], details.get("ctx", {}), at_key)
 
 
 def _real_path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:
@@ -95,12 +101,12 @@ def _real_path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath
 def _problems(mistakes: Sequence[Mistake], model: type[BaseModel], document: Document) -> Iterable[Problem]:
     told = [mistake for mistake in mistakes if not _starts_with_any(mistake.path, document.refused)]
     deep = {mistake.path for mistake in told}
-    told = [mistake for mistake in told if not (mistake.kind in WANTED and _has_inside(mistake.path, deep))]
+    told = [mistake for mistake in told if not (mistake.kind in _SHALLOW and _has_inside(mistake.path, deep))]
     told.sort(key=lambda mistake: str(mistake.path))
     for path, group in groupby(told, key=lambda mistake: mistake.path):
         found = list(group)
         why, hint = explain(found, model, document)
-        yield document.problem(path, why, hint, at_key=found[0].kind == "extra_forbidden")
+        yield document.problem(path, why, hint, at_key=found[0].at_key)
 
 
 def _starts_with_any(path: KeyPath, starts: Iterable[KeyPath]) -> bool:

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 from pcinfra.project.document import KeyPath
 
+_LISTS = (list, tuple, set, frozenset)
+
 
 def types_at(model: type[BaseModel], path: KeyPath) -> list[Any]:
     """Return every type that the value at ``path`` may have; unions are taken apart, unknown paths give none."""
@@ -38,7 +40,19 @@ def keys_at(model: type[BaseModel], path: KeyPath) -> list[str]:
 
 def choices_at(model: type[BaseModel], path: KeyPath) -> list[Any]:
     """Return the values of the Literals at ``path``."""
-    return [choice for kind in types_at(model, path) if get_origin(kind) is Literal for choice in get_args(kind)]
+    return [choice for kind in types_at(model, path) for choice in _choices(kind)]
+
+
+def field_choices(field: FieldInfo) -> tuple[list[Any], bool]:
+    """Return the values of a field's Literals, and whether the field is a list of such values."""
+    kinds = _parts(field.annotation)
+    several = any(get_origin(kind) in _LISTS for kind in kinds)
+    kinds += [inner for kind in kinds if get_origin(kind) in _LISTS for inner in _step(kind, 0)]
+    return [choice for kind in kinds for choice in _choices(kind)], several
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def homes(model: type[BaseModel], key: str, path: KeyPath = ()) -> Iterator[KeyPath]:
@@ -66,7 +80,7 @@ def _step(kind: Any, step: str | int) -> list[Any]:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is dict and isinstance(step, str):
         return _parts(inner[1])
-    if origin in (list, tuple, set, frozenset) and isinstance(step, int):
+    if origin in _LISTS and isinstance(step, int):
         return _parts(inner[0])
     return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,13 +39,20 @@ WANTED: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One of pydantic's errors. ``path`` has no union labels; ``limits`` is pydantic's context."""
+    """One of pydantic's errors.
+
+    Args:
+        path: without the labels that pydantic puts in for unions.
+        limits: pydantic's context of the error.
+        at_key: it is the key that is wrong, not the value.
+    """
 
     path: KeyPath
     kind: str
     message: str
     value: Any
     limits: dict[str, Any]
+    at_key: bool = False
 
 
 def explain(mistakes: Sequence[Mistake], model: type[BaseModel], document: Document) -> Words:
@@ -60,7 +68,10 @@ def explain(mistakes: Sequence[Mistake], model: type[BaseModel], document: Docum
 def as_yaml(value: Any) -> str:
     """Return ``value`` as one would type it on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...").strip()
+    line = text.removesuffix("\n").removesuffix("\n...").strip()
+    if isinstance(value, str) and line.startswith("'"):
+        return json.dumps(value, ensure_ascii=False)
+    return line
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:
@@ -135,9 +146,11 @@ def _example(path: KeyPath, model: type[BaseModel]) -> str:
     if field.examples:
         return _set(path, field.examples[0])
     default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-    if default is None or isinstance(default, BaseModel | dict):
-        keys = shape.keys_at(model, path)
-        return f"keys of {path[-1]}: {', '.join(keys)}" if keys else ""
+    keys = shape.keys_at(model, path) or shape.keys_at(model, (*path, 0))
+    if keys:
+        return f"keys of {path[-1]}: {', '.join(keys)}"
+    if default is None or isinstance(default, dict):
+        return ""
     return _set(path, list(default) if isinstance(default, tuple) else default)
 
 
@@ -200,10 +213,13 @@ def _pattern(mistake: Mistake, model: type[BaseModel], document: Document) -> Wo
 
 
 def _as_said(mistake: Mistake, model: type[BaseModel], document: Document) -> Words:
-    """Return a validator's own words; its context may hold a ``hint``."""
+    """Return a validator's own words; its context may hold a ``hint``, or a value to type ``instead``."""
     said = mistake.message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     said = said.replace("Input should be", "must be", 1)
-    return said, str(mistake.limits.get("hint", ""))
+    instead = mistake.limits.get("instead") or None
+    if instead is None:
+        return said, str(mistake.limits.get("hint", ""))
+    return said, as_yaml(instead) if mistake.at_key else _set(mistake.path, instead)
 
 
 _WORDS: dict[str, Callable[[Mistake, type[BaseModel], Document], Words]] = {

@@ -1,0 +1,229 @@
+"""What must hold between the values of ``pcinfra.yaml``. Each rule is pure and names its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
+
+from pcinfra.project.model import Cluster, Lustre, OpenZFS, Project, Queue
+from pcinfra.project.positions import Finding, KeyPath, Rule
+from pcinfra.stacks import limits
+
+_LUSTRE: KeyPath = ("prerequisites", "lustre")
+_OPENZFS: KeyPath = ("prerequisites", "openzfs")
+_RESERVED_PREFIXES = {"scripts/": "the bootstrap scripts", "parallelcluster/": "ParallelCluster"}
+
+
+def zone_in_region(project: Project) -> Iterator[Finding]:
+    """A zone's name is its region's name and a letter. Source: EC2 user guide, "Availability Zones"."""
+    zone = project.availability_zone
+    if zone != "auto" and zone[:-1] != project.region:
+        why = f"{zone} is not a zone of the region {project.region}"
+        yield Finding(("availability_zone",), why, "availability_zone: auto", (("region",),))
+
+
+def tag_keys_differ(project: Project) -> Iterator[Finding]:
+    """Some services treat keys that differ in case as one. Source: IAM user guide, "Tags for IAM resources"."""
+    seen: dict[str, str] = {}
+    for key in project.tags:
+        other = seen.setdefault(key.lower(), key)
+        if other != key:
+            yield Finding(("tags", key), f"differs from {other} in capital letters only", "keep one of them")
+
+
+def lustre(project: Project) -> Iterator[Finding]:
+    """FSx's rules for Lustre file systems; see :mod:`pcinfra.stacks.limits`."""
+    fs = project.prerequisites.lustre
+    kind = (*_LUSTRE, "deployment_type")
+    why = limits.lustre_throughput_problem(fs.deployment_type, fs.throughput)
+    if why:
+        yield Finding((*_LUSTRE, "throughput"), why, _throughput_hint(fs), (kind,))
+    why = limits.lustre_capacity_problem(fs.deployment_type, fs.capacity, fs.throughput)
+    if why:
+        yield Finding((*_LUSTRE, "capacity"), why, f"capacity: {_lustre_capacity(fs.capacity)}", (kind,))
+    why = limits.lustre_version_problem(fs.deployment_type, fs.version)
+    if why is None and project.associations:
+        why = limits.lustre_association_problem(fs.deployment_type, fs.version)
+    if why:
+        yield Finding((*_LUSTRE, "version"), why, 'version: "2.15"', (kind,))
+
+
+def _throughput_hint(fs: Lustre) -> str:
+    allowed = limits.lustre_throughputs(fs.deployment_type)
+    wanted = _nearest_number(fs.throughput or 0, allowed) if allowed else "null"
+    return f"throughput: {wanted}"
+
+
+def _lustre_capacity(wanted: int) -> int:
+    """Return the next larger size (SSD): nobody asks for too much by mistake."""
+    return 1200 if wanted <= 1200 else -(-wanted // 2400) * 2400
+
+
+def _nearest_number(wanted: int, allowed: Iterable[int]) -> int:
+    return min(allowed, key=lambda value: (abs(value - wanted), -value))
+
+
+def openzfs(project: Project) -> Iterator[Finding]:
+    """FSx's rules for OpenZFS file systems; see :mod:`pcinfra.stacks.limits`."""
+    fs: OpenZFS = project.prerequisites.openzfs
+    why = limits.openzfs_throughput_problem(fs.deployment_type, fs.throughput)
+    if why:
+        near = _nearest_number(fs.throughput, limits.OPENZFS_THROUGHPUT[fs.deployment_type])
+        also = ((*_OPENZFS, "deployment_type"),)
+        yield Finding((*_OPENZFS, "throughput"), why, f"throughput: {near}", also)
+    why = limits.openzfs_capacity_problem(fs.capacity)
+    if why:
+        near = min(max(fs.capacity, limits.OPENZFS_MIN_CAPACITY), limits.OPENZFS_MAX_CAPACITY)
+        yield Finding((*_OPENZFS, "capacity"), why, f"capacity: {near}")
+
+
+def ranges_fit(project: Project) -> Iterator[Finding]:
+    """Subnets lie inside their range of the VPC, and its two ranges are apart.
+
+    Source: VPC user guide, "VPC CIDR blocks" and "Subnet CIDR blocks".
+    """
+    pre = project.prerequisites
+    yield from _inside("public_subnet_cidr", pre.public_subnet_cidr, "vpc_cidr", pre.vpc_cidr)
+    yield from _inside("private_subnet_cidr", pre.private_subnet_cidr, "private_cidr", pre.private_cidr)
+    if IPv4Network(pre.vpc_cidr).overlaps(IPv4Network(pre.private_cidr)):
+        why = f"{pre.private_cidr} overlaps vpc_cidr ({pre.vpc_cidr})"
+        path, other = ("prerequisites", "private_cidr"), ("prerequisites", "vpc_cidr")
+        yield Finding(path, why, "choose two ranges that are apart", (other,))
+
+
+def _inside(name: str, inner: str, outer_name: str, outer: str) -> Iterator[Finding]:
+    if not IPv4Network(inner).subnet_of(IPv4Network(outer)):
+        why = f"{inner} is not inside {outer_name} ({outer})"
+        hint = f"{name}: {_first_half(outer)}"
+        yield Finding(("prerequisites", name), why, hint, (("prerequisites", outer_name),))
+
+
+def _first_half(outer: str) -> str:
+    network = IPv4Network(outer)
+    return str(network if network.prefixlen >= 28 else next(network.subnets()))
+
+
+def association_paths(project: Project) -> Iterator[Finding]:
+    """Directories neither equal nor contain each other; ``/`` stands alone.
+
+    Source: FSx API reference, CreateDataRepositoryAssociation, FileSystemPath.
+    """
+    for name, other in _pairs(project):
+        mine, theirs = project.associations[name].path, project.associations[other].path
+        why = _overlap(mine.rstrip("/") + "/", theirs.rstrip("/") + "/", mine, theirs, other)
+        if why:
+            also = (("associations", other, "path"),)
+            yield Finding(("associations", name, "path"), why, "give every association a directory of its own", also)
+
+
+def association_prefixes(project: Project) -> Iterator[Finding]:
+    """Prefixes neither equal nor contain each other, and leave the bucket's own prefixes alone.
+
+    FSx refuses equal ones (CreateDataRepositoryAssociation, DataRepositoryPath); nested ones would import and
+    export the same files twice.
+    """
+    for name, other in _pairs(project):
+        mine, theirs = project.associations[name].prefix, project.associations[other].prefix
+        why = _overlap(mine, theirs, mine, theirs, other)
+        if why:
+            also = (("associations", other, "prefix"),)
+            yield Finding(("associations", name, "prefix"), why, "give every association a prefix of its own", also)
+    for name, association in project.associations.items():
+        for prefix, owner in _RESERVED_PREFIXES.items():
+            if association.prefix.startswith(prefix):
+                why = f"{prefix} in the bucket belongs to {owner}"
+                yield Finding(("associations", name, "prefix"), why, f"prefix: {name}/")
+
+
+def _pairs(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield each association with every one before it in the file."""
+    names = list(project.associations)
+    return ((name, other) for index, name in enumerate(names) for other in names[:index])
+
+
+def _overlap(mine: str, theirs: str, shown: str, other_shown: str, other: str) -> str:
+    if mine == theirs:
+        return f"{shown} is also in association {other}"
+    if mine.startswith(theirs):
+        return f"{shown} is inside {other_shown} of association {other}"
+    if theirs.startswith(mine):
+        return f"{shown} contains {other_shown} of association {other}"
+    return ""
+
+
+def association_events(project: Project) -> Iterator[Finding]:
+    """An event stands once in a set. Source: FSx API reference, AutoImportPolicy and AutoExportPolicy, Events."""
+    for name, association in project.associations.items():
+        for key, events in (("auto_import", association.auto_import), ("auto_export", association.auto_export)):
+            unique = list(dict.fromkeys(events))
+            if len(unique) != len(events):
+                hint = f"{key}: [{', '.join(unique)}]"
+                yield Finding(("associations", name, key), "has an event twice", hint)
+
+
+def cluster_names(project: Project) -> Iterator[Finding]:
+    """A cluster is a CloudFormation stack of its name, and stack names are unique in a region.
+
+    Source: ParallelCluster, "AWS CloudFormation"; CloudFormation API reference, CreateStack.
+    """
+    for name in project.clusters:
+        if name == project.prerequisites.stack:
+            also = (("prerequisites", "stack"),)
+            yield Finding(("clusters", name), "has the name of the prerequisites stack", "choose another name", also)
+
+
+def queues(project: Project) -> Iterator[Finding]:
+    """Queue names are unique in a cluster, and each queue's numbers fit. Source: ParallelCluster, SlurmQueues."""
+    for name, cluster in project.clusters.items():
+        yield from _unique_queues(("clusters", name, "queues"), cluster)
+        for index, queue in enumerate(cluster.queues):
+            yield from _queue(("clusters", name, "queues", index), queue)
+
+
+def _unique_queues(path: KeyPath, cluster: Cluster) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, queue in enumerate(cluster.queues):
+        if queue.name in seen:
+            hint = f"name: {queue.name[:22]}-{index + 1}"
+            yield Finding((*path, index, "name"), f"{queue.name} is also another queue of this cluster", hint)
+        seen.add(queue.name)
+
+
+def _queue(path: KeyPath, queue: Queue) -> Iterator[Finding]:
+    if queue.min_nodes > queue.max_nodes:
+        why = f"min_nodes is {queue.min_nodes} and max_nodes {queue.max_nodes}: the least is more than the most"
+        yield Finding((*path, "min_nodes"), why, f"max_nodes: {queue.min_nodes}", ((*path, "max_nodes"),))
+    if queue.capacity_reservation and queue.capacity_type == "SPOT":
+        why = "Spot instances cannot start in a capacity reservation"
+        hint = "capacity_type: ONDEMAND"
+        yield Finding((*path, "capacity_reservation"), why, hint, ((*path, "capacity_type"),))
+    if queue.capacity_type == "CAPACITY_BLOCK":
+        yield from _capacity_block(path, queue)
+
+
+def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
+    """A capacity block is named, and all its nodes are static.
+
+    Source: ParallelCluster, "Launch instances with Capacity Blocks (CB)": MinCount equals MaxCount, above 0.
+    """
+    kind = ((*path, "capacity_type"),)
+    if not queue.capacity_reservation:
+        why = "CAPACITY_BLOCK needs the id of the capacity block"
+        yield Finding((*path, "capacity_type"), why, "capacity_reservation: cr-0123456789abcdef0", kind)
+    if queue.min_nodes < queue.max_nodes:
+        why = f"the nodes of a capacity block are all static, so min_nodes must be max_nodes ({queue.max_nodes})"
+        yield Finding((*path, "min_nodes"), why, f"min_nodes: {queue.max_nodes}", (*kind, (*path, "max_nodes")))
+
+
+RULES: tuple[Rule[Project], ...] = (
+    zone_in_region,
+    tag_keys_differ,
+    lustre,
+    openzfs,
+    ranges_fit,
+    association_paths,
+    association_prefixes,
+    association_events,
+    cluster_names,
+    queues,
+)

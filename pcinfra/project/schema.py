@@ -1,0 +1,34 @@
+"""The JSON Schema of ``pcinfra.yaml``, for editors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pcinfra.project.model import Project
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> dict[str, Any]:
+    """Return the schema: types, choices, ranges, defaults and descriptions; not the rules between values."""
+    made = Project.model_json_schema()
+    _untitle(made)
+    return {"$schema": DIALECT, "title": "pcinfra.yaml", **made}
+
+
+def schema_text() -> str:
+    """Return the schema as a file's content."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+def _untitle(node: Any) -> None:
+    """Drop the titles that pydantic makes up from names: editors would show them instead of the descriptions."""
+    if isinstance(node, list):
+        for item in node:
+            _untitle(item)
+    elif isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+        for item in node.values():
+            _untitle(item)
