@@ -1,0 +1,281 @@
+"""One local Slurm cluster: described by files in its directory, so that any process can stop what another started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pcinfra.errors import CommandFailed, NotFound, ResourceFailed
+from pcinfra.localcloud.slurm import accounts, fleet, packages
+from pcinfra.localcloud.slurm.commands import Command, Result, Running
+from pcinfra.localcloud.slurm.namespaced import NamespacedNodes
+from pcinfra.localcloud.slurm.orders import PROGRAMS, Orders
+from pcinfra.localcloud.slurm.paths import Paths
+from pcinfra.localcloud.slurm.records import Record
+from pcinfra.localcloud.slurm.sharedhost import SharedHostNodes
+from pcinfra.localcloud.slurm.spec import Node, Spec
+
+READY_TIMEOUT = 20.0
+"""Seconds until every node must be up in Slurm; one is usual."""
+
+_POLL = 0.03
+_UP = ("idle", "mixed", "allocated", "completing", "reserved")
+_SCRIPT_MODE = 0o700
+
+
+class Nodes(Protocol):
+    """A kind of nodes: in namespaces, or on the shared host."""
+
+    @property
+    def bridged(self) -> bool: ...
+    def prepare(self, spec: Spec, uid: int) -> None: ...
+    def announcement(self) -> Path: ...
+    def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders: ...
+    def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]: ...
+    def private(self, node: Node) -> tuple[Path, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a cluster is.
+
+    Args:
+        nodes: node's name -> ``up`` or ``down``: whether the machine itself runs, the head node included.
+        slurm: node's name -> its state in Slurm, as sinfo prints it; empty when the controller does not answer.
+    """
+
+    nodes: Mapping[str, str]
+    slurm: Mapping[str, str]
+
+    @property
+    def running(self) -> bool:
+        return "up" in self.nodes.values()
+
+
+class SlurmCluster:
+    """A cluster of real Slurm daemons.
+
+    As root every node has namespaces of its own; otherwise all nodes share this host. A cluster that root made
+    is started by root only.
+    """
+
+    def __init__(self, directory: Path, spec: Spec) -> None:
+        self.paths = Paths(directory.resolve())
+        self.spec = spec
+        self._nodes: Nodes = NamespacedNodes(self.paths) if os.geteuid() == 0 else SharedHostNodes(self.paths)
+
+    @classmethod
+    def create(cls, directory: Path, spec: Spec) -> SlurmCluster:
+        """Write the description of a cluster; starts nothing.
+
+        Called again with another ``spec`` it changes the description and keeps every file of users, and Slurm's
+        queue; the change takes effect when the cluster is started again.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        cluster = cls(directory, spec)
+        cluster.paths.make(spec)
+        draft = cluster.paths.spec.with_suffix(".new")
+        draft.write_text(spec.dump(), encoding="utf-8")
+        draft.replace(cluster.paths.spec)
+        return cluster
+
+    @classmethod
+    def load(cls, directory: Path) -> SlurmCluster:
+        """Read the description that :meth:`create` wrote.
+
+        Raises:
+            NotFound: there is no cluster in ``directory``.
+        """
+        try:
+            text = (directory / "spec.json").read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise NotFound("there is no Slurm cluster", where=str(directory)) from error
+        return cls(directory, Spec.load(text))
+
+    def start(self) -> None:
+        """Start every node and return when Slurm has all of them up. Whatever still ran of it is ended first.
+
+        Raises:
+            MissingTool: Slurm, munge or what makes namespaces is not installed.
+            ResourceFailed: a node or a daemon did not come up: which one, and the end of its log.
+        """
+        packages.require()
+        with fleet.locked(self.paths):
+            fleet.end(self.paths, self.spec.head.name)
+            self._nodes.prepare(self.spec, accounts.user_id(self.paths.top))
+            generation = fleet.new_generation(self.paths)
+            try:
+                self._launch(self.spec.machines, generation)
+                self._wait_ready()
+            except BaseException:
+                fleet.end(self.paths, self.spec.head.name)
+                raise
+
+    def stop(self) -> None:
+        """End every process, namespace and mount of the cluster; files stay. Nothing happens when it is stopped."""
+        with fleet.locked(self.paths):
+            fleet.end(self.paths, self.spec.head.name)
+
+    def destroy(self) -> None:
+        """Stop the cluster and remove its directory with everything in it."""
+        self.stop()
+        shutil.rmtree(self.paths.top)
+
+    def crash(self, node: str) -> None:
+        """End a node as losing its power would. Slurm notices by itself, SlurmdTimeout later."""
+        record = fleet.alive(self.paths, self.spec.node(node).name)
+        if record:
+            fleet.kill(record)
+
+    def start_node(self, node: str) -> None:
+        """Start a node that has crashed; nothing happens when it runs."""
+        machine = self.spec.node(node)
+        with fleet.locked(self.paths):
+            if fleet.alive(self.paths, node) is None and fleet.generation(self.paths):
+                self._launch([machine], fleet.generation(self.paths))
+                self._wait_ready([node] if machine != self.spec.head else [])
+
+    def run(
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        environment: Mapping[str, str] | None = None,
+        directory: str = "",
+        timeout: float | None = None,
+    ) -> Result:
+        """Run a command on a node to its end; see :meth:`start_command`.
+
+        Raises:
+            CommandFailed: it did not end within ``timeout`` seconds, and was killed.
+        """
+        running = self.start_command(node, argv, user=user, environment=environment, directory=directory)
+        result = running.wait(timeout)
+        if result is None:
+            running.cancel()
+            running.wait()
+            raise CommandFailed(list(argv), 124, f"no end after {timeout:g} s")
+        return result
+
+    def start_command(
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        environment: Mapping[str, str] | None = None,
+        directory: str = "",
+        remove: Path | None = None,
+    ) -> Running:
+        """Start a command on a node.
+
+        Args:
+            user: the cluster's user, ``spec.user``; empty: root, or on the shared host this process's user.
+            environment: added to what a login has.
+            directory: where it runs; empty: the home directory.
+            remove: what to remove on the host once it has ended.
+
+        Raises:
+            NotFound: the node does not run.
+        """
+        machine = self.spec.node(node)
+        record = fleet.alive(self.paths, node)
+        if record is None:
+            raise NotFound("the node does not run", where=node)
+        words = tuple(argv) if "=" not in argv[0] else ("sh", "-c", 'exec "$@"', "sh", *argv)
+        command = Command(words, user, environment or {}, directory)
+        line = self._nodes.enter(self.spec, machine, record, command)
+        return Running(line, {"PATH": PROGRAMS}, remove)
+
+    def start_script(
+        self, node: str, script: str, *, environment: Mapping[str, str] | None = None, directory: str = ""
+    ) -> Running:
+        """Start a script on a node as SSM Agent does: as root, from a file, by ``sh -c FILE``.
+
+        So a first line ``#!`` is honoured, and without one it is a script for sh (amazon-ssm-agent, plugin
+        ``aws:runShellScript``: ``_script.sh``).
+        """
+        host, inside = self._nodes.private(self.spec.node(node))
+        name = uuid.uuid4().hex
+        (host / name).mkdir(mode=_SCRIPT_MODE, parents=True)
+        path = host / name / "_script.sh"
+        path.write_text(script, encoding="utf-8")
+        path.chmod(_SCRIPT_MODE)
+        argv = ("sh", "-c", f"'{inside}/{name}/_script.sh'")
+        return self.start_command(node, argv, environment=environment, directory=directory, remove=host / name)
+
+    def status(self) -> Status:
+        machines = {m.name: "up" if fleet.alive(self.paths, m.name) else "down" for m in self.spec.machines}
+        states = self._sinfo() if machines[self.spec.head.name] == "up" else {}
+        return Status(machines, states)
+
+    def shared_path(self, mount: str) -> Path:
+        """Return where the content of the shared storage mounted on ``mount`` lies on this machine."""
+        if mount not in self.spec.shared:
+            raise NotFound(f"{mount} is no shared storage of this cluster", where=self.spec.name)
+        return self.paths.shared(mount)
+
+    def _launch(self, machines: Sequence[Node], generation: str) -> None:
+        for machine in machines:
+            for old in self.paths.node(machine.name, "log").glob("*.ended"):
+                old.unlink()
+        if self.spec.head in machines:
+            self._nodes.announcement().unlink(missing_ok=True)
+        bridge = self._bridge(generation) if self._nodes.bridged else ""
+        fleet.start(self.paths, [self._nodes.orders(self.spec, each, generation, bridge) for each in machines])
+
+    def _bridge(self, generation: str) -> str:
+        """Return the path of the network namespace with the bridge, which is made when it is not there."""
+        record = fleet.alive(self.paths, fleet.BRIDGE)
+        if record is None:
+            orders = Orders(fleet.BRIDGE, str(self.paths.run), generation, str(self.paths.run))
+            fleet.start(self.paths, [orders])
+            record = fleet.alive(self.paths, fleet.BRIDGE)
+        assert record is not None
+        return f"/proc/{record.supervisor.pid}/ns/net"
+
+    def _wait_ready(self, names: Sequence[str] | None = None) -> None:
+        waited = [node.name for node in self.spec.nodes] if names is None else names
+        end = time.monotonic() + READY_TIMEOUT
+        while missing := self._not_up(waited):
+            if time.monotonic() > end:
+                why = f"not up in Slurm after {READY_TIMEOUT:g} s: {missing[0]}{self._log_of(missing[0])}"
+                raise ResourceFailed(why, where=self.spec.name)
+            time.sleep(_POLL)
+
+    def _not_up(self, names: Sequence[str]) -> list[str]:
+        self._raise_if_ended()
+        states = self._sinfo()
+        if not names:
+            return [] if self._controller_answers() else [self.spec.head.name]
+        return [name for name in names if states.get(name, "") not in _UP]
+
+    def _controller_answers(self) -> bool:
+        return self.run(self.spec.head.name, ["timeout", "2", "scontrol", "ping"]).status == 0
+
+    def _sinfo(self) -> dict[str, str]:
+        command = ["timeout", "2", "sinfo", "--noheader", "--Node", "--format=%N %T"]
+        lines = self.run(self.spec.head.name, command).stdout.splitlines()
+        return dict(line.split(maxsplit=1) for line in lines if " " in line)
+
+    def _raise_if_ended(self) -> None:
+        for machine in self.spec.machines:
+            if fleet.alive(self.paths, machine.name) is None:
+                raise ResourceFailed(f"the node went down{self._log_of(machine.name)}", where=machine.name)
+            for ended in self.paths.node(machine.name, "log").glob("*.ended"):
+                why = f"{ended.stem} ended with status {ended.read_text()}{self._log_of(machine.name, ended.stem)}"
+                raise ResourceFailed(why, where=machine.name)
+
+    def _log_of(self, node: str, daemon: str = "") -> str:
+        if not daemon:
+            daemon = "slurmctld" if node == self.spec.head.name else "slurmd"
+        log = self.paths.node(node, "log")
+        supervisor = fleet.tail(self.paths.run / f"{node}.log")
+        return fleet.tail(log / f"{daemon}.log") or fleet.tail(log / f"{daemon}.stderr") or supervisor

@@ -1,0 +1,204 @@
+"""A ParallelCluster cluster configuration -> the cluster that its head node would set up.
+
+Names, features, weights, memory and GPU types are those of the head node's own generator (aws-parallelcluster-cookbook,
+``slurm/config_renderer.py`` and ``config_utils.py``), so that a job script finds here what it finds on AWS.
+Dynamic nodes (MaxCount above MinCount) are left out: only static ones are started.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pcinfra.errors import PcinfraError
+from pcinfra.localcloud.slurm.spec import Node, Partition, Spec
+
+MEMORY_RATIO = 0.95
+"""Share of an instance's memory that jobs get (cookbook attribute ``realmemory_to_ec2memory_ratio``)."""
+
+DEFAULT_SCRATCH = "/scratch"
+"""Where ParallelCluster mounts the instance store when EphemeralVolume says nothing (Scheduling section, MountDir)."""
+
+_USERS = {"alinux": "ec2-user", "rhel": "ec2-user", "rocky": "rocky", "ubuntu": "ubuntu"}
+"""See ParallelCluster's ``OS_MAPPING``."""
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """What the cluster needs to know about an instance type.
+
+    Args:
+        vcpus: with every thread counted.
+        memory: MiB.
+        gpus: NVIDIA GPUs.
+        gpu: their name, as ``H100``.
+        instance_store: the type has local disks.
+    """
+
+    vcpus: int
+    threads_per_core: int
+    memory: int
+    gpus: int = 0
+    gpu: str = ""
+    instance_store: bool = False
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> InstanceFacts:
+        """Read one entry of ``InstanceTypes`` in the answer of EC2's DescribeInstanceTypes."""
+        cpus = described.get("VCpuInfo", {})
+        nvidia = [g for g in described.get("GpuInfo", {}).get("Gpus", []) if g["Manufacturer"].upper() == "NVIDIA"]
+        return cls(
+            vcpus=cpus.get("DefaultVCpus", 1),
+            threads_per_core=cpus.get("DefaultThreadsPerCore", 1),
+            memory=described.get("MemoryInfo", {}).get("SizeInMiB", 1),
+            gpus=sum(g["Count"] for g in nvidia),
+            gpu=nvidia[-1]["Name"] if nvidia else "",
+            instance_store=bool(described.get("InstanceStorageSupported", False)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StaticNode:
+    """A node that the configuration wants to be there all the time, and where it comes from."""
+
+    name: str
+    queue: Config
+    resource: Config
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The types that EC2 may choose from, the preferred one first."""
+        return instance_types(self.resource)
+
+
+def static_nodes(config: Config) -> tuple[StaticNode, ...]:
+    """Return the static nodes in the order of the configuration, called ``QUEUE-st-COMPUTE_RESOURCE-N``."""
+    return tuple(
+        StaticNode(f"{queue['Name']}-st-{resource['Name']}-{number}", queue, resource)
+        for queue in _queues(config)
+        for resource in queue.get("ComputeResources", [])
+        for number in range(1, int(resource.get("MinCount") or 0) + 1)
+    )
+
+
+def instance_types(resource: Config) -> tuple[str, ...]:
+    many = [each["InstanceType"] for each in resource.get("Instances") or []]
+    return tuple(many or [resource["InstanceType"]])
+
+
+def login_user(config: Config) -> str:
+    """Return the user that the cluster's operating system has for logging in."""
+    system = str(config.get("Image", {}).get("Os", ""))
+    for prefix, user in _USERS.items():
+        if system.startswith(prefix):
+            return user
+    raise PcinfraError(f"unknown operating system {system!r}", where="Image.Os")
+
+
+def head_name(address: str) -> str:
+    """Return the host name that EC2 gives an instance by its private address."""
+    return f"ip-{address.replace('.', '-')}"
+
+
+def cluster_spec(
+    name: str,
+    config: Config,
+    *,
+    types: Mapping[str, InstanceFacts],
+    head_address: str,
+    addresses: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+    endpoint: int = 0,
+) -> Spec:
+    """Return the cluster that the head node would make of ``config`` (the content of the cluster's YAML file).
+
+    Args:
+        types: every instance type that the configuration names.
+        addresses: static node's name -> private address. A node without one is not (yet) there and is left out.
+    """
+    present = [static for static in static_nodes(config) if static.name in addresses]
+    settings = config.get("Scheduling", {}).get("SlurmSettings") or {}
+    head_facts = types.get(config["HeadNode"].get("InstanceType", ""))
+    return Spec(
+        name=name,
+        user=login_user(config),
+        head=Node(head_name(head_address), head_address, scratch=_scratch(config["HeadNode"], head_facts)),
+        nodes=tuple(_node(static, types, addresses[static.name]) for static in present),
+        partitions=tuple(_partition(queue, present) for queue in _queues(config)),
+        shared=_shared(config),
+        memory_based=bool(settings.get("EnableMemoryBasedScheduling")),
+        settings=_merge(settings.get("CustomSlurmSettings")),
+        environment=environment or {},
+        endpoint=endpoint,
+    )
+
+
+def _queues(config: Config) -> Sequence[Config]:
+    queues: Sequence[Config] = config.get("Scheduling", {}).get("SlurmQueues") or []
+    return queues
+
+
+def _shared(config: Config) -> tuple[str, ...]:
+    """``/home`` is always shared: without storage of its own the head node exports it to every node."""
+    mounts = [storage["MountDir"] for storage in config.get("SharedStorage") or []]
+    absolute = [mount if mount.startswith("/") else f"/{mount}" for mount in mounts]
+    return tuple(dict.fromkeys(["/home", *absolute]))
+
+
+def _node(static: StaticNode, types: Mapping[str, InstanceFacts], address: str) -> Node:
+    facts = [types[name] for name in static.instance_types]
+    fewest = min(facts, key=lambda each: each.gpus)
+    resource = static.resource
+    vcpus = min(each.vcpus for each in facts)
+    if resource.get("DisableSimultaneousMultithreading"):
+        vcpus //= min(each.threads_per_core for each in facts)
+    memory = resource.get("SchedulableMemory") or math.floor(min(each.memory for each in facts) * MEMORY_RATIO)
+    return Node(
+        name=static.name,
+        address=address,
+        cpus=vcpus,
+        memory=memory,
+        gpus=fewest.gpus,
+        gpu=fewest.gpu.replace(" ", "").lower() if fewest.gpus else "",
+        features=_features(static, fewest.gpus),
+        scratch=_scratch(static.queue.get("ComputeSettings") or {}, facts[0]),
+        settings=_texts(resource.get("CustomSlurmSettings") or {}),
+    )
+
+
+def _features(static: StaticNode, gpus: int) -> tuple[str, ...]:
+    one_type = static.instance_types if len(static.instance_types) == 1 else ()
+    efa = ("efa",) if (static.resource.get("Efa") or {}).get("Enabled") else ()
+    return ("static", *one_type, static.resource["Name"], *efa, *(("gpu",) if gpus else ()))
+
+
+def _scratch(settings: Config, facts: InstanceFacts | None) -> str:
+    if facts is None or not facts.instance_store:
+        return ""
+    volume = (settings.get("LocalStorage") or {}).get("EphemeralVolume") or {}
+    return str(volume.get("MountDir") or DEFAULT_SCRATCH)
+
+
+def _partition(queue: Config, present: Sequence[StaticNode]) -> Partition:
+    return Partition(
+        name=queue["Name"],
+        nodes=tuple(static.name for static in present if static.queue is queue),
+        exclusive=bool(queue.get("JobExclusiveAllocation")),
+        settings=_texts(queue.get("CustomSlurmSettings") or {}),
+    )
+
+
+def _merge(settings: Sequence[Config] | None) -> dict[str, str]:
+    """CustomSlurmSettings of the whole cluster is a list of mappings; a later one wins."""
+    merged: dict[str, str] = {}
+    for each in settings or []:
+        merged |= _texts(each)
+    return merged
+
+
+def _texts(settings: Config) -> dict[str, str]:
+    return {str(name): str(value) for name, value in settings.items()}

@@ -1,0 +1,185 @@
+"""Nodes in namespaces of their own: needs root; paths, addresses and users are as on AWS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcinfra.localcloud.slurm import accounts, conf
+from pcinfra.localcloud.slurm.commands import Command
+from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
+from pcinfra.localcloud.slurm.packages import find
+from pcinfra.localcloud.slurm.paths import Paths
+from pcinfra.localcloud.slurm.records import Record
+from pcinfra.localcloud.slurm.spec import Node, Spec
+
+_CONTROLLER_UP = "/opt/slurm/etc/.slurmctld-listens"
+_USER_PROGRAMS = f"/opt/slurm/bin:{PROGRAMS}"
+_MUNGED = (
+    "munged --key-file=/etc/munge/munge.key --socket=/run/munge/munge.socket.2 --pid-file=/run/munge/munged.pid "
+    "--log-file=/var/log/munge/munged.log --seed-file=/run/munge/munged.seed --num-threads=2"
+)
+_PROGRAMS = {
+    "bin": [f"s{name}" for name in ("acct", "alloc", "attach", "batch", "bcast", "cancel", "control", "diag", "info")]
+    + [f"s{name}" for name in ("prio", "queue", "run", "stat", "trigger")],
+    "sbin": ["slurmctld", "slurmd"],
+}
+"""What is below /opt/slurm on ParallelCluster's images."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacedNodes:
+    """How namespaced nodes are prepared, started and entered."""
+
+    paths: Paths
+    bridged: bool = True
+
+    def prepare(self, spec: Spec, uid: int) -> None:
+        """Write every file that the nodes need, without touching what users have written."""
+        self.paths.top.chmod(0o755)
+        accounts.make_etc(self.paths.etc, spec, uid)
+        accounts.make_home(self.paths.shared("/home"), spec.user, uid)
+        self._shared_storage(spec)
+        self._programs()
+        self._configuration(spec)
+        for machine in spec.machines:
+            self._private(machine)
+
+    def announcement(self) -> Path:
+        """The file that slurmd waits for, on the host."""
+        return self.paths.configuration / Path(_CONTROLLER_UP).name
+
+    def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
+        own = self.paths.node
+        binds = {
+            "/etc": self.paths.etc,
+            "/etc/hostname": own(node.name, "hostname"),
+            "/opt/slurm": self.paths.slurm,
+            "/root": own(node.name, "root"),
+            "/tmp": own(node.name, "tmp"),  # noqa: S108  (the node's, not the host's)
+            "/var/log": own(node.name, "log"),
+            "/var/spool": own(node.name, "spool"),
+            "/var/tmp": own(node.name, "vartmp"),  # noqa: S108
+            **{mount: self.paths.shared(mount) for mount in spec.shared},
+            **({node.scratch: own(node.name, "scratch")} if node.scratch else {}),
+        }
+        munge, slurm = (accounts.daemon_account(self.paths.etc, name) for name in ("munge", "slurm"))
+        return Orders(
+            node=node.name,
+            run=str(self.paths.run),
+            generation=generation,
+            logs=str(own(node.name, "log")),
+            daemons=(_munged(), _slurmctld() if node == spec.head else _slurmd()),
+            environment=spec.environment,
+            bridge=bridge,
+            address=node.address,
+            relay=spec.endpoint,
+            binds={inside: str(path) for inside, path in binds.items()},
+            volatile={
+                "/run": "mode=755",
+                "/run/lock": "mode=1777",
+                "/run/munge": f"mode=755,uid={munge.uid},gid={munge.gid}",
+                "/run/slurm": f"mode=755,uid={slurm.uid},gid={slurm.gid}",
+            },
+            gpus=node.gpus,
+        )
+
+    def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]:
+        """Return the command line that runs ``command`` on the node."""
+        assert record.init is not None
+        user = command.user or "root"
+        environment = {
+            "HOME": f"/home/{user}" if command.user else "/root",
+            "USER": user,
+            "LOGNAME": user,
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            "PATH": _USER_PROGRAMS if command.user else PROGRAMS,
+            **spec.environment,
+            **command.environment,
+        }
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if command.user else []
+        where = command.directory or environment["HOME"]
+        return [
+            *("nsenter", "--target", str(record.init.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--"),
+            *become,
+            *("env", "--ignore-environment", f"--chdir={where}"),
+            *(f"{name}={value}" for name, value in environment.items()),
+            *command.argv,
+        ]
+
+    def private(self, node: Node) -> tuple[Path, str]:
+        """Return a directory that only root can use, as the host and as the node call it."""
+        return self.paths.node(node.name, "spool", "commands"), "/var/spool/commands"
+
+    def client_environment(self) -> dict[str, str]:
+        return {}
+
+    def _shared_storage(self, spec: Spec) -> None:
+        """ParallelCluster makes the top of every shared file system writable for all, as /tmp is."""
+        for mount in spec.shared:
+            self.paths.shared(mount).chmod(0o755 if mount == "/home" else 0o1777)
+
+    def _programs(self) -> None:
+        for folder, names in _PROGRAMS.items():
+            (self.paths.slurm / folder).mkdir(exist_ok=True)
+            for name in names:
+                link = self.paths.slurm / folder / name
+                path = find(name)
+                if path and not link.is_symlink() and not link.exists():
+                    link.symlink_to(path)
+
+    def _configuration(self, spec: Spec) -> None:
+        place = conf.Place(controller=f"{spec.head.name}({spec.head.address})", run="/run/slurm")
+        write_configuration(self.paths.configuration, spec, place)
+
+    def _private(self, node: Node) -> None:
+        own = self.paths.node
+        for below, mode in (("root", 0o700), ("tmp", 0o1777), ("vartmp", 0o1777), ("scratch", 0o1777)):
+            own(node.name, below).mkdir(exist_ok=True)
+            own(node.name, below).chmod(mode)
+        own(node.name, "hostname").write_text(f"{node.name}\n", encoding="ascii")
+        for account, path in (
+            ("munge", own(node.name, "log", "munge")),
+            ("slurm", own(node.name, "spool", "slurm.state")),
+        ):
+            path.mkdir(exist_ok=True)
+            _give(path, self.paths.etc, account)
+        log = own(node.name, "log", "slurmctld.log")
+        log.touch()
+        _give(log, self.paths.etc, "slurm")
+
+
+def write_configuration(folder: Path, spec: Spec, place: conf.Place) -> None:
+    """Write the files that slurmctld and slurmd read."""
+    (folder / "slurm.conf").write_text(conf.slurm_conf(spec, place), encoding="ascii")
+    (folder / "gres.conf").write_text(conf.gres_conf(spec.nodes, place), encoding="ascii")
+    (folder / "cgroup.conf").write_text(conf.CGROUP_CONF, encoding="ascii")
+
+
+def _give(path: Path, etc: Path, account: str) -> None:
+    owner = accounts.daemon_account(etc, account)
+    os.chown(path, owner.uid, owner.gid)
+
+
+def _munged() -> Daemon:
+    become = ("setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "--")
+    return Daemon("munged", (*become, *_MUNGED.split()), detaches=True)
+
+
+def _slurmctld() -> Daemon:
+    argv = ("slurmctld", "-D", "-f", "/opt/slurm/etc/slurm.conf")
+    return Daemon("slurmctld", argv, listens=conf.CONTROLLER_PORT, announces=_CONTROLLER_UP)
+
+
+def _slurmd() -> Daemon:
+    return Daemon("slurmd", ("slurmd", "-D", "-f", "/opt/slurm/etc/slurm.conf"), after=_CONTROLLER_UP)
+
+
+def remove(paths: Paths, names: Sequence[str]) -> None:
+    """Remove what nodes had for themselves."""
+    for name in names:
+        shutil.rmtree(paths.node(name), ignore_errors=True)

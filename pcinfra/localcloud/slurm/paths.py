@@ -1,0 +1,66 @@
+"""Where a cluster keeps what, below its own directory on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcinfra.localcloud.slurm.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The directory of one cluster.
+
+    ::
+
+        spec.json      what the cluster is
+        lock           held while it is started or stopped
+        etc/           /etc of every node
+        slurm/         /opt/slurm of every node
+        shared/MOUNT   the shared storage: /home is shared/home, /lustre is shared/lustre
+        nodes/NAME/    what a node has for itself: log, spool, tmp, scratch
+        run/           orders and records of what runs
+    """
+
+    top: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.top / "spec.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.top / "lock"
+
+    @property
+    def etc(self) -> Path:
+        return self.top / "etc"
+
+    @property
+    def slurm(self) -> Path:
+        return self.top / "slurm"
+
+    @property
+    def configuration(self) -> Path:
+        """The directory of slurm.conf."""
+        return self.slurm / "etc"
+
+    @property
+    def run(self) -> Path:
+        return self.top / "run"
+
+    def node(self, name: str, *below: str) -> Path:
+        return self.top.joinpath("nodes", name, *below)
+
+    def shared(self, mount: str) -> Path:
+        """Return where the content of the shared storage mounted on ``mount`` is."""
+        return self.top / "shared" / mount.lstrip("/")
+
+    def make(self, spec: Spec) -> None:
+        """Make every directory of the cluster that is not there."""
+        for path in (self.etc, self.configuration, self.run, *map(self.shared, spec.shared)):
+            path.mkdir(parents=True, exist_ok=True)
+        for machine in spec.machines:
+            for below in ("log", "spool", "tmp", "scratch"):
+                self.node(machine.name, below).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,185 @@
+"""Nodes that share this host: needs no rights. Every node is a slurmd on a port of the loopback.
+
+Node names, partitions and GPUs are as on AWS; users, paths and addresses are this machine's: jobs run as whoever
+started the cluster, and the shared storage is where :meth:`SlurmCluster.shared_path` says.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcinfra.errors import PcinfraError
+from pcinfra.localcloud.slurm import accounts, conf
+from pcinfra.localcloud.slurm.commands import Command
+from pcinfra.localcloud.slurm.namespaced import write_configuration
+from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
+from pcinfra.localcloud.slurm.packages import find
+from pcinfra.localcloud.slurm.paths import Paths
+from pcinfra.localcloud.slurm.records import Record
+from pcinfra.localcloud.slurm.spec import Node, Spec
+
+_SOCKET_LIMIT = 107
+"""Longest path of a Unix socket (sun_path less its NUL); see unix(7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedHostNodes:
+    """How nodes of the shared host are prepared, started and entered."""
+
+    paths: Paths
+    bridged: bool = False
+
+    def prepare(self, spec: Spec, uid: int) -> None:
+        """Write the configuration with ports that are free now."""
+        del uid
+        _check_loopback()
+        self._check_socket()
+        for folder in (self._munge, self.paths.top / "state", self._devices):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        accounts.write_munge_key(self._munge / "munge.key")
+        self._make_devices(max((node.gpus for node in spec.nodes), default=0))
+        self.paths.shared("/home").joinpath(spec.user).mkdir(exist_ok=True)
+        (self.paths.node(spec.head.name, "spool", "slurmd")).mkdir(exist_ok=True)
+        write_configuration(self.paths.configuration, spec, self._place(spec))
+
+    def announcement(self) -> Path:
+        return self.paths.configuration / ".slurmctld-listens"
+
+    def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
+        del bridge
+        head = node == spec.head
+        return Orders(
+            node=node.name,
+            run=str(self.paths.run),
+            generation=generation,
+            logs=str(self.paths.node(node.name, "log")),
+            daemons=(self._munged(), self._slurmctld()) if head else (self._slurmd(node),),
+            environment={**spec.environment, **self.client_environment()},
+        )
+
+    def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]:
+        """Return the command line that runs ``command`` here, with this cluster's Slurm and the node's name."""
+        del record
+        home = str(self.paths.shared("/home") / spec.user)
+        environment = {
+            "HOME": home,
+            "LANG": "C.UTF-8",
+            "PATH": PROGRAMS,
+            "SLURMD_NODENAME": node.name,
+            **self.client_environment(),
+            **spec.environment,
+            **command.environment,
+        }
+        settings = (f"{name}={value}" for name, value in environment.items())
+        return ["env", "--ignore-environment", f"--chdir={command.directory or home}", *settings, *command.argv]
+
+    def private(self, node: Node) -> tuple[Path, str]:
+        path = self.paths.node(node.name, "spool", "commands")
+        return path, str(path)
+
+    def client_environment(self) -> dict[str, str]:
+        """What makes Slurm's programs talk to this cluster."""
+        return {"SLURM_CONF": str(self.paths.configuration / "slurm.conf")}
+
+    @property
+    def _munge(self) -> Path:
+        return self.paths.top / "munge"
+
+    @property
+    def _devices(self) -> Path:
+        return self.paths.top / "dev"
+
+    def _check_socket(self) -> None:
+        path = self._munge / "socket"
+        if len(os.fsencode(path)) > _SOCKET_LIMIT:
+            raise PcinfraError(
+                f"the path of munge's socket has more than {_SOCKET_LIMIT} bytes",
+                where=str(path),
+                hint="use a directory with a shorter path",
+            )
+
+    def _make_devices(self, gpus: int) -> None:
+        """Links to a character device: with anything else jobs get no CUDA_VISIBLE_DEVICES."""
+        for number in range(gpus):
+            link = self._devices / f"nvidia{number}"
+            if not link.is_symlink():
+                link.symlink_to(os.devnull)
+
+    def _place(self, spec: Spec) -> conf.Place:
+        host = socket.gethostname().split(".")[0]
+        controller, *ports = free_ports(1 + len(spec.nodes))
+        me = str(os.geteuid())
+        return conf.Place(
+            controller=f"{host}(127.0.0.1)",
+            controller_port=controller,
+            ports={node.name: port for node, port in zip(spec.nodes, ports, strict=True)},
+            host=host,
+            slurm_user=me,
+            daemon_user=me,
+            state=str(self.paths.top / "state"),
+            spool=str(self.paths.top / "nodes" / "%n" / "spool" / "slurmd"),
+            logs=str(self.paths.node(spec.head.name, "log")),
+            node_log="../../%n/log/slurmd.log",
+            run=str(self.paths.run),
+            node_pid="slurmd.%n.pid",
+            devices=str(self._devices),
+            munge_socket=str(self._munge / "socket"),
+            extra={"CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny"},
+        )
+
+    def _munged(self) -> Daemon:
+        files = {"key-file": "munge.key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        options = (f"--{option}={self._munge / name}" for option, name in files.items())
+        return Daemon("munged", (_path("munged"), "--force", "--num-threads=2", *options), detaches=True)
+
+    def _slurmctld(self) -> Daemon:
+        port = _configured_port(self.paths.configuration / "slurm.conf")
+        argv = _ending(_path("slurmctld"), "-D", "-f", str(self.paths.configuration / "slurm.conf"))
+        return Daemon("slurmctld", argv, listens=port, announces=str(self.announcement()))
+
+    def _slurmd(self, node: Node) -> Daemon:
+        argv = _ending(_path("slurmd"), "-D", "-f", str(self.paths.configuration / "slurm.conf"), "-N", node.name)
+        return Daemon("slurmd", argv, after=str(self.announcement()))
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of the loopback that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _check_loopback() -> None:
+    """slurmctld listens where the host's own name points to (NoCtldInAddrAny); that must be this host alone."""
+    host = socket.gethostname()
+    try:
+        address = socket.gethostbyname(host)
+    except OSError:
+        address = "nowhere"
+    if not address.startswith("127."):
+        raise PcinfraError(
+            f"this machine's name points to {address}, and Slurm would listen there",
+            where=host,
+            hint=f"add '127.0.0.1 {host}' to /etc/hosts, or run as root: nodes then have a network of their own",
+        )
+
+
+def _path(program: str) -> str:
+    path = find(program)
+    assert path is not None, program
+    return path
+
+
+def _ending(*argv: str) -> tuple[str, ...]:
+    """A daemon that ends when its supervisor does."""
+    return ("setpriv", "--pdeathsig", "KILL", "--", *argv)
+
+
+def _configured_port(path: Path) -> int:
+    lines = path.read_text(encoding="ascii").splitlines()
+    return next(int(line.partition("=")[2]) for line in lines if line.startswith("SlurmctldPort="))

@@ -1,0 +1,186 @@
+"""The process that holds one node: ``python -m pcinfra.localcloud.slurm.supervisor ORDERS``.
+
+In namespaces it makes the node's network, forks the node's first process (which builds the root file system, starts
+the daemons and collects what ends), and passes the local cloud's port through. On the shared host it starts the
+daemons itself. Without a node it holds the bridge. When it dies, so does the node.
+
+It writes its record before anything else, and goes no further once its orders have been withdrawn: whoever starts
+or stops a cluster may be killed at any moment, and the next one finds everything.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from pcinfra.localcloud.slurm import kernel, network, rootfs
+from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
+from pcinfra.localcloud.slurm.records import MARK, Process, Record, descendants
+
+BRIDGE_NODE = "bridge"
+"""Name of the record of the process that holds the bridge; no Slurm node is called so, for theirs have a dash."""
+
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
+_WAIT_FOR_CONTROLLER = 10.0
+_POLL = 0.01
+
+
+def main(path: str) -> None:
+    orders = Orders.read(Path(path))
+    record = _record(orders)
+    if _withdrawn(orders):
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    if orders.node == BRIDGE_NODE:
+        _hold_bridge(orders, record)
+    elif orders.bridge:
+        _hold_node(orders, record)
+    else:
+        kernel.adopt_orphans()
+        _run_daemons(orders, Path(orders.logs), {MARK: orders.generation})
+
+
+def _record(orders: Orders) -> Record:
+    me = Process.find(os.getpid())
+    assert me is not None
+    record = Record(me)
+    record.write(Path(orders.run, f"{orders.node}.json"))
+    return record
+
+
+def _withdrawn(orders: Orders) -> bool:
+    try:
+        return Path(orders.run, "generation").read_text(encoding="ascii") != orders.generation
+    except OSError:
+        return True
+
+
+def _hold_bridge(orders: Orders, record: Record) -> None:
+    network.make_bridge()
+    _ready(orders, Record(record.supervisor, record.supervisor))
+    signal.sigwait({signal.SIGTERM})
+
+
+def _ready(orders: Orders, record: Record) -> None:
+    record.write(Path(orders.run, f"{orders.node}.json"))
+
+
+def _hold_node(orders: Orders, record: Record) -> None:
+    host, processes = (os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "pid"))
+    network.join(orders.bridge, orders.address)
+    listener = network.listen(orders.relay) if orders.relay else None
+    kernel.unshare(kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC)
+    kernel.sethostname(orders.node)
+    init = os.fork()
+    if init == 0:
+        _be_init(orders)
+    kernel.setns(host, kernel.NEWNET)
+    kernel.setns(processes, kernel.NEWPID)  # else there could be no threads
+    _ready(orders, Record(record.supervisor, Process.find(init)))
+    if listener:
+        threading.Thread(target=network.relay, args=(listener, orders.relay), daemon=True).start()
+    os.waitpid(init, 0)
+
+
+def _be_init(orders: Orders) -> None:
+    """Be the node's process 1; never returns."""
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        rootfs.enter(rootfs.Layout(orders.binds, orders.volatile, orders.gpus))
+        _run_daemons(orders, Path("/var/log"), {})
+    except BaseException as error:
+        print(f"{orders.node}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _run_daemons(orders: Orders, logs: Path, mark: dict[str, str]) -> None:
+    """Start the daemons and collect whatever ends, until SIGTERM: then end the daemons and return."""
+    environment = {"PATH": PROGRAMS, "LANG": "C.UTF-8", **orders.environment, **mark}
+    running: dict[int, str] = {}
+    for daemon in orders.daemons:
+        pid = _start(daemon, logs, environment)
+        if daemon.detaches:
+            _note_end(logs, daemon.name, os.waitpid(pid, 0)[1])
+            continue
+        running[pid] = daemon.name
+        _announce(daemon, pid)
+    while signal.sigwait(_SIGNALS) == signal.SIGCHLD:
+        _collect(running, logs)
+    _end(running)
+
+
+def _start(daemon: Daemon, logs: Path, environment: dict[str, str]) -> int:
+    _wait_until(lambda: not daemon.after or os.path.exists(daemon.after))
+    log = os.open(logs / f"{daemon.name}.stderr", os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    files = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    try:
+        return os.posix_spawnp(daemon.argv[0], daemon.argv, environment, file_actions=files, setsigmask=[])
+    finally:
+        os.close(log)
+        os.close(null)
+
+
+def _announce(daemon: Daemon, pid: int) -> None:
+    if daemon.announces:
+        _wait_until(lambda: _listening(daemon.listens) or os.waitid(os.P_PID, pid, _JUST_LOOK) is not None)
+        Path(daemon.announces).touch()
+
+
+_JUST_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
+
+
+def _wait_until(met: object) -> None:
+    assert callable(met)
+    end = time.monotonic() + _WAIT_FOR_CONTROLLER
+    while not met() and time.monotonic() < end:
+        time.sleep(_POLL)
+
+
+def _listening(port: int) -> bool:
+    """Look it up rather than connect: a connection that says nothing is an error in the daemon's log."""
+    wanted = f":{port:04X} "
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        if any(wanted in line.split(": ", 1)[1][:40] and line.split()[3] == "0A" for line in lines):
+            return True
+    return False
+
+
+def _collect(running: dict[int, str], logs: Path) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid in running:
+            _note_end(logs, running.pop(pid), status)
+
+
+def _note_end(logs: Path, name: str, status: int) -> None:
+    """Leave the exit status of a daemon where whoever waits for the cluster finds it."""
+    code = os.waitstatus_to_exitcode(status)
+    if code or name != "munged":
+        (logs / f"{name}.ended").write_text(str(code), encoding="ascii")
+
+
+def _end(running: dict[int, str]) -> None:
+    for pid in running:
+        os.kill(pid, signal.SIGTERM)
+    for pid in running:
+        os.waitpid(pid, 0)
+    for process in descendants([os.getpid()]):
+        process.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
