@@ -68,7 +68,7 @@ def _words(value: object) -> object:
         except ValueError:
             words = [value]
         raise fault("must be a list of words, not one text", hint=f"command: {json.dumps(words, ensure_ascii=False)}")
-    return value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _variable(name: str) -> str:
@@ -114,7 +114,7 @@ class JobSpec(Section):
     script: Text = Field(default="", examples=["train.sh"])
     args: tuple[Text, ...] = ()
     nodes: int = Field(default=1, ge=1, le=10_000)
-    gpus: int | None = Field(default=None, ge=0, le=64, examples=[8])
+    gpus: int | None = Field(default=None, ge=1, le=64, examples=[8])
     cpus: int | None = Field(default=None, ge=1, le=4096, examples=[8])
     queue: QueueName | None = Field(default=None, examples=["gpu"])
     time_limit: TimeLimit | None = Field(default=None, examples=["2:00:00"])

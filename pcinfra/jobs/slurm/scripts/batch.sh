@@ -5,10 +5,14 @@ export PCINFRA_RUN_DIR=$PWD PCINFRA_RUN=${PWD##*/} PCINFRA_ATTEMPT=${SLURM_RESTA
 # srun does not take --cpus-per-task from sbatch since Slurm 22.05 (its release notes).
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
+# A whole node comes with its GPUs, but a step gets only those that it asks for.
+gpus=()
+[ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || gpus=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
+
 stopped=
 trap 'stopped=1' TERM # scancel, or the time limit; SIGKILL follows after KillWait
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
-  --output="logs/node-%n-%N.$PCINFRA_ATTEMPT.log" bash "$PCINFRA_RUN_DIR/node.sh" &
+  --output="logs/node-%n.$PCINFRA_ATTEMPT.log" "${gpus[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
 srun=$!
 while :; do # a trap interrupts wait; go on until srun itself has ended
   wait "$srun"
@@ -19,13 +23,13 @@ wait "$srun" 2>/dev/null
 last=$?
 [ "$last" -eq 127 ] || rc=$last
 
-verdict=done
+verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
   verdict=cancelled
   [ "$(timeout 5 squeue -h -j "$SLURM_JOB_ID" -o %r 2>/dev/null)" != TimeLimit ] || verdict=timeout
   [ "$rc" -ne 0 ] || rc=143
 fi
-printf '{"job":"%s","attempt":%d,"exit_code":%d,"verdict":"%s","ended":"%s"}\n' "$SLURM_JOB_ID" \
-  "$PCINFRA_ATTEMPT" "$rc" "$verdict" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>result.jsonl
+printf '{"job":"%s","attempt":%d,"exit_code":%d,"verdict":"%s","nodes":"%s","ended":"%s"}\n' "$SLURM_JOB_ID" \
+  "$PCINFRA_ATTEMPT" "$rc" "$verdict" "$SLURM_JOB_NODELIST" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>result.jsonl
 exit "$rc"

@@ -1,10 +1,10 @@
 # Prints what Slurm knows of our jobs, then the newest runs, compressed. Expects LIMIT (runs).
 {
-  squeue -h -t all -u "$USER" -o '%j|%T|%r|%N|%D|%M|%P' 2>/dev/null | grep '^pci-'
+  squeue -h -t all -u "$USER" -o '%j|%T|%r|%N' 2>/dev/null | grep '^pci-'
   echo "asked ${PIPESTATUS[0]}"
   ls -1t | head -n "$LIMIT" | while read -r RUN; do
     [ -e "$RUN/job.sbatch" ] || continue
-    job= kept= results=()
+    job='' kept='' results=()
     [ ! -e "$RUN/job.id" ] || read -r job <"$RUN/job.id"
     [ ! -e "$RUN/slurm.end" ] || read -r kept <"$RUN/slurm.end"
     [ ! -e "$RUN/result.jsonl" ] || mapfile -t results <"$RUN/result.jsonl"

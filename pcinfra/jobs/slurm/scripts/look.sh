@@ -14,6 +14,7 @@ if [ "${#results[@]}" = 0 ]; then # Slurm forgets a job after MinJobAge; keep ho
 fi
 echo "run $RUN"
 echo "job $(cat job.id 2>/dev/null)"
+echo "nodes $(sed -n 's/^#SBATCH --nodes=//p' job.sbatch)"
 echo "asked $asked"
 echo "slurm $slurm"
 echo "kept $(cat slurm.end 2>/dev/null)"

@@ -1,0 +1,136 @@
+"""Slurm's answers about a job, and the run's own record of its end, as a Status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pcinfra.jobs.launcher import State, Status
+
+# Job states of squeue(1), "JOB STATE CODES".
+_STATES = {
+    "PENDING": State.WAITING,
+    "REQUEUED": State.WAITING,
+    "REQUEUE_HOLD": State.WAITING,
+    "REQUEUE_FED": State.WAITING,
+    "SPECIAL_EXIT": State.WAITING,
+    "RESV_DEL_HOLD": State.WAITING,
+    "CONFIGURING": State.STARTING,
+    "RUNNING": State.RUNNING,
+    "SUSPENDED": State.RUNNING,
+    "STOPPED": State.RUNNING,
+    "RESIZING": State.RUNNING,
+    "SIGNALING": State.RUNNING,
+    "STAGE_OUT": State.ENDING,
+    "COMPLETING": State.ENDING,
+    "COMPLETED": State.DONE,
+    "FAILED": State.FAILED,
+    "CANCELLED": State.CANCELLED,
+    "TIMEOUT": State.TIMEOUT,
+    "DEADLINE": State.TIMEOUT,
+    "NODE_FAIL": State.LOST,
+    "BOOT_FAIL": State.LOST,
+    "OUT_OF_MEMORY": State.FAILED,
+    "PREEMPTED": State.LOST,
+    "REVOKED": State.LOST,
+}
+_ENDINGS = {
+    "NODE_FAIL": "a node failed",
+    "BOOT_FAIL": "its nodes did not boot",
+    "OUT_OF_MEMORY": "out of memory",
+    "PREEMPTED": "another job took its nodes",
+    "TIMEOUT": "the time limit was reached",
+    "DEADLINE": "its deadline passed",
+    "SUSPENDED": "suspended",
+}
+# Reasons of squeue(1), "JOB REASON CODES", as far as a user of a training cluster meets them.
+_REASONS = {
+    "None": "",
+    "Priority": "other jobs come first",
+    "Resources": "no free nodes for it yet",
+    "BeginTime": "its start time has not come",
+    "Dependency": "another job must end first",
+    "DependencyNeverSatisfied": "the job that it waits for can never succeed",
+    "JobHeldUser": "held by its user",
+    "JobHeldAdmin": "held by an administrator",
+    "PartitionNodeLimit": "the queue has fewer nodes than it asks for, or its limit is lower",
+    "PartitionTimeLimit": "its time limit is longer than the queue allows",
+    "PartitionDown": "the queue is down",
+    "PartitionInactive": "the queue is inactive",
+    "ReqNodeNotAvail": "nodes that it needs are down or reserved",
+    "NodeDown": "a node that it needs is down",
+    "BadConstraints": "no node can ever have what it asks for",
+    "Licenses": "a license is not free",
+    "Reservation": "its reservation has not begun",
+    "TimeLimit": "the time limit was reached",
+    "NonZeroExitCode": "",
+}
+
+
+def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
+    """Return the Status that an answer describes.
+
+    Args:
+        fields: ``asked`` (exit status of squeue), ``slurm`` and ``kept`` (``STATE|REASON|NODES`` as squeue prints
+            them now and when the job ended), ``result`` (a line of result.jsonl), ``cancelled``; as far as there are.
+    """
+    state, why, nodes = _slurm(fields.get("slurm", ""))
+    result = _result(fields.get("result", ""))
+    if result and state in (None, *_OVER):
+        end = State(result["verdict"])
+        return Status(run, end, job, _why(end, why), nodes or str(result.get("nodes", "")), int(result["exit_code"]))
+    if state is None and fields.get("asked") != "0":
+        return Status(run, State.UNKNOWN, job, "slurmctld does not answer")
+    if state is None:
+        state, why, nodes = _slurm(fields.get("kept", ""))
+    if state is None or state.ended:
+        return _without_result(run, job, state, why, nodes, cancelled="cancelled" in fields)
+    return Status(run, state, job, why, nodes)
+
+
+_OVER = tuple(state for state in State if state.ended)
+
+
+def _without_result(run: str, job: str, state: State | None, why: str, nodes: str, *, cancelled: bool) -> Status:
+    """Return the Status of a job that ended before it could write its result: killed, or never started."""
+    if state is None:
+        state = State.CANCELLED if cancelled else State.LOST
+        why = "" if cancelled else "it left no result, and Slurm has forgotten it"
+    return Status(run, state, job, why, nodes, _CODES.get(state, 137))
+
+
+_CODES = {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 143}
+
+
+def _slurm(line: str) -> tuple[State | None, str, str]:
+    """Return state, reason in plain words and nodes of ``STATE|REASON|NODES``; None for an empty line."""
+    word, _, rest = line.strip().partition("|")
+    reason, _, nodes = rest.rpartition("|")
+    if not word:
+        return None, "", ""
+    state = _STATES.get(word.split()[0], State.UNKNOWN)
+    return state, _ENDINGS.get(word, "") or reason_in_words(reason), nodes
+
+
+def reason_in_words(reason: str) -> str:
+    """Return Slurm's reason for a job's state in plain words; one that is not known, as Slurm writes it."""
+    code = reason.strip("() ").partition(",")[0]
+    if code in _REASONS:
+        return _REASONS[code]
+    if code.startswith(("QOS", "Assoc", "MaxCpuPerAccount")):
+        return f"a limit of the account is reached ({code})"
+    return code
+
+
+def _result(line: str) -> dict[str, Any] | None:
+    """Return a line of result.jsonl; None when there is none or it is not whole."""
+    try:
+        result = json.loads(line)
+        return result if {"verdict", "exit_code"} <= result.keys() else None
+    except (ValueError, AttributeError):
+        return None
+
+
+def _why(end: State, why: str) -> str:
+    return why or (_ENDINGS["TIMEOUT"] if end is State.TIMEOUT else "")
