@@ -88,18 +88,6 @@ def _leaves(node: Any, path: str = "") -> dict[str, str]:
     return {key: text for inner, value in below for key, text in _leaves(value, inner).items()}
 
 
-def head_node_id(cloud: Cloud, name: str) -> str:
-    """Return the id of the running head node of the cluster ``name``.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = instances(cloud, [name], "HeadNode")
-    if not found:
-        raise NotFound("no running head node", where=f"cluster {name}", hint=f"pcinfra cluster show {name}")
-    return str(found[0]["InstanceId"])
-
-
 def instances(cloud: Cloud, names: list[str], node_type: str) -> list[dict[str, Any]]:
     """Return the running instances of some clusters; ``node_type`` is HeadNode, Compute or LoginNode."""
     filters = [

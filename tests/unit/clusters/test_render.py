@@ -1,0 +1,243 @@
+"""The rendered configuration: golden, right for pcluster's own schema, and closed to hostile values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pcinfra import assets
+from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
+from pcinfra.clusters.render import SHAPES, render
+from pcinfra.clusters.validate import validate
+from pcinfra.errors import NotFound, UsageError
+from pcinfra.project import Cluster, HeadNodeSettings, Project, Queue
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "clusters"
+RESERVATION = "cr-0123456789abcdef0"
+
+
+def queue(instance_type: str, **values: Any) -> Queue:
+    return Queue.model_construct(**{**Queue().model_dump(), "instance_type": instance_type, **values})
+
+
+def cluster(*queues: Queue, **values: Any) -> Cluster:
+    return Cluster.model_construct(**{**dict(Cluster()), "queues": queues, **values})
+
+
+def config(given_cluster: Cluster, inputs: ClusterInputs) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(render("train", given_cluster, inputs))
+    return loaded
+
+
+def compute(given_queue: Queue, inputs: ClusterInputs) -> dict[str, Any]:
+    found: dict[str, Any] = config(cluster(given_queue), inputs)["Scheduling"]["SlurmQueues"][0]
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_default_cluster_is_golden(shape: str, inputs: ClusterInputs) -> None:
+    text = render("train", cluster(Queue(), shape=shape), inputs)
+    assert text == (GOLDEN / f"{shape}.yaml").read_text()
+
+
+def test_every_shape_has_its_template_and_every_template_its_shape() -> None:
+    assert {path.name for path in assets.folder("cluster-configs").glob("*.j2")} == {f"{s}.yaml.j2" for s in SHAPES}
+
+
+VARIANTS = [
+    queue("p5.48xlarge"),
+    queue("p5en.48xlarge", capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION),
+    queue("p4d.24xlarge", capacity_reservation=RESERVATION),
+    queue("g5.12xlarge", min_nodes=0, max_nodes=4, capacity_type="SPOT"),
+    queue("c7i.large", min_nodes=0, max_nodes=10),
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.instance_type)
+@pytest.mark.parametrize("system", ["ubuntu2204", "ubuntu2404", "alinux2023"])
+def test_pclusters_schema_accepts_every_variant(variant: Queue, system: str, inputs: ClusterInputs) -> None:
+    assert validate("train", render("train", cluster(variant, os=system), inputs), "us-east-1") == []
+
+
+def test_pclusters_schema_accepts_many_queues(inputs: ClusterInputs) -> None:
+    queues = [queue("p5.48xlarge", name=f"q{number}") for number in range(50)]
+    assert validate("train", render("train", cluster(*queues), inputs), "us-east-1") == []
+
+
+@pytest.mark.parametrize(
+    ("variant", "efa", "group", "exclusive", "scratch"),
+    [
+        (VARIANTS[0], True, True, True, True),
+        (VARIANTS[1], True, False, True, True),
+        (VARIANTS[2], True, False, True, True),
+        (VARIANTS[3], True, True, True, True),
+        (VARIANTS[4], False, False, False, False),
+    ],
+    ids=["ondemand", "capacity block", "reservation", "spot", "no efa"],
+)
+def test_what_follows_from_a_queue(
+    variant: Queue, efa: bool, group: bool, exclusive: bool, scratch: bool, inputs: ClusterInputs
+) -> None:
+    found = compute(variant, inputs)
+    assert found["ComputeResources"][0]["Efa"]["Enabled"] is efa
+    assert found["Networking"]["PlacementGroup"]["Enabled"] is group
+    assert found["JobExclusiveAllocation"] is exclusive
+    assert ("EphemeralVolume" in found["ComputeSettings"]["LocalStorage"]) is scratch
+
+
+def test_a_reservation_is_ondemand_with_a_target(inputs: ClusterInputs) -> None:
+    found = compute(VARIANTS[2], inputs)
+    assert found["CapacityType"] == "ONDEMAND"
+    assert found["ComputeResources"][0]["CapacityReservationTarget"] == {"CapacityReservationId": RESERVATION}
+
+
+def test_no_reservation_is_no_target(inputs: ClusterInputs) -> None:
+    assert "CapacityReservationTarget" not in compute(VARIANTS[0], inputs)["ComputeResources"][0]
+
+
+def test_large_gpu_nodes_get_more_time_and_the_head_node_more_than_they(inputs: ClusterInputs) -> None:
+    def timeouts(given_queue: Queue) -> tuple[int, int]:
+        found = config(cluster(given_queue), inputs)["DevSettings"]["Timeouts"]
+        return found["HeadNodeBootstrapTimeout"], found["ComputeNodeBootstrapTimeout"]
+
+    assert timeouts(VARIANTS[0]) == (3600, 2400)
+    assert timeouts(VARIANTS[4]) == (2100, 2100)
+
+
+def test_no_key_no_open_port_no_public_address(inputs: ClusterInputs) -> None:
+    found = config(cluster(Queue()), inputs)
+    head = found["HeadNode"]
+    assert "Ssh" not in head
+    assert head["Networking"] == {"SubnetId": inputs.private_subnet, "SecurityGroups": [inputs.security_group]}
+    assert found["Imds"] == {"ImdsSupport": "v2.0"}
+
+
+def test_nodes_may_read_the_projects_bucket_and_write_nowhere(inputs: ClusterInputs) -> None:
+    found = config(cluster(Queue(), Queue(name="second")), inputs)
+    nodes = [found["HeadNode"], *found["Scheduling"]["SlurmQueues"]]
+    assert [node["Iam"]["S3Access"] for node in nodes] == [[{"BucketName": inputs.bucket}]] * 3
+    policies = {
+        policy["Policy"].rpartition("/")[2] for node in nodes for policy in node["Iam"]["AdditionalIamPolicies"]
+    }
+    assert policies == {"AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly"}
+
+
+def test_custom_actions_name_scripts_that_exist_and_arguments_that_they_take(inputs: ClusterInputs) -> None:
+    found = config(cluster(Queue()), inputs)
+    for node in (found["HeadNode"], found["Scheduling"]["SlurmQueues"][0]):
+        action = node["CustomActions"]["OnNodeConfigured"]
+        script = assets.folder("bootstrap") / action["Script"].rpartition("/")[2]
+        assert all(argument in script.read_text() for argument in action["Args"] if argument.startswith("--"))
+
+
+def test_custom_slurm_settings_are_none_that_pcluster_denies(inputs: ClusterInputs) -> None:
+    from pcluster.validators.slurm_settings_validator import SLURM_SETTINGS_DENY_LIST
+
+    denied = {name for names in SLURM_SETTINGS_DENY_LIST["SlurmConf"].values() for name in names}
+    settings_ = config(cluster(Queue()), inputs)["Scheduling"]["SlurmSettings"]["CustomSlurmSettings"]
+    assert not denied & {key.lower() for setting in settings_ for key in setting}
+
+
+def test_tags_are_the_projects_own_and_by_them_it_is_found_again(outputs: dict[str, str]) -> None:
+    tagged = Project.model_construct(**{**dict(Project()), "tags": {"team": "no: 1"}})
+    found = config(cluster(Queue()), inputs_from_outputs(outputs, tagged, "123456789012"))
+    tags = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+    assert tags == {"team": "no: 1", "pcinfra:project": "training", "pcinfra:stage": "cluster"}
+
+
+def test_every_derived_value_says_why(inputs: ClusterInputs) -> None:
+    lines = render("train", cluster(VARIANTS[3], VARIANTS[4]), inputs).splitlines()
+    keys = (
+        "JobExclusiveAllocation",
+        "Enabled: true  #",
+        "HeadNodeBootstrapTimeout",
+        "ScaledownIdletime",
+        "MountDir: /scratch",
+    )
+    for key in keys:
+        assert any(key in line and "  # " in line for line in lines), key
+    assert "HeadNode:" in lines
+
+
+HOSTILE = st.text(st.characters(), max_size=30) | st.sampled_from(
+    [
+        "a\nRegion: evil",
+        "x: y",
+        "]",
+        "}",
+        "{{ inputs }}",
+        "{% raw %}",
+        "# c",
+        "!!python/object:os.system",
+        "*x",
+        "\x85",
+        "\u2028",
+        "\ud800",
+    ]
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(HOSTILE, min_size=6, max_size=6))
+def test_hostile_values_cannot_change_the_structure(inputs: ClusterInputs, values: list[str]) -> None:
+    harmless = cluster(queue("p5.48xlarge", capacity_reservation="r"))
+    hostile = cluster(queue("p5.48xlarge", name=values[0], capacity_reservation=values[1]), os=values[2])
+    attacked = replace(inputs, bucket=values[3], lustre_id=values[4], tags={values[5]: values[0]})
+    expected = shape_of(config(harmless, replace(inputs, tags={"k": "v"})))
+    found = config(hostile, attacked)
+    assert shape_of(found) == expected
+    assert found["Scheduling"]["SlurmQueues"][0]["Name"] == values[0]
+    assert found["Tags"] == [{"Key": values[5], "Value": values[0]}]
+
+
+def shape_of(node: Any) -> Any:
+    """Return ``node`` with every scalar replaced by its type."""
+    if isinstance(node, dict):
+        return {key: shape_of(value) for key, value in node.items()}
+    return [shape_of(value) for value in node] if isinstance(node, list) else type(node)
+
+
+def test_an_unknown_type_is_refused_with_its_place_and_the_nearest(inputs: ClusterInputs) -> None:
+    with pytest.raises(UsageError) as caught:
+        render("train", cluster(Queue(), queue("p5.48xlrage")), inputs)
+    assert caught.value.where == "clusters.train.queues[1].instance_type"
+    assert "p5.48xlarge" in caught.value.hint
+
+
+def test_an_unknown_head_node_type_is_refused(inputs: ClusterInputs) -> None:
+    head = HeadNodeSettings.model_construct(instance_type="m5.huge", volume=100)
+    with pytest.raises(UsageError, match=r"clusters\.train\.head_node\.instance_type"):
+        render("train", cluster(Queue(), head_node=head), inputs)
+
+
+def test_an_unknown_shape_is_refused_with_those_there_are(inputs: ClusterInputs) -> None:
+    with pytest.raises(UsageError) as caught:
+        render("train", cluster(Queue(), shape="gpu"), inputs)
+    assert caught.value.hint == "gpu-efa"
+
+
+@pytest.mark.parametrize("missing", ["SecurityGroup", "FSxORootVolumeId"])
+def test_a_stack_without_an_output_is_not_complete(missing: str, outputs: dict[str, str], project: Project) -> None:
+    del outputs[missing]
+    with pytest.raises(NotFound, match=missing):
+        inputs_from_outputs(outputs, project, "123456789012")
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "registry"),
+    [
+        ("us-east-1", "aws", "1.dkr.ecr.us-east-1.amazonaws.com"),
+        ("cn-north-1", "aws-cn", "1.dkr.ecr.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "1.dkr.ecr.us-gov-west-1.amazonaws.com"),
+    ],
+)
+def test_partitions(region: str, partition: str, registry: str, outputs: dict[str, str]) -> None:
+    elsewhere = Project.model_construct(**{**dict(Project()), "region": region})
+    found = inputs_from_outputs(outputs, elsewhere, "1")
+    assert (found.partition, found.registry) == (partition, registry)
