@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pcinfra.engine import Plan
     from pcinfra.project import Project
     from pcinfra.shell import Shell
+    from pcinfra.stages import Facts
 
 
 @dataclass
@@ -71,6 +72,39 @@ class Session:
         from pcinfra.doors import Doors
 
         return Doors(self.cloud, self.shell, self.target)
+
+    def facts(self, contents: bool = False) -> Facts:
+        """Read what there is, every stage as soon as those that it needs are read.
+
+        Raises:
+            CloudError: the account could not be read.
+        """
+        from pcinfra import stages
+
+        return stages.facts_of(self.read(stages.reading(self.project, contents)))
+
+    def read(self, plan: Plan) -> dict[str, Any]:
+        """Carry out a Plan that only reads, silently; its first failure is raised as it is."""
+        from pcinfra.engine import Executor, Threads
+        from pcinfra.errors import PlanFailed
+
+        workers = Threads(self.jobs)
+        try:
+            return Executor(self.doors, workers).run(plan)
+        except PlanFailed as error:
+            raise error.__cause__ or error from None
+        finally:
+            workers.close()
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of every stage, in the guide's order of stages and under the guide's names."""
+        from pcinfra import stages
+
+        facts = self.facts()
+        found: dict[str, str] = {}
+        for stage in stages.REGISTRY:
+            found |= stage.env(self.project, facts)
+        return found
 
     def run(self, plan: Plan, results: Mapping[str, Any] | None = None, limit: float | None = None) -> dict[str, Any]:
         """Carry out ``plan`` with live progress; see :meth:`pcinfra.engine.Executor.run`."""

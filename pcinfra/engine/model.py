@@ -8,7 +8,7 @@ not waited for inside ``start``: it returns a :class:`Pending`, and one poller w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
@@ -133,6 +133,16 @@ class Plan:
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(self.actions + other.actions, self.notes + other.notes)
+
+    def without(self, *action_ids: str) -> Plan:
+        """Return this Plan without some Actions; what waited for them waits for what they waited for."""
+        passed = frozenset().union(*(self._graph.get(action_id, frozenset()) for action_id in action_ids))
+        kept = (action for action in self.actions if action.id not in action_ids)
+        actions = tuple(
+            replace(action, after=action.after | passed) if action.after & set(action_ids) else action
+            for action in kept
+        )
+        return Plan(actions, self.notes)
 
     @property
     def losses(self) -> tuple[Action, ...]:

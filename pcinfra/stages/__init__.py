@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pcinfra.engine import Action, Kind, Plan
-from pcinfra.stages.associations import Associations
+from pcinfra.stages.associations import EXPORT, Associations
 from pcinfra.stages.base import Facts, Health, Resource, Stage
-from pcinfra.stages.bucket import Bucket
+from pcinfra.stages.bucket import BUCKET, Bucket, ReadContents
 from pcinfra.stages.image import Image
 from pcinfra.stages.prerequisites import Prerequisites
 from pcinfra.stages.scripts import Scripts
@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
     from pcinfra.project import Project
 
-__all__ = ["REGISTRY", "Facts", "Health", "Resource", "Stage", "down", "facts_of", "reading", "up"]
+__all__ = ["BUCKET", "EXPORT", "REGISTRY", "Facts", "Health", "Resource", "Stage", "down", "facts_of", "reading", "up"]
 
 REGISTRY: tuple[Stage, ...] = (Prerequisites(), Image(), Bucket(), Scripts(), Associations())
 
 _ACCOUNT = "read/account"
+_CONTENTS = "read/contents"
 
 
-def reading(project: Project) -> Plan:
-    """Return the Plan that reads the facts of every stage; a stage is read as soon as those it needs are."""
+def reading(project: Project, contents: bool = False) -> Plan:
+    """Return the Plan that reads the facts of every stage; a stage is read as soon as those it needs are.
+
+    Args:
+        contents: also count the objects of the bucket, which only a teardown needs to know.
+    """
     account = Action(_ACCOUNT, Kind.READ, "account", "", ReadAccount())
     stages = [
         Action(
@@ -35,7 +40,8 @@ def reading(project: Project) -> Plan:
         )
         for stage in REGISTRY
     ]  # fmt: skip
-    return Plan((account, *stages))
+    count = Action(_CONTENTS, Kind.READ, "contents of the bucket", "", ReadContents(project), frozenset({_ACCOUNT}))
+    return Plan((account, *stages, *((count,) if contents else ())))
 
 
 def facts_of(results: Mapping[str, Any]) -> Facts:
@@ -44,7 +50,7 @@ def facts_of(results: Mapping[str, Any]) -> Facts:
     for stage in REGISTRY:
         if f"read/{stage.name}" in results:
             facts = facts.plus(results[f"read/{stage.name}"])
-    return facts
+    return facts.plus(results[_CONTENTS]) if _CONTENTS in results else facts
 
 
 def up(project: Project, facts: Facts) -> Plan:

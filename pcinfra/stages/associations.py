@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
     from pcinfra.project import Association, Project
 
+EXPORT = "associations/export"
 MOUNT = "/lustre"
 VARIABLES = {
     "LUSTRE_DATA_DIR": "data",
@@ -246,7 +247,7 @@ def _wait_for_tasks(file_system: str) -> Action:
 
 def _export(file_system: str, paths: list[str], before: list[Action]) -> Action:
     return Action(
-        "associations/export", Kind.RUN, f"export {' '.join(paths)} to S3", "so that nothing on Lustre is lost",
+        EXPORT, Kind.RUN, f"export {' '.join(paths)} to S3", "so that nothing on Lustre is lost",
         ExportPaths(file_system, tuple(paths)), _last(before), seconds=120,
     )  # fmt: skip
 

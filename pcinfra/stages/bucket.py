@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pcinfra.project import Project
 
 BUCKET = "bucket/bucket"
+_NOT_DATA = ("scripts/bootstrap/", "parallelcluster/")  # the second is where pcluster keeps a cluster's files
 PREFIXES = ("scripts/bootstrap/", "data/", "checkpoints/", "logs/", "results/")
 _PRIVATE = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
@@ -136,6 +137,33 @@ class BucketFacts:
     prefixes: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """How many objects in the bucket are the user's: neither a folder, nor a script, nor pcluster's own."""
+
+    objects: int = 0
+    more: bool = False
+
+    def __str__(self) -> str:
+        return f"{'more than ' if self.more else ''}{self.objects} object(s)"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContents:
+    """Count the user's objects, in one call. The result is :class:`Contents`."""
+
+    project: Project
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Contents:
+        name = self.project.bucket_name(doors.cloud.account)
+        try:
+            page = doors.cloud.call("s3", "ListObjectsV2", Bucket=name)
+        except NotFound:
+            return Contents()
+        keys = [o["Key"] for o in page.get("Contents", []) if not o["Key"].endswith("/")]
+        return Contents(sum(not key.startswith(_NOT_DATA) for key in keys), page["IsTruncated"])
+
+
 class Bucket:
     """The S3 bucket."""
 
@@ -173,10 +201,11 @@ class Bucket:
         if not _tags(found):
             return Plan(notes=(f"bucket {found.name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, found)
+        contents: Contents = facts.values.get(Contents, Contents())
+        loses = f"{contents} in s3://{found.name}, and every old version" if contents.objects else ""
         action = Action(
-            BUCKET, Kind.DELETE, f"bucket {found.name}", "and every version of every object in it",
-            DeleteBucket(found.name), seconds=10,
-            loses=f"every object in s3://{found.name}",
+            BUCKET, Kind.DELETE, f"bucket {found.name}", "and everything in it", DeleteBucket(found.name),
+            seconds=10, loses=loses,
         )  # fmt: skip
         return Plan((action,))
 

@@ -1,0 +1,49 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pcinfra.cli.session import Session
+
+pass_session = click.make_pass_decorator(Session)
+
+Command = Callable[..., Any]
+
+
+def output(command: Command) -> Command:
+    """Add ``--output table|json``."""
+    option = click.option(
+        "--output",
+        "-o",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="Form of the answer.",
+    )
+    return option(command)
+
+
+def yes(command: Command) -> Command:
+    """Add ``--yes``."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
+
+
+def confirm(question: str, sure: bool) -> None:
+    """Ask for a yes unless ``sure``.
+
+    Raises:
+        Refused: there is no terminal to ask at, or the answer is no.
+    """
+    from pcinfra.errors import Refused
+
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise Refused("needs a yes, and there is no terminal to ask at", hint="the same command with --yes")
+    if not click.confirm(question, err=True):
+        raise Refused("not done")
