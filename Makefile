@@ -1,0 +1,40 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both do their own set-up.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.pcinfra-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check bench render clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+$(STAMP): pyproject.toml tools/setup
+	@tools/setup "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+setup: $(STAMP)  ## Make the virtual environment, and install Slurm, munge and Node.js where missing.
+
+demo: $(STAMP)  ## From nothing to a finished two-node Slurm job on this machine, and back to nothing.
+	@tools/demo "$(BIN)/pcinfra"
+
+test: $(STAMP)  ## Run every test.
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+lint: $(STAMP)  ## Check style, shell scripts and the CloudFormation template.
+	@tools/lint "$(BIN)"
+
+types: $(STAMP)  ## Check the types, strictly.
+	@$(BIN)/mypy
+
+check: lint types test  ## All three.
+
+bench: $(STAMP)  ## Measure against the peers, as ratios.
+	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+
+render: $(STAMP)  ## Rewrite cfn/ from the builders.
+	@$(BIN)/python -m pcinfra.stacks
+
+clean:  ## Remove the virtual environment and every cache.
+	@rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
