@@ -86,12 +86,19 @@ def head_node_id(cloud: Cloud, cluster: str) -> str:
     )
 
 
+def login_user(system: str) -> str:
+    """Return the user that ParallelCluster makes on an operating system; empty when only the head node knows."""
+    users = {"ubuntu": "ubuntu", "alinux": "ec2-user", "rhel": "ec2-user", "rocky": "rocky"}
+    return next((user for prefix, user in users.items() if system.startswith(prefix)), "")
+
+
 class SsmHeadNode:
     """The :class:`HeadNode` behind SSM Run Command.
 
     Args:
-        user: whom root becomes; an agent that is not root stays who it is.
-        runs: the runs directory; empty means ``$PCINFRA_RUNS`` of the agent, else ``/lustre/runs``.
+        user: whom root becomes (empty: the head node knows); an agent that is not root stays who it is.
+        runs: the runs directory; empty means ``$PCINFRA_RUNS`` of the agent, else ``/lustre/runs``, else ``~/runs``
+            where the agent is not root and there is no Lustre.
     """
 
     def __init__(

@@ -1,19 +1,30 @@
 # Runs $payload (bash, compressed) as the cluster's user in the runs directory. POSIX sh; expects user, runs, payload.
 fail() { echo "$1" >&2; exit 1; }
+
 if [ "$(id -u)" = 0 ]; then
+  # Every node of ParallelCluster has its user's name in cfnconfig (aws-parallelcluster-cookbook, cfnconfig.erb).
+  [ -n "$user" ] || user=$(sed -n 's/^cfn_cluster_user=//p' /etc/parallelcluster/cfnconfig 2>/dev/null)
+  for name in ubuntu ec2-user rocky; do
+    [ -n "$user" ] || ! id -u "$name" >/dev/null 2>&1 || user=$name
+  done
   id -u -- "$user" >/dev/null 2>&1 || fail "this head node has no user $user"
   [ "$(id -u -- "$user")" != 0 ] || fail "jobs never run as root"
+  home=$(getent passwd "$user" | cut -d: -f6)
   drop="runuser -u $user --"
-else
-  user=$(id -un) drop=
+else # this agent has no rights to give up, and a home of its own
+  user=$(id -un)
+  home=${HOME:-/}
+  drop=
+  [ -d /lustre ] || : "${PCINFRA_RUNS:=$home/runs}"
 fi
-home=$(getent passwd "$user" | cut -d: -f6)
+
 runs=${runs:-${PCINFRA_RUNS:-/lustre/runs}}
 case $runs in
   /lustre/*) mountpoint -q /lustre || fail "/lustre is not mounted on this head node" ;;
 esac
 [ -d "$runs" ] || mkdir -p -m 1777 -- "$runs" || fail "cannot make the runs directory $runs"
 cd -- "$runs" || exit 1
+
 # shellcheck disable=SC2086 # drop is a list of words
 printf %s "$payload" | base64 -d | gzip -dc | $drop env -i \
   HOME="${home:-/}" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG=C.UTF-8 \
