@@ -16,7 +16,7 @@ from pcinfra.engine.model import Pending, Probe
 from pcinfra.errors import PcinfraError, Unreachable
 
 SHORTEST = 0.25  # seconds between two reads of one probe, at least
-LONGEST = 20.0  # and at most
+LONGEST = 8.0  # and at most: 7.5 reads a minute
 TOLERATED = 5  # reads in a row that may fail for want of an answer
 
 
