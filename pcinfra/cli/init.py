@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcinfra.errors import InputError, UsageError
+from pcinfra.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
     from pcinfra.project import Project
@@ -27,14 +28,27 @@ class Question:
     default: str
     settings: Callable[[str], Settings]
 
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+    def problem(self, answer: str) -> tuple[str, str] | None:
+        """Return why ``answer`` cannot be, and what could be instead; None when it can be."""
+        try:
+            _project({self.name: answer})
+        except InputError as error:
+            problem = error.problems[0]
+            return problem.why, problem.hint.partition(": ")[2] or problem.hint
+        return None
+
 
 def _queue(**values: Any) -> Settings:
     return {"clusters": {"train": {"queues": [values]}}}
 
 
 def _nodes(answer: str) -> Settings:
-    count = int(answer) if answer.isdecimal() and len(answer) < 7 else answer
-    return _queue(min_nodes=count, max_nodes=count)
+    count = int(answer) if re.fullmatch(r"-?[0-9]{1,6}", answer) else answer
+    return _queue(max_nodes=count, min_nodes=count)
 
 
 QUESTIONS = (
@@ -53,7 +67,7 @@ QUESTIONS = (
 @click.option("--nodes", metavar="N", help="Number of compute nodes.")
 @click.option("--force", is_flag=True, help="Replace a pcinfra.yaml that is there.")
 @click.pass_context
-def init(ctx: click.Context, yes: bool, force: bool, **given: str | None) -> None:
+def init(ctx: click.Context, /, *, yes: bool, force: bool, **given: str | None) -> None:
     """Write a commented pcinfra.yaml: every setting, what it means and what it may be.
 
     Asks a few questions first; every answer can be changed in the file afterwards.
@@ -70,10 +84,10 @@ def init(ctx: click.Context, yes: bool, force: bool, **given: str | None) -> Non
 def _answers(given: dict[str, str | None], *, ask: bool) -> dict[str, str]:
     """Return an answer to every question: given, asked for or the default. A given one is checked first."""
     answers = {question.name: str(given[question.name]) for question in QUESTIONS if given[question.name] is not None}
-    _project(answers)
+    _check_flags(answers)
     open_questions = [question for question in QUESTIONS if question.name not in answers]
     if ask and open_questions and not sys.stdin.isatty():
-        flags = " ".join(f"--{question.name.replace('_', '-')} ..." for question in open_questions)
+        flags = " ".join(f"{question.flag} ..." for question in open_questions)
         why = "asks questions, and the input is not a terminal"
         raise UsageError(why, where="pcinfra init", hint=f"pcinfra init --yes   (or {flags})")
     for question in open_questions:
@@ -81,16 +95,27 @@ def _answers(given: dict[str, str | None], *, ask: bool) -> dict[str, str]:
     return answers
 
 
+def _check_flags(answers: dict[str, str]) -> None:
+    """Raise InputError with every flag whose value cannot be."""
+    problems = []
+    for question in QUESTIONS:
+        wrong = question.problem(answers[question.name]) if question.name in answers else None
+        if wrong:
+            why, instead = wrong
+            place = f"{question.flag} {answers[question.name]}"
+            problems.append(Problem(place, 0, 0, "", why, f"{question.flag} {instead}" if instead else ""))
+    if problems:
+        raise InputError(problems)
+
+
 def _ask(question: Question) -> str:
     while True:
         answer = str(click.prompt(question.words, default=question.default)).strip()
-        try:
-            _project({question.name: answer})
-        except InputError as error:
-            for problem in error.problems[:1]:
-                click.echo(f"  {answer}: {problem.why}" + (f"\n  try: {problem.hint}" if problem.hint else ""))
-        else:
+        problem = question.problem(answer)
+        if problem is None:
             return answer
+        why, instead = problem
+        click.echo(f"  {answer}: {why}" + (f"\n  try: {instead}" if instead else ""))
 
 
 def _project(answers: dict[str, str]) -> Project:

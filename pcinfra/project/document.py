@@ -90,8 +90,7 @@ def decode(raw: bytes, file: str) -> str:
     if len(raw) > MAX_BYTES:
         raise InputError([Problem(file, 0, 0, "", "is larger than 1 MiB; that is not a settings file")])
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        hint = f"iconv -f UTF-16 -t UTF-8 {file} > new.yaml"
-        raise InputError([Problem(file, 0, 0, "", "is UTF-16; only UTF-8 is read", hint)])
+        raise InputError([Problem(file, 0, 0, "", "is UTF-16; only UTF-8 is read", "save it as UTF-8")])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -202,6 +201,7 @@ class _Reader:
         place = _place(node)
         if not isinstance(node, ScalarNode):
             self._note(path, place, "a key here is a list or a mapping", 'quote values that begin with { or [: "{...}"')
+            self.refused.update({path} - {()})
             return None
         if node.tag != f"{_TAG}str":
             self._note(path, place, f"the key {node.value} is not text: {_meaning(node)}", f'"{node.value}": ...')

@@ -9,11 +9,12 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+
+from pcinfra.project.wording import nearest
 
 COMMON_REGIONS = (
     "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-central-1", "eu-west-1",
@@ -34,17 +35,24 @@ def _no_fix(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Text that must match ``regex`` as a whole. ``fix`` makes a suggestion, kept only if it matches itself."""
+    """Text that must match ``regex`` as a whole.
+
+    Args:
+        fix: makes a suggestion, kept only if it matches itself; otherwise ``example`` is shown.
+    """
 
     regex: str
     why: str
     fix: Callable[[str], str] = _no_fix
+    example: str = ""
 
     def __call__(self, value: str) -> str:
         if re.fullmatch(self.regex, value):
             return value
         instead = self.fix(value)
-        raise fault(self.why, instead=instead if re.fullmatch(self.regex, instead) else "")
+        if re.fullmatch(self.regex, instead):
+            raise fault(self.why, instead=instead)
+        raise fault(self.why, hint=f"for example {self.example}" if self.example else "")
 
 
 def _hyphens(value: str) -> str:
@@ -95,11 +103,17 @@ IMAGE_TAG = Pattern(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", "must be at most 128 l
 INSTANCE_TYPE = Pattern(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)",
     "is not the name of an EC2 instance type (family.size)",
-    _lower,
+    lambda value: re.sub(r"[-_ ](?=\d*x?large|metal)", ".", _lower(value), count=1),
+    "p5.48xlarge",
 )
 """Source: EC2 user guide, "Amazon EC2 instance type naming conventions"."""
 
-RESERVATION = Pattern(r"cr-[0-9a-f]{17}", "must be the id of a capacity reservation: cr- and 17 hex digits", _lower)
+RESERVATION = Pattern(
+    r"cr-[0-9a-f]{17}",
+    "must be the id of a capacity reservation: cr- and 17 hex digits",
+    _lower,
+    "cr-0123456789abcdef0",
+)
 """Source: EC2 user guide, resource ids (17 characters, long format)."""
 
 VPC_NAME = Pattern(r"\S.{0,199}", "must be 1 to 200 characters, and not begin with a space", str.strip)
@@ -126,7 +140,8 @@ PREFIX = Pattern(
 _REGION = Pattern(
     r"[a-z]{2,4}(-[a-z]+)?-(central|(north|south)?(east|west)|north|south)-[1-9]",
     "is not the name of a region",
-    lambda value: next(iter(get_close_matches(_lower_hyphens(value), COMMON_REGIONS, 1, 0.6)), ""),
+    lambda value: nearest(value, COMMON_REGIONS),
+    "us-east-1",
 )
 
 
@@ -194,7 +209,9 @@ def cidr(value: str) -> str:
             "is not an IPv4 range such as 10.0.0.0/16", hint="four numbers from 0 to 255, then / and 16 to 28"
         ) from error
     if "/" not in value or not 16 <= network.prefixlen <= 28:
-        raise fault("must have a size from /16 to /28", instead=f"{network.network_address}/16")
+        size = min(max(network.prefixlen, 16), 28) if "/" in value else 16
+        instead = str(ipaddress.IPv4Network((network.network_address, size), strict=False))
+        raise fault("must have a size from /16 to /28", instead=instead)
     if str(network) != value:
         raise fault("has bits set behind its size", instead=str(network))
     if not any(network.subnet_of(ipaddress.IPv4Network(private)) for private in _PRIVATE):

@@ -46,7 +46,7 @@ def find(path: Path | None = None, start: Path | None = None) -> Path:
 def _existing(path: Path) -> Path:
     if path.exists():
         return path
-    hint = "pcinfra init" if path.name == FILE_NAME else f"pcinfra init --output {path}"
+    hint = "pcinfra init" if path == Path(FILE_NAME) else f"pcinfra -f {path} init"
     raise InputError([Problem(str(path), 0, 0, "", "does not exist", hint)])
 
 

@@ -50,7 +50,7 @@ def lustre(project: Project) -> Iterator[Finding]:
 
 def _throughput_hint(fs: Lustre) -> str:
     allowed = limits.lustre_throughputs(fs.deployment_type)
-    wanted = _nearest_number(fs.throughput or 0, allowed) if allowed else "null"
+    wanted = _nearest_number(fs.throughput or 250, allowed) if allowed else "null"
     return f"throughput: {wanted}"
 
 

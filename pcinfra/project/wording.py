@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from typing import Any
 
 import yaml
@@ -16,6 +16,8 @@ from pcinfra.project import shape
 from pcinfra.project.document import Document, KeyPath, dotted
 
 Words = tuple[str, str]
+
+ALIKE = 0.6
 
 # pydantic's error type -> what the value must be
 WANTED: dict[str, str] = {
@@ -76,9 +78,9 @@ def as_yaml(value: Any) -> str:
 
 def nearest(word: str, choices: Sequence[str]) -> str:
     """Return the choice that ``word`` was probably meant to be; empty when none is like it."""
-    plain = {_plain(choice): choice for choice in choices}
-    close = get_close_matches(_plain(word), plain, 1, 0.6)
-    return plain[close[0]] if close else ""
+    likeness = {choice: SequenceMatcher(None, _plain(word), _plain(choice)).ratio() for choice in choices}
+    best = max(choices, key=lambda choice: likeness[choice], default="")
+    return best if best and likeness[best] >= ALIKE else ""
 
 
 def one_of(choices: Sequence[Any]) -> str:
@@ -100,7 +102,9 @@ def _wrong_type(mistakes: Sequence[Mistake], model: type[BaseModel], document: D
     value, path = mistakes[0].value, mistakes[0].path
     wanted = list(dict.fromkeys(WANTED[mistake.kind] for mistake in mistakes))
     if value is None:
-        return f"is empty; it must be {one_of(wanted)}", _example(path, model) or "give it a value, or remove the key"
+        return f"is empty; it must be {one_of(wanted)}", _filled(path, model)
+    if not path and isinstance(value, str) and re.match(r"\w+:\S", value):
+        return "has no space after the colon of a key", value.replace(":", ": ", 1).split("\n")[0][:60]
     why = f"must be {one_of(wanted)}, not {_kind(value, document.written.get(path, ''))}"
     return why, _converted(wanted, value, document.written.get(path, ""), path) or _example(path, model)
 
@@ -108,7 +112,7 @@ def _wrong_type(mistakes: Sequence[Mistake], model: type[BaseModel], document: D
 def _kind(value: Any, written: str) -> str:
     if isinstance(value, bool):
         word = "true" if value else "false"
-        return word if written.lower() == word else f"{word}, as which YAML reads {written or word}"
+        return written if written.lower() == word else f"{word}, as which YAML reads {written or word}"
     if isinstance(value, int | float):
         return f"the number {written or value}"
     if isinstance(value, str):
@@ -122,7 +126,9 @@ def _converted(wanted: Sequence[str], value: Any, written: str, path: KeyPath) -
         return _quoted(path, written or str(value))
     if "a whole number" in wanted and isinstance(value, str | float):
         number = re.match(r"\s*(-?\d[\d,_ ]*)", str(value))
-        return _set(path, int(re.sub(r"\D", "", number[1]) or 0)) if number else ""
+        return _set(path, int(re.sub(r"[^\d-]", "", number[1]))) if number else ""
+    if "a number" in wanted and isinstance(value, str):
+        return _set(path, float(value)) if re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", value) else ""
     if "true or false" in wanted:
         said = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}.get(
             str(value).lower()
@@ -131,6 +137,14 @@ def _converted(wanted: Sequence[str], value: Any, written: str, path: KeyPath) -
     if "a list" in wanted and isinstance(value, str | int | float):
         return _set(path, [value])
     return ""
+
+
+def _filled(path: KeyPath, model: type[BaseModel]) -> str:
+    field = shape.field_at(model, path)
+    example = _example(path, model)
+    if field and not field.is_required() and example.startswith("keys of"):
+        return f"remove {path[-1]} to take the defaults; {example}"
+    return example or "give it a value, or remove the key"
 
 
 def _quoted(path: KeyPath, written: str) -> str:
@@ -195,7 +209,7 @@ def _at_most(mistake: Mistake, model: type[BaseModel], document: Document) -> Wo
 def _too_short(mistake: Mistake, model: type[BaseModel], document: Document) -> Words:
     least = mistake.limits["min_length"]
     if least == 1:
-        return "must not be empty", _example(mistake.path, model)
+        return "must not be empty", _filled(mistake.path, model)
     return f"must have at least {least} {_units(mistake)}", ""
 
 
