@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pcinfra.cli import options
+from pcinfra.cli.session import Session
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pcinfra.cli.session import Session
     from pcinfra.clusters.facts import ClusterFacts
     from pcinfra.clusters.findings import Finding
     from pcinfra.clusters.inputs import ClusterInputs
@@ -23,7 +25,7 @@ def cluster() -> None:
 
 @cluster.command()
 @click.argument("name")
-@click.pass_obj
+@options.pass_session
 def render(session: Session, name: str) -> None:
     """Print the pcluster configuration of cluster NAME, with the reason of each derived value."""
     click.echo(_rendered(session, name), nl=False)
@@ -32,22 +34,22 @@ def render(session: Session, name: str) -> None:
 @cluster.command()
 @click.argument("name")
 @click.option("--offline", is_flag=True, help="Only pcluster's schema; make no call at all.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def validate(session: Session, name: str, offline: bool, as_json: bool) -> None:
+@options.output
+@options.pass_session
+def validate(session: Session, name: str, offline: bool, output: str) -> None:
     """Check the configuration of cluster NAME by pcluster's schema, then by its validators. Creates nothing."""
     from pcinfra.clusters.findings import errors, refusal
 
     findings = _findings(session, name, _rendered(session, name, offline), offline)
-    _print_findings(findings, as_json)
+    _print_findings(findings, output)
     if errors(findings):
         raise click.exceptions.Exit(refusal(name, findings).exit_code)
 
 
 @cluster.command()
 @click.argument("name")
-@click.option("--dry-run", is_flag=True, help="Show what would be done; do nothing.")
-@click.pass_obj
+@click.option("--dry-run", is_flag=True, help="Only print the plan.")
+@options.pass_session
 def create(session: Session, name: str, dry_run: bool) -> None:
     """Create cluster NAME of pcinfra.yaml and wait until its head node and static nodes are up."""
     from pcinfra.clusters.facts import find
@@ -69,9 +71,9 @@ def create(session: Session, name: str, dry_run: bool) -> None:
 
 
 @cluster.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def list_(session: Session, as_json: bool) -> None:
+@options.output
+@options.pass_session
+def list_(session: Session, output: str) -> None:
     """List this project's clusters: those that exist and those of pcinfra.yaml that do not."""
     from pcinfra.clusters.facts import find_all
     from pcinfra.ui import print_json, print_table
@@ -79,7 +81,7 @@ def list_(session: Session, as_json: bool) -> None:
     stacks = {stack.name: stack for stack in find_all(session.cloud, session.project.project)}
     names = [*session.project.clusters, *(name for name in stacks if name not in session.project.clusters)]
     rows = [(name, stacks[name].status if name in stacks else "not created", _fleet(session, name)) for name in names]
-    if as_json:
+    if output == "json":
         print_json([{"name": name, "status": status, "queues": queues} for name, status, queues in rows])
     else:
         print_table(("CLUSTER", "STATUS", "QUEUES"), rows)
@@ -87,9 +89,9 @@ def list_(session: Session, as_json: bool) -> None:
 
 @cluster.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def show(session: Session, name: str, as_json: bool) -> None:
+@options.output
+@options.pass_session
+def show(session: Session, name: str, output: str) -> None:
     """Show the state of cluster NAME, its head node, and why it failed if it did."""
     from dataclasses import asdict
 
@@ -101,7 +103,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
     assert stack
     description = Pcluster(session.shell, session.target).describe(name)
     cause = failure_cause(session.cloud, stack) if "COMPLETE" not in stack.status else ""
-    if as_json:
+    if output == "json":
         print_json({**asdict(description), "cause": cause})
     else:
         print_table(("CLUSTER", name), _rows(description, cause))
@@ -109,10 +111,10 @@ def show(session: Session, name: str, as_json: bool) -> None:
 
 @cluster.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done; do nothing.")
-@click.pass_obj
-def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Only print the plan.")
+@options.yes
+@options.pass_session
+def delete(session: Session, name: str, dry_run: bool, yes: bool) -> None:
     """Delete cluster NAME and wait until it is gone. /home and /lustre stay."""
     from pcinfra.clusters.facts import find
     from pcinfra.clusters.lifecycle import delete_actions
@@ -130,8 +132,7 @@ def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     print_plan(plan)
     if dry_run:
         return
-    if not yes:
-        click.confirm("Delete it?", abort=True)
+    options.confirm(f"Delete cluster {name}?", yes)
     session.run(plan)
 
 
@@ -192,12 +193,12 @@ def _findings(session: Session, name: str, config: str, offline: bool) -> list[F
     return findings + Pcluster(session.shell, session.target).dryrun(free, config)
 
 
-def _print_findings(findings: Sequence[Finding], as_json: bool) -> None:
+def _print_findings(findings: Sequence[Finding], output: str) -> None:
     from dataclasses import asdict
 
     from pcinfra.ui import print_json, print_table
 
-    if as_json:
+    if output == "json":
         print_json([asdict(finding) for finding in findings])
     elif findings:
         rows = [(f.level.value, f.where or f.check, f.what, f.hint) for f in findings]

@@ -25,7 +25,7 @@ def test_offline_validation_needs_no_account_and_no_infrastructure(tmp_path: Pat
 
 
 def test_findings_are_json_on_request(tmp_path: Path) -> None:
-    result = pcinfra(tmp_path, "project: training\n", "validate", "train", "--offline", "--json")
+    result = pcinfra(tmp_path, "project: training\n", "validate", "train", "--offline", "--output", "json")
     assert json.loads(result.output) == []
 
 
