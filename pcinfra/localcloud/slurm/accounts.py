@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,12 @@ class Account:
 
 
 def user_id(directory: Path) -> int:
-    """Return the id of the cluster's user: the owner of ``directory``, or 1000 when that is root.
+    """Return the id of the cluster's user: of the person who owns ``directory`` or the nearest above it, else 1000.
 
     So somebody who starts the local cloud with sudo in a directory of theirs owns what the cluster's jobs write.
     """
-    return directory.stat().st_uid or DEFAULT_UID
+    owners = (path.stat().st_uid for path in (directory, *directory.parents))
+    return next((owner for owner in owners if owner in _PEOPLE), DEFAULT_UID)
 
 
 def daemon_account(etc: Path, name: str) -> Account:
@@ -70,10 +72,18 @@ def make_etc(etc: Path, spec: Spec, uid: int, host: Path = Path("/etc")) -> None
     (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", encoding="ascii")
     (etc / "profile.d").mkdir(exist_ok=True)
     (etc / "profile.d" / "slurm.sh").write_text(_PROFILE, encoding="ascii")
+    (etc / "profile.d" / "aws.sh").write_text(exports(spec.environment), encoding="utf-8")
+    (etc / "parallelcluster").mkdir(exist_ok=True)
+    (etc / "parallelcluster" / "cfnconfig").write_text(f"cfn_cluster_user={spec.user}\n", encoding="ascii")
     _link(etc / "mtab", "/proc/self/mounts")
     _link(etc / "slurm", "/opt/slurm/etc")
     munge = daemon_account(etc, "munge")
     write_munge_key(etc / "munge" / "munge.key", munge)
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Return the text of a script for sh that sets these variables."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 def write_hosts(etc: Path, spec: Spec) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,15 +71,19 @@ class SlurmCluster:
         self._nodes: Nodes = NamespacedNodes(self.paths) if os.geteuid() == 0 else SharedHostNodes(self.paths)
 
     @classmethod
-    def create(cls, directory: Path, spec: Spec) -> SlurmCluster:
+    def create(cls, directory: Path, spec: Spec, storage: Mapping[str, Path] | None = None) -> SlurmCluster:
         """Write the description of a cluster; starts nothing.
 
         Called again with another ``spec`` it changes the description and keeps every file of users, and Slurm's
         queue; the change takes effect when the cluster is started again.
+
+        Args:
+            storage: mount point -> directory of this machine, for shared storage that is not to be removed with the
+                cluster, or that other clusters mount as well.
         """
         directory.mkdir(parents=True, exist_ok=True)
         cluster = cls(directory, spec)
-        cluster.paths.make(spec)
+        cluster.paths.make(spec, storage or {})
         draft = cluster.paths.spec.with_suffix(".new")
         draft.write_text(spec.dump(), encoding="utf-8")
         draft.replace(cluster.paths.spec)
@@ -98,8 +102,11 @@ class SlurmCluster:
             raise NotFound("there is no Slurm cluster", where=str(directory)) from error
         return cls(directory, Spec.load(text))
 
-    def start(self) -> None:
+    def start(self, *, absent: Collection[str] = ()) -> None:
         """Start every node and return when Slurm has all of them up. Whatever still ran of it is ended first.
+
+        Args:
+            absent: nodes that are not started: Slurm sees them down.
 
         Raises:
             MissingTool: Slurm, munge or what makes namespaces is not installed.
@@ -111,8 +118,9 @@ class SlurmCluster:
             self._nodes.prepare(self.spec, accounts.user_id(self.paths.top))
             generation = fleet.new_generation(self.paths)
             try:
-                self._launch(self.spec.machines, generation)
-                self._wait_ready()
+                present = [machine for machine in self.spec.machines if machine.name not in absent]
+                self._launch(present, generation)
+                self._wait_ready([machine.name for machine in present if machine != self.spec.head])
             except BaseException:
                 fleet.end(self.paths, self.spec.head.name)
                 raise
@@ -241,17 +249,19 @@ class SlurmCluster:
         assert record is not None
         return f"/proc/{record.supervisor.pid}/ns/net"
 
-    def _wait_ready(self, names: Sequence[str] | None = None) -> None:
-        waited = [node.name for node in self.spec.nodes] if names is None else names
+    def _wait_ready(self, names: Sequence[str]) -> None:
         end = time.monotonic() + READY_TIMEOUT
-        while missing := self._not_up(waited):
+        while missing := self._not_up(names):
             if time.monotonic() > end:
                 why = f"not up in Slurm after {READY_TIMEOUT:g} s: {missing[0]}{self._log_of(missing[0])}"
                 raise ResourceFailed(why, where=self.spec.name)
             time.sleep(_POLL)
 
     def _not_up(self, names: Sequence[str]) -> list[str]:
-        self._raise_if_ended()
+        """Ask only a controller that listens: Slurm's programs pause for a second when they are refused."""
+        self._raise_if_ended([self.spec.head.name, *names])
+        if not self._nodes.announcement().exists():
+            return [self.spec.head.name]
         states = self._sinfo()
         if not names:
             return [] if self._controller_answers() else [self.spec.head.name]
@@ -265,13 +275,13 @@ class SlurmCluster:
         lines = self.run(self.spec.head.name, command).stdout.splitlines()
         return dict(line.split(maxsplit=1) for line in lines if " " in line)
 
-    def _raise_if_ended(self) -> None:
-        for machine in self.spec.machines:
-            if fleet.alive(self.paths, machine.name) is None:
-                raise ResourceFailed(f"the node went down{self._log_of(machine.name)}", where=machine.name)
-            for ended in self.paths.node(machine.name, "log").glob("*.ended"):
-                why = f"{ended.stem} ended with status {ended.read_text()}{self._log_of(machine.name, ended.stem)}"
-                raise ResourceFailed(why, where=machine.name)
+    def _raise_if_ended(self, names: Sequence[str]) -> None:
+        for name in names:
+            if fleet.alive(self.paths, name) is None:
+                raise ResourceFailed(f"the node went down{self._log_of(name)}", where=name)
+            for ended in self.paths.node(name, "log").glob("*.ended"):
+                why = f"{ended.stem} ended with status {ended.read_text()}{self._log_of(name, ended.stem)}"
+                raise ResourceFailed(why, where=name)
 
     def _log_of(self, node: str, daemon: str = "") -> str:
         if not daemon:

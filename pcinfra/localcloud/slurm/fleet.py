@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 import time
 import uuid
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pcinfra
 from pcinfra.errors import ResourceFailed
+from pcinfra.localcloud import identity
 from pcinfra.localcloud.slurm.orders import Orders
 from pcinfra.localcloud.slurm.paths import Paths
 from pcinfra.localcloud.slurm.records import Process, Record, descendants, marked, wait_gone
@@ -26,7 +26,13 @@ _START_TIMEOUT = 10.0
 _SAVE_TIMEOUT = 3.0
 """Seconds that slurmctld has to save its state before it is killed."""
 _END_TIMEOUT = 10.0
+_FALL_TIMEOUT = 1.0
+"""Seconds that a supervisor has to notice that its node is gone."""
 _POLL = 0.005
+
+
+_children: set[int] = set()
+"""Supervisors that this process has started and not yet collected."""
 
 
 @contextmanager
@@ -55,39 +61,40 @@ def new_generation(paths: Paths) -> str:
 
 
 def start(paths: Paths, all_orders: Iterable[Orders]) -> None:
-    """Start a supervisor for each of ``all_orders`` and return when every node has its first process."""
+    """Start a supervisor for each of ``all_orders`` and return when every node can be entered."""
     started = {orders.node: _spawn(paths, orders) for orders in all_orders}
     end = time.monotonic() + _START_TIMEOUT
-    for node, process in started.items():
-        while (record := alive(paths, node)) is None or not _complete(record, process):
-            if process.poll() is not None or time.monotonic() > end:
+    for node, pid in started.items():
+        while not _complete(alive(paths, node), pid):
+            if identity.started(pid) is None or time.monotonic() > end:
                 raise ResourceFailed("its supervisor did not start" + tail(_log(paths, node)), where=node)
             time.sleep(_POLL)
 
 
-def _complete(record: Record, process: subprocess.Popen[bytes]) -> bool:
-    return record.supervisor.pid == process.pid and record.init is not None
+def _complete(record: Record | None, pid: int) -> bool:
+    return record is not None and record.supervisor.pid == pid and record.init is not None
 
 
 def _log(paths: Paths, node: str) -> Path:
     return paths.run / f"{node}.log"
 
 
-def _spawn(paths: Paths, orders: Orders) -> subprocess.Popen[bytes]:
+def _spawn(paths: Paths, orders: Orders) -> int:
+    """Return the pid of a new supervisor, in a session of its own."""
     path = paths.run / f"{orders.node}.orders"
     orders.write(path)
     package = str(Path(pcinfra.__file__).resolve().parent.parent)
     environment = {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "PYTHONPATH": package, "LANG": "C.UTF-8"}
-    with _log(paths, orders.node).open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-S", "-m", "pcinfra.localcloud.slurm.supervisor", str(path)],
-            env=environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    argv = [sys.executable, "-S", "-m", "pcinfra.localcloud.slurm.supervisor", str(path)]
+    create = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+    files = (
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(_log(paths, orders.node)), create, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    )
+    pid = os.posix_spawn(argv[0], argv, environment, file_actions=files, setsid=True)
+    _children.add(pid)
+    return pid
 
 
 def records(paths: Paths) -> dict[str, Record]:
@@ -104,12 +111,7 @@ def alive(paths: Paths, node: str) -> Record | None:
 
 def kill(record: Record) -> None:
     """End a node as losing its power would: at once, with every process."""
-    victims = [record.init] if record.init else []
-    if record.init in (None, record.supervisor):
-        victims = descendants([record.supervisor.pid]) if record.supervisor.alive else []
-    for process in (*filter(None, victims), record.supervisor):
-        process.kill()
-    wait_gone([record.supervisor, *filter(None, victims)], _END_TIMEOUT)
+    _kill_all([record], "")
 
 
 def end(paths: Paths, head: str) -> None:
@@ -122,19 +124,42 @@ def end(paths: Paths, head: str) -> None:
     (paths.run / "generation").unlink(missing_ok=True)
     everything = records(paths)
     _let_save(everything.get(head))
-    victims = [process for record in everything.values() for process in _processes(record)]
-    victims += descendants(process.pid for process in victims if process.alive) + (marked(mark) if mark else [])
-    for process in victims:
-        process.kill()
-    left = wait_gone(victims, _END_TIMEOUT)
+    left = _kill_all(everything.values(), mark)
     if left:
         raise ResourceFailed(f"processes {[process.pid for process in left]} do not end", where=str(paths.top))
     for path in paths.run.glob("*.json"):
         path.unlink()
 
 
-def _processes(record: Record) -> list[Process]:
-    return [record.supervisor, *filter(None, [record.init])]
+def _kill_all(nodes: Iterable[Record], mark: str) -> list[Process]:
+    """Kill what the nodes stand on, let their supervisors go; return what does not end.
+
+    In this order a supervisor collects its children. Not every machine's process 1 would.
+    """
+    standing = [record for record in nodes if record.alive or (record.init and record.init.alive)]
+    supervisors = [record.supervisor for record in standing]
+    victims = [record.init for record in standing if record.init and record.init not in supervisors]
+    victims += descendants(supervisor.pid for supervisor in supervisors if supervisor.alive)
+    victims += [process for process in marked(mark) if process not in supervisors] if mark else []
+    for process in victims:
+        process.kill()
+    for supervisor in supervisors:
+        supervisor.kill(signal.SIGTERM)
+    for process in wait_gone(supervisors, _FALL_TIMEOUT):
+        process.kill()
+    left = wait_gone([*victims, *supervisors], _END_TIMEOUT)
+    _collect()
+    return left
+
+
+def _collect() -> None:
+    for pid in list(_children):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            ended = True
+        if ended:
+            _children.discard(pid)
 
 
 def _let_save(record: Record | None) -> None:

@@ -106,7 +106,7 @@ class NamespacedNodes:
         return [
             *("nsenter", "--target", str(record.init.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--"),
             *become,
-            *("env", "--ignore-environment", f"--chdir={where}"),
+            *("env", "--ignore-environment", "--default-signal", f"--chdir={where}"),
             *(f"{name}={value}" for name, value in environment.items()),
             *command.argv,
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +58,26 @@ class Paths:
         """Return where the content of the shared storage mounted on ``mount`` is."""
         return self.top / "shared" / mount.lstrip("/")
 
-    def make(self, spec: Spec) -> None:
-        """Make every directory of the cluster that is not there."""
+    def make(self, spec: Spec, storage: Mapping[str, Path]) -> None:
+        """Make every directory of the cluster that is not there.
+
+        Args:
+            storage: mount point -> where its content is instead of below this directory, for what outlives the
+                cluster or is shared by several.
+        """
+        for mount, elsewhere in storage.items():
+            self._link(self.shared(mount), elsewhere)
         for path in (self.etc, self.configuration, self.run, *map(self.shared, spec.shared)):
             path.mkdir(parents=True, exist_ok=True)
         for machine in spec.machines:
             for below in ("log", "spool", "tmp", "scratch"):
                 self.node(machine.name, below).mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def _link(path: Path, elsewhere: Path) -> None:
+        elsewhere.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            path.unlink()
+        if not path.exists():
+            path.symlink_to(elsewhere)

@@ -48,7 +48,8 @@ class Record:
 
     Args:
         supervisor: holds the node.
-        init: first process of the node's pid namespace; None before there is one, and on the shared host.
+        init: what the node stands and falls with: the first process of its pid namespace, or the supervisor itself
+            where there is none; None until the node can be entered.
     """
 
     supervisor: Process

@@ -69,12 +69,20 @@ class SharedHostNodes:
             "LANG": "C.UTF-8",
             "PATH": PROGRAMS,
             "SLURMD_NODENAME": node.name,
+            "PCINFRA_RUNS": str(self.paths.shared(_runs_on(spec)) / "runs"),
             **self.client_environment(),
             **spec.environment,
             **command.environment,
         }
         settings = (f"{name}={value}" for name, value in environment.items())
-        return ["env", "--ignore-environment", f"--chdir={command.directory or home}", *settings, *command.argv]
+        return [
+            "env",
+            "--ignore-environment",
+            "--default-signal",
+            f"--chdir={command.directory or home}",
+            *settings,
+            *command.argv,
+        ]
 
     def private(self, node: Node) -> tuple[Path, str]:
         path = self.paths.node(node.name, "spool", "commands")
@@ -143,6 +151,11 @@ class SharedHostNodes:
     def _slurmd(self, node: Node) -> Daemon:
         argv = _ending(_path("slurmd"), "-D", "-f", str(self.paths.configuration / "slurm.conf"), "-N", node.name)
         return Daemon("slurmd", argv, after=str(self.announcement()))
+
+
+def _runs_on(spec: Spec) -> str:
+    """Runs are kept on /lustre, which is not there under its name."""
+    return "/lustre" if "/lustre" in spec.shared else "/home"
 
 
 def free_ports(count: int) -> list[int]:

@@ -10,11 +10,14 @@ or stops a cluster may be killed at any moment, and the next one finds everythin
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pcinfra.localcloud.slurm import kernel, network, rootfs
@@ -25,12 +28,16 @@ BRIDGE_NODE = "bridge"
 """Name of the record of the process that holds the bridge; no Slurm node is called so, for theirs have a dash."""
 
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
+_DEFAULTS = [signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ]
+"""Signals that Python or whoever started us may ignore; jobs would inherit that through the daemons."""
+
 _WAIT_FOR_CONTROLLER = 10.0
 _POLL = 0.01
 
 
 def main(path: str) -> None:
     orders = Orders.read(Path(path))
+    os.chdir("/")
     record = _record(orders)
     if _withdrawn(orders):
         return
@@ -41,6 +48,7 @@ def main(path: str) -> None:
         _hold_node(orders, record)
     else:
         kernel.adopt_orphans()
+        _ready(orders, Record(record.supervisor, record.supervisor))
         _run_daemons(orders, Path(orders.logs), {MARK: orders.generation})
 
 
@@ -62,7 +70,7 @@ def _withdrawn(orders: Orders) -> bool:
 def _hold_bridge(orders: Orders, record: Record) -> None:
     network.make_bridge()
     _ready(orders, Record(record.supervisor, record.supervisor))
-    signal.sigwait({signal.SIGTERM})
+    signal.sigwait([signal.SIGTERM])
 
 
 def _ready(orders: Orders, record: Record) -> None:
@@ -75,9 +83,11 @@ def _hold_node(orders: Orders, record: Record) -> None:
     listener = network.listen(orders.relay) if orders.relay else None
     kernel.unshare(kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC)
     kernel.sethostname(orders.node)
+    alive, hold = os.pipe()
     init = os.fork()
     if init == 0:
-        _be_init(orders)
+        os.close(hold)
+        _be_init(orders, alive)
     kernel.setns(host, kernel.NEWNET)
     kernel.setns(processes, kernel.NEWPID)  # else there could be no threads
     _ready(orders, Record(record.supervisor, Process.find(init)))
@@ -86,10 +96,12 @@ def _hold_node(orders: Orders, record: Record) -> None:
     os.waitpid(init, 0)
 
 
-def _be_init(orders: Orders) -> None:
-    """Be the node's process 1; never returns."""
+def _be_init(orders: Orders, alive: int) -> None:
+    """Be the node's process 1; never returns. ``alive`` is at its end once the supervisor is gone."""
     try:
         kernel.die_with_parent(signal.SIGKILL)
+        if select.select([alive], [], [], 0)[0]:
+            os._exit(1)  # it died before it could take us along
         rootfs.enter(rootfs.Layout(orders.binds, orders.volatile, orders.gpus))
         _run_daemons(orders, Path("/var/log"), {})
     except BaseException as error:
@@ -119,7 +131,9 @@ def _start(daemon: Daemon, logs: Path, environment: dict[str, str]) -> int:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     files = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
     try:
-        return os.posix_spawnp(daemon.argv[0], daemon.argv, environment, file_actions=files, setsigmask=[])
+        return os.posix_spawnp(
+            daemon.argv[0], daemon.argv, environment, file_actions=files, setsigmask=[], setsigdef=_DEFAULTS
+        )
     finally:
         os.close(log)
         os.close(null)
@@ -134,8 +148,7 @@ def _announce(daemon: Daemon, pid: int) -> None:
 _JUST_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
-def _wait_until(met: object) -> None:
-    assert callable(met)
+def _wait_until(met: Callable[[], bool]) -> None:
     end = time.monotonic() + _WAIT_FOR_CONTROLLER
     while not met() and time.monotonic() < end:
         time.sleep(_POLL)
@@ -180,6 +193,9 @@ def _end(running: dict[int, str]) -> None:
         os.waitpid(pid, 0)
     for process in descendants([os.getpid()]):
         process.kill()
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 if __name__ == "__main__":
