@@ -1,0 +1,290 @@
+"""Starts, stops and finds the background process. Imports nothing heavy: every command with ``--local`` runs this."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pcinfra.errors import MissingTool, PcinfraError
+from pcinfra.localcloud import ACCOUNT, CREDENTIALS, HOST, identity
+
+START_TIMEOUT = 30.0
+"""Seconds until the process must answer; about one second is usual."""
+
+STOP_TIMEOUT = 30.0
+"""Seconds that a stopping process has to end its Slurm nodes and to save its state, before it is killed."""
+
+_LOG_LIMIT = 5 * 2**20
+"""Bytes of log after which a start begins a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the local cloud answers, in every region."""
+
+    url: str
+    account: str = ACCOUNT
+    credentials: tuple[str, str] = CREDENTIALS
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the local cloud of one directory is.
+
+    Args:
+        url: empty when it is stopped.
+        uptime: seconds since it began to answer.
+        resources: number of resources by kind, those kept for the next start when it is stopped.
+    """
+
+    directory: Path
+    url: str = ""
+    pid: int = 0
+    uptime: float = 0.0
+    resources: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        return bool(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The pid file: the process that owns the directory."""
+
+    pid: int
+    started: str
+    port: int
+    since: float
+
+    @property
+    def alive(self) -> bool:
+        return identity.started(self.pid) == self.started
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=2):
+            return True
+        return False
+
+
+def default_directory() -> Path:
+    """Return where the local cloud of the current folder keeps its things."""
+    return Path.cwd() / ".pcinfra" / "local"
+
+
+class LocalCloud:
+    """The local cloud of one directory. At most one process serves it at a time."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = (directory or default_directory()).resolve()
+        self.log = self.directory / "server.log"
+        self._pid_file = self.directory / "server.json"
+        self._port_file = self.directory / "port"
+
+    def ensure(self) -> Endpoint:
+        """Return where it answers, having started it if need be.
+
+        Raises:
+            MissingTool: the local cloud is not installed.
+            PcinfraError: it does not start; carries the end of its log.
+        """
+        record = self._record()
+        if record and record.alive and record.answers():
+            return Endpoint(record.url)
+        return self.start()
+
+    def start(self) -> Endpoint:
+        """Start it unless it runs. Two at once start one. Raises what :meth:`ensure` raises."""
+        _require_installed()
+        with self._locked():
+            record = self._record()
+            if record and record.alive:
+                if record.answers():
+                    return Endpoint(record.url)
+                self._end(record)
+            self._pid_file.unlink(missing_ok=True)
+            return Endpoint(self._launch().url)
+
+    def stop(self) -> bool:
+        """End the process, its state saved and its machines stopped; return whether there was one."""
+        if not self.directory.is_dir():
+            return False
+        with self._locked():
+            return self._stop()
+
+    def reset(self) -> None:
+        """Stop it and forget everything it held: resources, objects, logs."""
+        if not self.directory.is_dir():
+            return
+        with self._locked():
+            self._stop()
+            for entry in self.directory.iterdir():
+                if entry.name != "lock":
+                    _remove(entry)
+
+    def status(self) -> Status:
+        """Return how it is, without starting it."""
+        record = self._record()
+        if not (record and record.alive):
+            return Status(self.directory, resources=self._saved_resources())
+        resources = _ask_resources(record.url)
+        return Status(self.directory, record.url, record.pid, time.time() - record.since, resources)
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines of the log."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _record(self) -> _Record | None:
+        try:
+            return _Record(**json.loads(self._pid_file.read_text(encoding="utf-8")))
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            return None
+
+    def _launch(self) -> _Record:
+        """Start the process and wait until it answers."""
+        ready, tell = os.pipe()
+        try:
+            process = self._spawn(tell)
+        finally:
+            os.close(tell)
+        port = _wait_for_port(ready)
+        if not port:
+            self._give_up(process)
+        record = _Record(process.pid, identity.started(process.pid) or "", port, time.time())
+        self._port_file.write_text(str(port), encoding="ascii")
+        return record
+
+    def _spawn(self, tell: int) -> subprocess.Popen[bytes]:
+        """Detached: an own session without a terminal, so that Ctrl-C and a closed window do not reach it."""
+        self._make_room_for_log()
+        command = [sys.executable, "-m", "pcinfra.localcloud.server", str(self.directory)]
+        command += ["--port", str(self._last_port()), "--ready-fd", str(tell)]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env=_environment(),
+                pass_fds=[tell],
+                start_new_session=True,
+            )
+
+    def _make_room_for_log(self) -> None:
+        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
+            self.log.replace(self.log.with_suffix(".log.1"))
+
+    def _last_port(self) -> int:
+        try:
+            return int(self._port_file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        self._pid_file.unlink(missing_ok=True)
+        reason = self.directory / "refused"
+        if reason.exists():
+            why, _, hint = reason.read_text(encoding="utf-8").partition("\n")
+            reason.unlink()
+            raise PcinfraError(why, where="local cloud", hint=hint.strip())
+        raise PcinfraError(
+            f"it did not start; the end of its log:\n{self.log_tail()}", where="local cloud", hint=f"less {self.log}"
+        )
+
+    def _stop(self) -> bool:
+        record = self._record()
+        running = bool(record and record.alive)
+        if record and running:
+            self._end(record)
+        self._pid_file.unlink(missing_ok=True)
+        return running
+
+    def _end(self, record: _Record) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+        if not _wait_for_end(record, STOP_TIMEOUT):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(record.pid, signal.SIGKILL)
+            _wait_for_end(record, 5)
+
+    def _saved_resources(self) -> dict[str, int]:
+        from pcinfra.localcloud.snapshot import read_header
+
+        return read_header(self.directory / "state").get("resources", {})
+
+
+def _require_installed() -> None:
+    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
+        raise MissingTool("the local cloud is not installed", where="moto", hint="pip install 'pcinfra[local]'")
+
+
+def _environment() -> dict[str, str]:
+    """The process's own AWS calls stay inside it: nothing of the caller's AWS configuration reaches it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
+def _wait_for_port(ready: int) -> int:
+    """Return the port that the process writes when it answers; 0 when it ends or is too slow."""
+    with os.fdopen(ready, "rb") as pipe:
+        readable, _, _ = select.select([pipe], [], [], START_TIMEOUT)
+        said = pipe.readline().strip() if readable else b""
+    return int(said or 0)
+
+
+def _wait_for_end(record: _Record, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while record.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _ask_resources(url: str) -> dict[str, int]:
+    try:
+        with urllib.request.urlopen(f"{url}/_pcinfra/resources", timeout=10) as answer:  # noqa: S310 - our own
+            resources: dict[str, Any] = json.load(answer)
+    except OSError:
+        return {}
+    return {kind: int(count) for kind, count in resources.items()}
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""How many resources the local cloud holds, for ``pcinfra local status``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import moto.backends
+from moto.core.base_backend import BackendDict
+
+_CLUSTER_TAG = "parallelcluster:cluster-name"
+
+
+def count() -> dict[str, int]:
+    """Return the number of resources by kind, over all accounts and regions; kinds with none are left out."""
+    found: Counter[str] = Counter()
+    for service in list(BackendDict._instances):
+        for _, _, backend in list(service.iter_backends()):
+            for kind, number in _COUNTERS.get(service.service_name, _none)(backend):
+                found[kind] += number
+    return {kind: number for kind, number in sorted(found.items()) if number}
+
+
+def backend_of(service: str) -> Any:
+    """Return moto's (or our) dictionary of backends of a service."""
+    return moto.backends.get_backend(service)  # type: ignore[call-overload]
+
+
+Counts = Iterator[tuple[str, int]]
+
+
+def _none(_: Any) -> Counts:
+    return iter(())
+
+
+def _stacks(backend: Any) -> Counts:
+    live = [stack for stack in backend.stacks.values() if _status(stack) != "DELETE_COMPLETE"]
+    yield "stacks", len(live)
+
+
+def _status(stack: Any) -> str:
+    return str(getattr(stack, "status", ""))
+
+
+def _instances(backend: Any) -> Counts:
+    every = [instance for reservation in backend.reservations.values() for instance in reservation.instances]
+    live = [instance for instance in every if instance._state.name not in ("terminated", "shutting-down")]
+    clusters = {tag["value"] for i in live for tag in i.get_tags() if tag["key"] == _CLUSTER_TAG}
+    yield "instances", len(live)
+    yield "clusters", len(clusters)
+
+
+def _file_systems(backend: Any) -> Counts:
+    yield "file systems", len(backend.live_file_systems())
+    yield "associations", len(backend.live_associations())
+    yield "backups", len(backend.backups)
+
+
+_COUNTERS: dict[str, Callable[[Any], Counts]] = {
+    "cloudformation": _stacks,
+    "dynamodb": lambda backend: iter([("tables", len(backend.tables))]),
+    "ec2": _instances,
+    "ecr": lambda backend: iter([("repositories", len(backend.repositories))]),
+    "fsx": _file_systems,
+    "s3": lambda backend: iter([("buckets", len(backend.buckets))]),
+}

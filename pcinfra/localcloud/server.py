@@ -1,0 +1,136 @@
+"""The background process: ``python -m pcinfra.localcloud.server DIRECTORY --port P --ready-fd N``.
+
+Order of a start: install what is ours over moto, take the saved state, listen, let unfinished work go on, say the
+port to whoever waits. Order of an end, on SIGTERM: no more calls, machines stopped, state saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pcinfra.errors import PcinfraError
+from pcinfra.localcloud import CREDENTIALS, HOST, identity
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _PidFile:
+    pid: int
+    started: str
+    port: int
+    since: float
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGTERM; return the exit status."""
+    arguments = _arguments(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger(__name__).setLevel(logging.INFO)
+    end = _listen_for_end()
+    try:
+        _serve(arguments, end)
+    except PcinfraError as error:
+        (arguments.directory / "refused").write_text(f"{error.where}: {error.why}\n{error.hint}", encoding="utf-8")
+        _LOG.error("%s", error)
+        return 1
+    return 0
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pcinfra-local-cloud")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    return parser.parse_args(argv)
+
+
+def _listen_for_end() -> threading.Event:
+    """SIGTERM ends the process in order; Ctrl-C and the end of a terminal are not for it."""
+    end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: end.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return end
+
+
+def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
+    directory: Path = arguments.directory
+    prepare_environment(directory)
+    from pcinfra.localcloud.http import Application
+    from pcinfra.localcloud.resources import count
+    from pcinfra.localcloud.state import Keeper
+    from pcinfra.localcloud.wiring import Cloud
+
+    cloud = Cloud(directory)
+    keeper = Keeper(directory, count)
+    restored = keeper.restore()
+    web = _bind(arguments.port, Application(keeper.touch, count))
+    os.environ["MOTO_PORT"] = str(web.port)
+    threading.Thread(target=web.serve_forever, args=(0.05,), name="http", daemon=True).start()
+    keeper.start()
+    cloud.begin(f"http://{HOST}:{web.port}", restored=restored)
+    pid_file = directory / "server.json"
+    _write_pid_file(pid_file, web.port)
+    _tell(arguments.ready_fd, web.port)
+    _LOG.info("answering at http://%s:%d", HOST, web.port)
+    end.wait()
+    web.shutdown()
+    web.server_close()
+    cloud.end()
+    keeper.close()
+    pid_file.unlink(missing_ok=True)
+    _LOG.info("stopped")
+
+
+def prepare_environment(directory: Path) -> None:
+    """Set what moto and boto3 read while they are imported. Nothing of the caller's AWS configuration counts."""
+    from pcinfra.localcloud import amis
+
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
+        del os.environ[name]
+    os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"] = CREDENTIALS
+    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+    os.environ["MOTO_AMIS_PATH"] = str(amis.write(directory))
+
+
+def _bind(port: int, application: Any) -> Any:
+    """Listen on the port of last time, so that shells that know it go on working; on a free one if it is taken."""
+    from werkzeug.serving import make_server
+
+    from pcinfra.localcloud.http import Handler
+
+    try:
+        return make_server(HOST, port, application, threaded=True, request_handler=Handler)
+    except (OSError, SystemExit):
+        return make_server(HOST, 0, application, threaded=True, request_handler=Handler)
+
+
+def _write_pid_file(path: Path, port: int) -> None:
+    record = _PidFile(os.getpid(), identity.started(os.getpid()) or "", port, time.time())
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    partial.replace(path)
+
+
+def _tell(ready: int, port: int) -> None:
+    if ready >= 0:
+        os.write(ready, f"{port}\n".encode())
+        os.close(ready)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

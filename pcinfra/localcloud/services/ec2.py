@@ -1,0 +1,83 @@
+"""EC2 where moto refuses what AWS takes, or takes what AWS refuses."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.models.key_pairs import KeyPair
+from moto.ec2.responses import EC2Response
+
+from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies
+
+OnTerminate = Callable[[list[str]], None]
+"""Called with the ids of instances that have just been terminated."""
+
+
+def install(on_terminate: OnTerminate) -> None:
+    """Change moto's EC2; ``on_terminate`` ends what runs in place of the instances."""
+    _take_ephemeral_mappings()
+    _name_key_type()
+    _tell_of_ends(on_terminate)
+    ec2_capacity.install()
+    ec2_dependencies.install()
+
+
+def _take_ephemeral_mappings() -> None:
+    """A mapping may name an instance store volume and then has no Ebs.
+
+    EC2 API reference, BlockDeviceMapping: "VirtualName: the virtual device name (ephemeralN)... NVMe instance store
+    volumes are automatically enumerated". pcluster writes 24 of them into every launch template.
+    """
+    parse = EC2Response._parse_block_device_mapping
+    template_of = InstanceBackend._get_template_from_args
+
+    def parse_without_ephemeral(self: Any) -> Any:
+        get_param = self._get_param
+
+        def filtered(name: str, *args: Any, **kwargs: Any) -> Any:
+            value = get_param(name, *args, **kwargs)
+            return [m for m in value or [] if _has_volume(m)] if name == "BlockDeviceMappings" else value
+
+        self._get_param = filtered
+        try:
+            return parse(self)
+        finally:
+            del self._get_param
+
+    def template_without_ephemeral(self: Any, arguments: dict[str, Any]) -> Any:
+        version = copy.copy(template_of(self, arguments))
+        mappings = version.data.get("BlockDeviceMappings") or []
+        version.data = {**version.data, "BlockDeviceMappings": [m for m in mappings if _has_volume(m)]}
+        return version
+
+    EC2Response._parse_block_device_mapping = parse_without_ephemeral
+    InstanceBackend._get_template_from_args = template_without_ephemeral
+
+
+def _has_volume(mapping: dict[str, Any]) -> bool:
+    return not str(mapping.get("VirtualName", "")).startswith("ephemeral")
+
+
+def _name_key_type() -> None:
+    """EC2 API reference, CreateKeyPair: "KeyType... Default: rsa". moto leaves it out, pcluster reads it."""
+    init = KeyPair.__init__
+
+    def init_with_type(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.key_type = self.key_type or "rsa"
+
+    KeyPair.__init__ = init_with_type
+
+
+def _tell_of_ends(on_terminate: OnTerminate) -> None:
+    terminate = InstanceBackend.terminate_instances
+
+    def terminate_and_tell(self: Any, instance_ids: list[str]) -> Any:
+        ended = terminate(self, instance_ids)
+        on_terminate([instance.id for instance, _ in ended])
+        return ended
+
+    InstanceBackend.terminate_instances = terminate_and_tell
