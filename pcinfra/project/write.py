@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from pcinfra.errors import PcinfraError, Refused
@@ -64,6 +65,6 @@ def _create(path: Path, text: str) -> None:
 
 
 def _temporary(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     temporary.write_text(text, encoding="utf-8")
     return temporary
