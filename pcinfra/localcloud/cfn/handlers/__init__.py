@@ -1,0 +1,43 @@
+"""One module per service; :func:`handler` finds the one for a resource type."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pcinfra.localcloud.cfn.handlers.base import Handler
+
+CUSTOM = "AWS::CloudFormation::CustomResource"
+
+
+@lru_cache(maxsize=1)
+def registry() -> dict[str, Handler]:
+    """Every handler by resource type."""
+    from pcinfra.localcloud.cfn.handlers import (
+        awslambda,
+        cloudformation,
+        cloudwatch,
+        custom,
+        dynamodb,
+        ec2,
+        ecr,
+        fsx,
+        iam,
+        instances,
+        logs,
+        route53,
+        s3,
+        security,
+        ssm,
+        vpc,
+    )
+
+    modules = (
+        awslambda, cloudformation, cloudwatch, custom, dynamodb, ec2, ecr, fsx, iam, instances, logs, route53, s3,
+        security, ssm, vpc,
+    )  # fmt: skip
+    return {entry.type: entry for module in modules for entry in module.HANDLERS}
+
+
+def handler(resource_type: str) -> Handler | None:
+    """The handler of a type; every ``Custom::`` type is a custom resource."""
+    return registry().get(CUSTOM if resource_type.startswith("Custom::") else resource_type)
