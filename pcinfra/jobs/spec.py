@@ -98,7 +98,7 @@ class JobSpec(Section):
         command: program and arguments, exactly as they reach the program.
         script: instead of ``command``: a script beside the job file, run by its first line (``#!``), else by bash.
         args: arguments of ``script``.
-        gpus: per node; left out: those of the whole node when ``cpus`` is left out too, else none.
+        gpus: per node; left out: all of them when ``cpus`` is left out too, else none.
         cpus: per node; left out: whole nodes that no other job shares.
         queue: left out: the cluster's default queue.
         time_limit: Slurm's ``hours:minutes:seconds`` or ``days-hours``; left out: the queue's limit.

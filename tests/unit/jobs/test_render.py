@@ -1,0 +1,158 @@
+"""The run directory: golden, and any text of the user's reaches a real bash's child unchanged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pcinfra.jobs.manifest import Manifest, new_run_id
+from pcinfra.jobs.slurm.render import directive, render
+from pcinfra.jobs.spec import JobSpec
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "jobs"
+SPECS = {
+    "plain": JobSpec(command=("true",)),
+    "full": JobSpec(
+        name="train",
+        command=("python3", "train.py", "--note", 'it\'s "fine" $HOME `date` # no\nreally', ""),
+        nodes=4,
+        gpus=8,
+        cpus=96,
+        queue="gpu",
+        time_limit="1-12:00:00",
+        environment={"NOTE": "a 'b' \"c\" $(d)\n\te", "EPOCHS": "3"},
+        workdir="/lustre/my data",
+        logs="/lustre/logs",
+    ),
+    "script": JobSpec(script="train.sh", args=("--epochs", "3 4")),
+}
+
+# What execs everywhere: no NUL, and nothing that cannot be encoded.
+TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=200)
+HOSTILE = st.sampled_from(
+    ["", "-n", "--", "$(touch x)", "`id`", "'", "\\", "\n", "\r\n", "# a", "EOF", "*", "~", "한글", "!"]
+)
+WORDS = st.lists(TEXTS | HOSTILE, max_size=6)
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}X", fullmatch=True)
+STUB = '#!/bin/sh\nfor last do :; done\nexec bash "$last"\n'  # srun, as far as one node goes
+PROBE = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open(os.environ['OUT_X'], 'w'))"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_files_are_golden(name: str) -> None:
+    manifest = render(SPECS[name], f"{name}-1m80k0n9v1brna4m", b"echo hi\n" if name == "script" else b"")
+    folder = GOLDEN / name
+    assert {file.name: file.content.decode() for file in manifest.files} == {
+        path.name: path.read_text() for path in folder.iterdir()
+    }
+    assert manifest.logs == (SPECS[name].logs or "")
+
+
+def test_only_the_user_can_read_the_files() -> None:
+    modes = {file.name: file.mode for file in render(SPECS["script"], "x-1", b"#!/bin/sh\n").files}
+    assert modes == {"spec.json": 0o600, "job.sbatch": 0o600, "node.sh": 0o600, "env.sh": 0o600, "script": 0o700}
+
+
+@settings(max_examples=25, deadline=None)
+@given(words=WORDS, environment=st.dictionaries(NAMES, TEXTS | HOSTILE, max_size=5), place=TEXTS)
+def test_any_argument_and_variable_arrives_unchanged(words: list[str], environment: dict[str, str], place: str) -> None:
+    """The rendered files are run by a real bash, with a stand-in for srun alone."""
+    workdir = "work" + place.replace("/", "_")[:60]
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder)
+        (top / workdir).mkdir()
+        spec = JobSpec(
+            command=(sys.executable, "-c", PROBE, *words),
+            environment={**environment, "OUT_X": str(top / "out.json")},
+            workdir=str(top / workdir),
+        )
+        done = run_batch(top, render(spec, "x-1"))
+        arguments, seen = parsed(top / "out.json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert arguments == words
+    assert {name: seen[name] for name in environment} == environment
+    assert seen["PWD"] == str(top / workdir)
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 137, 255])
+def test_the_exit_code_is_the_jobs_and_is_kept(status: int, tmp_path: Path) -> None:
+    done = run_batch(tmp_path, render(JobSpec(command=("sh", "-c", f"exit {status}")), "x-1"))
+    assert done.returncode == status
+    result = (tmp_path / "run" / "result.jsonl").read_text()
+    verdict = "failed" if status else "done"
+    assert f'"job":"5","attempt":0,"exit_code":{status},"verdict":"{verdict}","nodes":"n[1-2]"' in result
+
+
+def test_a_script_without_a_first_line_is_for_bash(tmp_path: Path) -> None:
+    done = run_batch(tmp_path, render(JobSpec(script="s", args=("a b",)), "x-1", b'a=("$@"); echo "${a[0]}" >../out'))
+    assert (done.returncode, (tmp_path / "out").read_text()) == (0, "a b\n")
+
+
+def test_a_script_with_a_first_line_runs_by_it(tmp_path: Path) -> None:
+    done = run_batch(tmp_path, render(JobSpec(script="s"), "x-1", b"#!/bin/cat\nfirst\n"))
+    assert (done.returncode, done.stdout) == (0, b"#!/bin/cat\nfirst\n")
+
+
+def test_a_missing_workdir_ends_the_job_and_says_why(tmp_path: Path) -> None:
+    done = run_batch(tmp_path, render(JobSpec(command=("true",), workdir="/no/such"), "x-1"))
+    assert done.returncode == 1
+    assert b"/no/such: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\\b", "a\0b"])
+def test_what_sbatch_would_misread_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="sbatch cannot read"):
+        directive("time", value)
+
+
+def test_only_known_options_are_given_to_sbatch() -> None:
+    with pytest.raises(ValueError, match="not an option that pcinfra gives"):
+        directive("wrap", "id")
+
+
+def test_a_sign_that_begins_a_comment_is_quoted() -> None:
+    assert directive("output", "a#b") == "#SBATCH --output='a#b'"
+
+
+def test_ids_never_repeat_and_sort_by_time() -> None:
+    ids = [new_run_id("a-b") for _ in range(2000)]
+    assert len(set(ids)) == 2000
+    stamps = [run[4:13] for run in ids]
+    assert stamps == sorted(stamps)
+    assert all(len(run) == len("a-b-") + 16 for run in ids)
+
+
+def test_the_archive_is_the_same_for_the_same_files() -> None:
+    first, second = (render(SPECS["full"], "x-1").archive() for _ in range(2))
+    assert first == second
+    with tarfile.open(fileobj=BytesIO(first)) as tar:
+        assert [entry.name for entry in tar] == ["spec.json", "job.sbatch", "node.sh", "env.sh"]
+
+
+def run_batch(top: Path, manifest: Manifest) -> subprocess.CompletedProcess[bytes]:
+    """Run job.sbatch as slurmd would on the first node."""
+    run, programs = top / "run", top / "bin"
+    for folder in (run / "logs", programs):
+        folder.mkdir(parents=True)
+    for file in manifest.files:
+        (run / file.name).write_bytes(file.content)
+        (run / file.name).chmod(file.mode)
+    (programs / "srun").write_text(STUB)
+    (programs / "srun").chmod(0o755)
+    slurm = {"SLURM_SUBMIT_DIR": str(run), "SLURM_JOB_ID": "5", "SLURM_JOB_NODELIST": "n[1-2]"}
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "LANG": "C.UTF-8", **slurm}
+    return subprocess.run(["bash", str(run / "job.sbatch")], env=environment, capture_output=True, check=False)
+
+
+def parsed(file: Path) -> tuple[list[str], dict[str, str]]:
+    arguments, environment = json.loads(file.read_text())
+    return arguments, environment

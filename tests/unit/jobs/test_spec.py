@@ -1,0 +1,110 @@
+"""Job files: what is accepted, and what is refused with place, reason and a way on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pcinfra.errors import InputError
+from pcinfra.jobs.load import find, load
+from pcinfra.jobs.spec import MAX_TEXT, JobSpec
+
+OK = "command: [a]\n"
+NO_DIGIT = "letters, digits and '_', and no digit first"
+
+# file, then every problem expected: line, column, key, beginning of why, hint
+BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
+    ("", [(1, 1, "command", "is missing", "command: [python3, train.py]")]),
+    ("nods: 2\n" + OK, [(1, 1, "nods", "is not a key", "nodes")]),
+    (OK + "nodes: 0", [(2, 8, "nodes", "must be at least 1", "nodes: 1")]),
+    (OK + "nodes: two", [(2, 8, "nodes", "must be a whole number", "nodes: 1")]),
+    (OK + "gpus: 0", [(2, 7, "gpus", "must be at least 1", "gpus: 1")]),
+    (OK + "cpus: 1.5", [(2, 7, "cpus", "must be a whole number", "cpus: 1")]),
+    ('command: echo "hi there"', [(1, 10, "command", "must be a list of words", 'command: ["echo", "hi there"]')]),
+    ("command: ['', a]", [(1, 11, "command[0]", "is empty", "")]),
+    ("command: [a, 3]", [(1, 14, "command[1]", "must be text", '"3"')]),
+    (OK + "args: [b]", [(2, 1, "args", "is for script", "")]),
+    (OK + "time_limit: 1:30:00", [(2, 13, "time_limit", "1:30:00 is a number in base 60", '"1:30:00" for text')]),
+    (OK + "time_limit: 90", [(2, 13, "time_limit", "must be text", 'time_limit: "90"')]),
+    (OK + "time_limit: 2h", [(2, 13, "time_limit", "is not a time limit of Slurm", "")]),
+    (OK + 'time_limit: "1:75:00"', [(2, 13, "time_limit", "is not a time limit of Slurm", "")]),
+    (OK + 'name: "한글"', [(2, 7, "name", "must be at most 60 letters", "")]),
+    (OK + "name: a b", [(2, 7, "name", "must be at most 60 letters", "name: a-b")]),
+    (OK + f"name: {'a' * 61}", [(2, 7, "name", "must be at most 60 letters", f"name: {'a' * 60}")]),
+    (OK + "name: ../x", [(2, 7, "name", "must be at most 60 letters", "name: x")]),
+    (OK + "queue: a,b", [(2, 8, "queue", "is not the name of one queue", "")]),
+    (OK + "queue: '--wrap=x'", [(2, 8, "queue", "is not the name of one queue", "")]),
+    (OK + "workdir: data", [(2, 10, "workdir", "must be an absolute path", "workdir: /lustre/data")]),
+    (OK + "launcher: torchrum", [(2, 11, "launcher", "must be srun", "")]),
+    (OK + "environment: {1A: x}", [(2, 15, "environment.1A", "is not a variable's name", NO_DIGIT)]),
+    (OK + "environment: {UID: x}", [(2, 15, "environment.UID", "belongs to bash", "choose another name")]),
+    (OK + "environment: {SLURM_X: x}", [(2, 15, "environment.SLURM_X", "would hide", "choose another name")]),
+    (OK + "environment: {A: 3}", [(2, 18, "environment.A", "must be text", 'A: "3"')]),
+    (OK + "script: a.sh", [
+        (2, 9, "script", "cannot be given together with command", "keep one of them"),
+        (2, 9, "script", "there is no file", "a path beside the job file"),
+    ]),
+    ("script: .", [(1, 9, "script", "there is no file", "a path beside the job file")]),
+    ("nods: 2\ncommand: echo\ngpus: two\nworkdir: x", [
+        (1, 1, "nods", "is not a key", "nodes"),
+        (2, 10, "command", "must be a list of words", 'command: ["echo"]'),
+        (3, 7, "gpus", "must be a whole number", "gpus: 8"),
+        (4, 10, "workdir", "must be an absolute path", "workdir: /lustre/x"),
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD, ids=[repr(text[:40]) for text, _ in BAD])
+def test_a_wrong_file_is_refused_with_every_problem(
+    text: str, expected: list[tuple[int, int, str, str, str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load(file)
+    problems = caught.value.problems
+    found = [(p.line, p.column, p.key, p.hint) for p in problems]
+    assert found == [(line, column, key, hint) for line, column, key, _, hint in expected]
+    for problem, (_, _, _, why, _) in zip(problems, expected, strict=True):
+        assert problem.why.startswith(why)
+        assert problem.file == str(file)
+
+
+def test_a_nul_or_too_long_an_argument_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text('command: [a, "x\\0y"]')
+    with pytest.raises(InputError, match=r"job\.yaml:1:14: command\[1\]: has the control character"):
+        load(file)
+    file.write_text(f"command: [a, {'x' * (MAX_TEXT + 1)}]")
+    with pytest.raises(InputError, match=r"job\.yaml:1:14: command\[1\]: is longer than 131071 bytes"):
+        load(file)
+
+
+def test_a_script_travels_with_the_job_and_the_file_names_the_run(tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_bytes(b"#!/bin/sh\n\xff")
+    file = tmp_path / "my job.yaml"
+    file.write_text("script: train.sh\nargs: [--epochs, '3']")
+    job = load(file)
+    assert (job.spec.name, job.spec.args, job.script) == ("my-job", ("--epochs", "3"), b"#!/bin/sh\n\xff")
+
+
+def test_a_file_whose_name_has_nothing_for_a_run_id_still_gets_one(tmp_path: Path) -> None:
+    file = tmp_path / "훈련.yaml"
+    file.write_text(OK)
+    assert load(file).spec.name == "job"
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    spec = JobSpec(command=("true",))
+    assert (spec.nodes, spec.gpus, spec.cpus, spec.launcher, spec.environment) == (1, None, None, "srun", {})
+
+
+def test_the_example_is_found_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("examples/hello.yaml")).spec.nodes == 2
+    assert find(Path("examples/nothing.yaml")) == Path("examples/nothing.yaml")
+    own = tmp_path / "examples"
+    own.mkdir()
+    (own / "hello.yaml").write_text("command: [own]")
+    assert load(Path("examples/hello.yaml")).spec.command == ("own",)

@@ -1,0 +1,59 @@
+"""What Slurm and the run's own record say, as one Status in plain words."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcinfra.jobs.follow import in_words
+from pcinfra.jobs.launcher import State, Status
+from pcinfra.jobs.slurm.states import reason_in_words, status
+
+DONE = '{"job":"5","attempt":0,"exit_code":0,"verdict":"done","nodes":"n[1-2]","ended":"2026-01-01T00:00:00Z"}'
+SEVEN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":7,"verdict":"failed"')
+LATE = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"timeout"')
+FORGOTTEN = "lost: it left no result, and Slurm has forgotten it, exit code 137"
+
+CASES = [
+    ({"asked": "0", "slurm": "PENDING|Resources|"}, "waiting: no free nodes for it yet", None),
+    ({"asked": "0", "slurm": "PENDING|None|"}, "waiting", None),
+    ({"asked": "0", "slurm": "PENDING|(Priority)|"}, "waiting: other jobs come first", None),
+    ({"asked": "0", "slurm": "CONFIGURING|None|n1"}, "starting on n1", None),
+    ({"asked": "0", "slurm": "RUNNING|None|n[1-2]"}, "running on n[1-2]", None),
+    ({"asked": "0", "slurm": "COMPLETING|None|n1", "result": DONE}, "ending", None),
+    ({"asked": "0", "slurm": "COMPLETED|None|n1", "result": DONE}, "done", 0),
+    ({"asked": "0", "slurm": "", "result": DONE}, "done", 0),
+    ({"asked": "0", "slurm": "FAILED|NonZeroExitCode|n1", "result": SEVEN}, "failed, exit code 7", 7),
+    ({"asked": "0", "slurm": "", "result": LATE}, "timeout: the time limit was reached, exit code 143", 143),
+    ({"asked": "1", "slurm": "", "result": SEVEN}, "failed, exit code 7", 7),
+    ({"asked": "1", "slurm": ""}, "unknown: slurmctld does not answer", None),
+    ({"asked": "124", "slurm": ""}, "unknown: slurmctld does not answer", None),
+    ({"asked": "0", "slurm": "CANCELLED|None|"}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "slurm": "", "cancelled": "yes"}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "slurm": "NODE_FAIL|None|n1"}, "lost: a node failed, exit code 137", 137),
+    ({"asked": "0", "slurm": "", "kept": "NODE_FAIL|None|n1"}, "lost: a node failed, exit code 137", 137),
+    ({"asked": "0", "slurm": "OUT_OF_MEMORY|OutOfMemory|n1"}, "failed: out of memory, exit code 1", 1),
+    ({"asked": "0", "slurm": "COMPLETED|None|n1"}, "done", 0),
+    ({"asked": "0", "slurm": "TIMEOUT|TimeLimit|n1"}, "timeout: the time limit was reached, exit code 137", 137),
+    ({"asked": "0", "slurm": ""}, FORGOTTEN, 137),
+    ({"asked": "0", "slurm": "", "result": '{"job":"5","exi'}, FORGOTTEN, 137),
+    ({"asked": "0", "slurm": "NEVER_HEARD_OF|None|n1"}, "unknown", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "words", "code"), CASES)
+def test_is_said_in_plain_words(fields: dict[str, str], words: str, code: int | None) -> None:
+    found = status("x-1", "5", fields)
+    assert (in_words(found), found.exit_code) == (words, code)
+    assert found.state.ended == (code is not None)
+
+
+def test_nodes_of_a_forgotten_run_are_still_known() -> None:
+    assert status("x-1", "5", {"asked": "0", "slurm": "", "result": DONE}) == Status(
+        "x-1", State.DONE, "5", "", "n[1-2]", 0
+    )
+
+
+def test_a_reason_that_is_not_known_is_shown_as_slurm_writes_it() -> None:
+    assert reason_in_words("SomethingNew") == "SomethingNew"
+    assert reason_in_words("QOSMaxGRESPerUser") == "a limit of the account is reached (QOSMaxGRESPerUser)"
+    assert reason_in_words("ReqNodeNotAvail, UnavailableNodes:n1") == "nodes that it needs are down or reserved"
