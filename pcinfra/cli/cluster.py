@@ -62,7 +62,7 @@ def create(session: Session, name: str, dry_run: bool) -> None:
     findings = check(name, config, session.project.region)
     if errors(findings):
         raise refusal(name, findings)
-    plan = create_plan(find(session.cloud, name), session.project.project, config)
+    plan = create_plan(find(session.cloud, name, with_config=True), session.project.project, config)
     if dry_run or not plan.actions:
         print_plan(plan)
         return

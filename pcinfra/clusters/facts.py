@@ -49,12 +49,12 @@ def find_all(cloud: Cloud, project: str) -> tuple[Stack, ...]:
     return tuple(sorted(ours, key=lambda stack: stack.name))
 
 
-def find(cloud: Cloud, name: str) -> ClusterFacts:
-    """Return what is known of the cluster ``name``; two calls at most."""
+def find(cloud: Cloud, name: str, *, with_config: bool = False) -> ClusterFacts:
+    """Return what is known of the cluster ``name``: one call, and one more with its configuration."""
     stack = cloudformation.find(cloud, name)
     if stack is None or stack.status == "DELETE_COMPLETE":
         return ClusterFacts(name)
-    return ClusterFacts(name, stack, stored_config(cloud, stack))
+    return ClusterFacts(name, stack, stored_config(cloud, stack) if with_config else "")
 
 
 def stored_config(cloud: Cloud, stack: Stack) -> str:

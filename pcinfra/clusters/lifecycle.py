@@ -40,7 +40,7 @@ class CreateCluster:
 
     def _made_meanwhile(self, context: Doors) -> str:
         """Somebody made it between the plan and now: that is as good, if it is this very cluster."""
-        facts = find(context.cloud, self.name)
+        facts = find(context.cloud, self.name, with_config=True)
         if facts.stack is None or not facts.belongs_to(self.project) or differences(facts.config, self.config):
             raise Refused("another stack has taken the name", where=f"cluster {self.name}", hint="pcinfra cluster list")
         return facts.stack.id
