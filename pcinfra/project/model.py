@@ -81,8 +81,9 @@ class OpenZFS(Section):
     )
     backup_days: int = Field(7, ge=0, le=90, description="Days that the daily backups are kept; 0 makes none.")
     final_backup: bool = Field(
-        True,
-        description="Keep the backup that FSx makes when the file system is deleted. It costs until you delete it.",
+        False,
+        description="Keep the backup of /home that FSx makes when the file system is deleted. It costs until you "
+        "delete it.",
     )
 
 

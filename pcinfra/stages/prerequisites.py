@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pcinfra.stacks.settings import StackSettings
 
 DIGEST_TAG = "pcinfra:digest"
-CAPABILITIES = ["CAPABILITY_IAM"]
 STACK = "prerequisites/stack"
 CHANGES = "prerequisites/changes"
 _STORAGE = ("AWS::FSx::FileSystem", "AWS::FSx::Volume")
+BACKUPS = "prerequisites/backups"
 _AGAIN = "mend the cause, then: pcinfra up"
 
 # What a change of these parameters replaces, and with it loses. FSx: a file system's deployment type, zone and
@@ -105,7 +105,11 @@ class Prerequisites:
         if _adopted(stack):
             return Plan(notes=(f"stack {stack.name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, stack)
-        return Plan((_delete(stack, f"status {stack.status}", loses=_FILES),))
+        gone = _delete(stack, f"is {stack.status}", loses=_FILES)
+        openzfs = stack.outputs.get("FSxOpenZFSFilesystemId", "")
+        if project.prerequisites.openzfs.final_backup or not openzfs:
+            return Plan((gone,))
+        return Plan((gone, _delete_backups(openzfs)))
 
     def status(self, project: Project, facts: Facts) -> list[Resource]:
         found = facts.of(StackFacts)
@@ -168,7 +172,6 @@ class WantedStack:
             "TemplateBody": self.template,
             "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in self.parameters],
             "Tags": [{"Key": k, "Value": v} for k, v in tags],
-            "Capabilities": CAPABILITIES,
         }
 
 
@@ -180,6 +183,10 @@ def settings(project: Project, zone: str) -> StackSettings:
     return StackSettings(
         primary_subnet_az=zone,
         vpc_name=wanted.vpc_name,
+        vpc_cidr=wanted.vpc_cidr,
+        public_subnet_cidr=wanted.public_subnet_cidr,
+        private_cidr=wanted.private_cidr,
+        primary_private_subnet_cidr=wanted.private_subnet_cidr,
         create_s3_endpoint=wanted.s3_endpoint,
         lustre_deployment_type=wanted.lustre.deployment_type,
         lustre_capacity=wanted.lustre.capacity,
@@ -189,6 +196,7 @@ def settings(project: Project, zone: str) -> StackSettings:
         openzfs_deployment_type=wanted.openzfs.deployment_type,
         openzfs_capacity=wanted.openzfs.capacity,
         openzfs_throughput=wanted.openzfs.throughput,
+        openzfs_backup_retention_days=wanted.openzfs.backup_days,
     )
 
 
@@ -334,6 +342,14 @@ def _delete(stack: Stack, why: str, thing: str = "stack", loses: str = "") -> Ac
     )  # fmt: skip
 
 
+def _delete_backups(file_system: str) -> Action:
+    """FSx backs an OpenZFS file system up when it is deleted; CloudFormation has no way to say that it should not."""
+    return Action(
+        BACKUPS, Kind.DELETE, f"backups of {file_system}", "final_backup is false, and they cost",
+        DeleteBackups(file_system), frozenset({STACK}),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class CreateStack:
     """Create the stack, or go on with one that another run has just begun. The result is the Stack."""
@@ -455,6 +471,20 @@ class DeleteStack:
         doors.cloud.call("cloudformation", "DeleteStack", StackName=self.stack_id)
         hint = f"see what is in the way: aws cloudformation describe-stack-events --stack-name {self.name}"
         return Pending(StackProbe(), self.stack_id, cfn.until_gone(self.name, hint), cfn.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBackups:
+    """Delete the backups of a file system that is gone; the result is their number."""
+
+    file_system: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> int:
+        filters = [{"Name": "file-system-id", "Values": [self.file_system]}]
+        backups = doors.cloud.pages("fsx", "DescribeBackups", "Backups", Filters=filters)
+        for backup in backups:
+            doors.cloud.call("fsx", "DeleteBackup", BackupId=backup["BackupId"])
+        return len(backups)
 
 
 @dataclass(frozen=True, slots=True)
