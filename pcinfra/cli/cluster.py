@@ -23,7 +23,7 @@ def cluster() -> None:
     """Create, show and delete ParallelCluster clusters."""
 
 
-@cluster.command()
+@cluster.command(short_help="Print its pcluster configuration.")
 @click.argument("name")
 @options.pass_session
 def render(session: Session, name: str) -> None:
@@ -31,7 +31,7 @@ def render(session: Session, name: str) -> None:
     click.echo(_rendered(session, name), nl=False)
 
 
-@cluster.command()
+@cluster.command(short_help="Check its configuration; create nothing.")
 @click.argument("name")
 @click.option("--offline", is_flag=True, help="Only pcluster's schema; make no call at all.")
 @options.output
@@ -46,7 +46,7 @@ def validate(session: Session, name: str, offline: bool, output: str) -> None:
         raise click.exceptions.Exit(refusal(name, findings).exit_code)
 
 
-@cluster.command()
+@cluster.command(short_help="Create it and wait until it is ready.")
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @options.pass_session
@@ -70,7 +70,7 @@ def create(session: Session, name: str, dry_run: bool) -> None:
     click.echo(f"cluster {name} is ready; a first job: pcinfra submit examples/hello.yaml --follow")
 
 
-@cluster.command(name="list")
+@cluster.command(name="list", short_help="List this project's clusters.")
 @options.output
 @options.pass_session
 def list_(session: Session, output: str) -> None:
@@ -87,7 +87,7 @@ def list_(session: Session, output: str) -> None:
         print_table(("CLUSTER", "STATUS", "QUEUES"), rows)
 
 
-@cluster.command()
+@cluster.command(short_help="Show its state, and why it failed if it did.")
 @click.argument("name")
 @options.output
 @options.pass_session
@@ -109,7 +109,7 @@ def show(session: Session, name: str, output: str) -> None:
         print_table(("CLUSTER", name), _rows(description, cause))
 
 
-@cluster.command()
+@cluster.command(short_help="Delete it and wait until it is gone.")
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @options.yes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pcinfra import catalog
 from pcinfra.catalog import InstanceType
 from pcinfra.clusters.quoting import Derived
+from pcinfra.errors import UsageError
 from pcinfra.project import Cluster, Queue
 
 SCRATCH = "/scratch"
@@ -122,9 +123,20 @@ def managed_policy(name: str, partition: str) -> Derived:
     return Derived(f"arn:{partition}:iam::aws:policy/{name}", _POLICIES[name])
 
 
-def architecture(cluster: Cluster, where: str) -> str:
-    """Return the architecture of the head node, which all nodes must share (pcluster, ArchitectureOsValidator)."""
-    return catalog.find(cluster.head_node.instance_type, f"{where}.head_node.instance_type").architecture
+def same_architecture(cluster: Cluster, queues: tuple[QueueView, ...], where: str) -> None:
+    """Refuse a mixture of architectures (pcluster, InstanceArchitectureCompatibilityValidator).
+
+    Raises:
+        UsageError: the head node's type is not in the catalog, or a queue's has another architecture.
+    """
+    head = catalog.find(cluster.head_node.instance_type, f"{where}.head_node.instance_type")
+    for index, view in enumerate(queues):
+        if view.type.architecture != head.architecture:
+            raise UsageError(
+                f"{view.type.name} is {view.type.architecture}, the head node ({head.name}) is {head.architecture}",
+                where=f"{where}.queues[{index}].instance_type",
+                hint=f"a head node of {view.type.architecture}: one Slurm is built for all nodes",
+            )
 
 
 def _slow(queues: tuple[QueueView, ...]) -> bool:

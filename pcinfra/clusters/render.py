@@ -37,12 +37,12 @@ def render(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> str:
     """Return the configuration of ``cluster``, with a comment behind each derived value saying why.
 
     Raises:
-        UsageError: the shape or an instance type is not known.
+        UsageError: the shape or an instance type is not known, or architectures are mixed.
     """
     where = f"clusters.{cluster_name}"
     template = _template(_shape(cluster.shape, where).name)
-    derive.architecture(cluster, where)
     queues = tuple(derive.queue_view(queue, f"{where}.queues[{index}]") for index, queue in enumerate(cluster.queues))
+    derive.same_architecture(cluster, queues, where)
     return template.render(
         name=cluster_name,
         cluster=cluster,

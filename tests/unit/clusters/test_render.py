@@ -216,6 +216,12 @@ def test_an_unknown_head_node_type_is_refused(inputs: ClusterInputs) -> None:
         render("train", cluster(Queue(), head_node=head), inputs)
 
 
+def test_mixed_architectures_are_refused(inputs: ClusterInputs) -> None:
+    with pytest.raises(UsageError, match=r"c7g\.large is arm64") as caught:
+        render("train", cluster(Queue(), queue("c7g.large")), inputs)
+    assert caught.value.where == "clusters.train.queues[1].instance_type"
+
+
 def test_an_unknown_shape_is_refused_with_those_there_are(inputs: ClusterInputs) -> None:
     with pytest.raises(UsageError) as caught:
         render("train", cluster(Queue(), shape="gpu"), inputs)
