@@ -52,7 +52,8 @@ def official_images() -> list[dict[str, Any]]:
 
 
 def _image(version: str, system: str, architecture: str) -> dict[str, Any]:
-    name = f"aws-parallelcluster-{version}-{OPERATING_SYSTEMS[system]}-{architecture}-202607010000 2026-07-01T00-00-00.000Z"
+    built = "202607010000 2026-07-01T00-00-00.000Z"
+    name = f"aws-parallelcluster-{version}-{OPERATING_SYSTEMS[system]}-{architecture}-{built}"
     return {
         "ami_id": f"ami-{hashlib.sha256(name.encode()).hexdigest()[:17]}",
         "name": name,

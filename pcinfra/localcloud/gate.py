@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE = 5.0
-"""Seconds that a call waits for its turn. After them it goes ahead, because a local cloud that answers is worth more."""
+"""Seconds that a call waits for its turn. After them it goes ahead: better two at once than none."""
 
 LOCK = threading.RLock()
 """Whoever changes a backend outside of a call takes it. A call that holds it waits for no other thread."""

@@ -82,7 +82,7 @@ class Application:
         return answers.Answer(said["status"], list(said["headers"]), body)
 
 
-class Handler(MotoRequestHandler):  # type: ignore[misc]
+class Handler(MotoRequestHandler):
     """Reads a request to its end and answers with a length, so that a connection serves many requests."""
 
     protocol_version = "HTTP/1.1"
@@ -113,8 +113,9 @@ class Handler(MotoRequestHandler):  # type: ignore[misc]
         length = int(environ.get("CONTENT_LENGTH") or 0)
         return bytes(stream.read(length)) if length else b""
 
-    def _start(self, status: str, headers: Headers) -> None:
+    def _start(self, status: str, headers: Headers, _: object = None) -> Callable[[bytes], None]:
         self._status, self._headers = status, headers
+        return lambda _: None
 
     def _send(self, body: bytes) -> None:
         code, _, phrase = self._status.partition(" ")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pcinfra.errors import MissingTool, PcinfraError
 from pcinfra.localcloud import ACCOUNT, CREDENTIALS, HOST, identity
@@ -230,8 +230,16 @@ class LocalCloud:
         running = bool(record and record.alive)
         if record and running:
             self._end(record)
+        self._stop_machines()
         self._pid_file.unlink(missing_ok=True)
         return running
+
+    def _stop_machines(self) -> None:
+        """A process that was killed, not stopped, leaves its Slurm nodes running."""
+        if any((self.directory / "clusters").glob("*")):
+            from pcinfra.localcloud.headnode import HeadNodes
+
+            HeadNodes(self.directory, _no_client, lambda: 0).stop_all()
 
     def _end(self, record: _Record) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -244,12 +252,16 @@ class LocalCloud:
     def _saved_resources(self) -> dict[str, int]:
         from pcinfra.localcloud.snapshot import read_header
 
-        return read_header(self.directory / "state").get("resources", {})
+        return dict(read_header(self.directory / "state").get("resources", {}))
 
 
 def _require_installed() -> None:
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
         raise MissingTool("the local cloud is not installed", where="moto", hint="pip install 'pcinfra[local]'")
+
+
+def _no_client(service: str, _: str) -> NoReturn:
+    raise AssertionError(f"a stop makes no call to {service}")
 
 
 def _environment() -> dict[str, str]:

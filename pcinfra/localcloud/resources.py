@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import moto.backends
 from moto.core.base_backend import BackendDict
 
 _CLUSTER_TAG = "parallelcluster:cluster-name"
@@ -15,16 +14,12 @@ _CLUSTER_TAG = "parallelcluster:cluster-name"
 def count() -> dict[str, int]:
     """Return the number of resources by kind, over all accounts and regions; kinds with none are left out."""
     found: Counter[str] = Counter()
-    for service in list(BackendDict._instances):
+    registry: Any = BackendDict
+    for service in list(registry._instances):
         for _, _, backend in list(service.iter_backends()):
             for kind, number in _COUNTERS.get(service.service_name, _none)(backend):
                 found[kind] += number
     return {kind: number for kind, number in sorted(found.items()) if number}
-
-
-def backend_of(service: str) -> Any:
-    """Return moto's (or our) dictionary of backends of a service."""
-    return moto.backends.get_backend(service)  # type: ignore[call-overload]
 
 
 Counts = Iterator[tuple[str, int]]
@@ -35,12 +30,7 @@ def _none(_: Any) -> Counts:
 
 
 def _stacks(backend: Any) -> Counts:
-    live = [stack for stack in backend.stacks.values() if _status(stack) != "DELETE_COMPLETE"]
-    yield "stacks", len(live)
-
-
-def _status(stack: Any) -> str:
-    return str(getattr(stack, "status", ""))
+    yield "stacks", sum(not stack.gone for stack in backend.all_stacks())
 
 
 def _instances(backend: Any) -> Counts:

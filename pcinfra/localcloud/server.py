@@ -72,14 +72,14 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     from pcinfra.localcloud.state import Keeper
     from pcinfra.localcloud.wiring import Cloud
 
-    cloud = Cloud(directory)
     keeper = Keeper(directory, count)
-    restored = keeper.restore()
     web = _bind(arguments.port, Application(keeper.touch, count))
+    cloud = Cloud(directory, keeper.touch, lambda: int(web.port))
+    keeper.restore()
     os.environ["MOTO_PORT"] = str(web.port)
     threading.Thread(target=web.serve_forever, args=(0.05,), name="http", daemon=True).start()
     keeper.start()
-    cloud.begin(f"http://{HOST}:{web.port}", restored=restored)
+    cloud.begin()
     pid_file = directory / "server.json"
     _write_pid_file(pid_file, web.port)
     _tell(arguments.ready_fd, web.port)

@@ -1,4 +1,4 @@
-"""The file that a snapshot is kept in: one line that describes it, then the bytes, replaced as a whole or not at all."""
+"""The file of a snapshot: one line that describes it, then the bytes; replaced as a whole or not at all."""
 
 from __future__ import annotations
 

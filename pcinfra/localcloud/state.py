@@ -142,7 +142,7 @@ class Keeper:
 
     def _leave_out_unpicklable(self, error: Exception) -> None:
         """One service that holds something unheard of must not cost the state of all others."""
-        bad = {service.service_name for service in list(BackendDict._instances) if not self._picklable(service)}
+        bad = {service.service_name for service in _services() if not self._picklable(service)}
         _LOG.warning("not kept across a restart: %s (%s)", ", ".join(sorted(bad - self._left_out)), error)
         self._left_out |= bad
 
@@ -161,10 +161,16 @@ class Keeper:
                     file.unlink(missing_ok=True)
 
 
+def _services() -> list[Any]:
+    """moto's own list of the services that have been called."""
+    registry: Any = BackendDict
+    return list(registry._instances)
+
+
 def _held(left_out: set[str]) -> dict[str, Any]:
     backends: Backends = {}
     extras: dict[str, Any] = {}
-    for service in [service for service in BackendDict._instances if service.service_name not in left_out]:
+    for service in [service for service in _services() if service.service_name not in left_out]:
         for account, regions in list(dict.items(service)):
             for region, backend in list(dict.items(regions)):
                 backends[service.service_name, account, region] = backend
@@ -177,7 +183,8 @@ def _put_back(held: dict[str, Any]) -> None:
     for (service, account, region), backend in held["backends"].items():
         dict.__setitem__(moto.backends.get_backend(service)[account], region, backend)
     for service, owners in held["bucket_accounts"].items():
-        moto.backends.get_backend(service).bucket_accounts.update(owners)
+        globally: Any = moto.backends.get_backend(service)
+        globally.bucket_accounts.update(owners)
 
 
 _SEEN = "_pcinfra_body"
@@ -246,8 +253,8 @@ def _function(code: bytes, module: str) -> types.FunctionType:
     return types.FunctionType(marshal.loads(code), vars(sys.modules[module]))  # noqa: S302 - our own state
 
 
-def _object(fields: dict[str, Any], body: bytes) -> FakeKey:
-    key = FakeKey.__new__(FakeKey)
+def _object(fields: dict[str, Any], body: bytes) -> Any:
+    key: Any = FakeKey.__new__(FakeKey)
     key.__setstate__({**fields, "value": body})
     return key
 
@@ -256,8 +263,16 @@ def _register() -> None:
     """Tell pickle how to take what moto's backends hold beside plain objects."""
     copyreg.pickle(type(threading.Lock()), lambda _: (threading.Lock, ()))
     copyreg.pickle(type(threading.RLock()), lambda _: (threading.RLock, ()))
-    copyreg.pickle(ParameterDict, lambda d: (ParameterDict, (d.account_id, d.region_name), None, None, iter(d.items())))
-    copyreg.pickle(WeakValueDictionary, lambda d: (WeakValueDictionary, (), None, None, iter(list(d.items()))))
+    copyreg.pickle(ParameterDict, _parameters)
+    copyreg.pickle(WeakValueDictionary, _weak_values)
+
+
+def _parameters(held: ParameterDict) -> Any:
+    return ParameterDict, (held.account_id, held.region_name), None, None, iter(held.items())
+
+
+def _weak_values(held: Any) -> Any:
+    return WeakValueDictionary, (), None, None, iter(list(held.items()))
 
 
 _register()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
-from pcinfra.localcloud import gate
+from pcinfra.localcloud import ACCOUNT, cfn, gate
+from pcinfra.localcloud.cfn import clients
+from pcinfra.localcloud.cfn.backend import Backend
+from pcinfra.localcloud.cfn.backend import backends as stacks
+from pcinfra.localcloud.headnode import HeadNodes
 from pcinfra.localcloud.services import ec2, fsx, iam, s3, ssm
-from pcinfra.localcloud.services.standin import NoMachines
+from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,30 +27,45 @@ class Cloud:
 
     Args:
         directory: where the machines keep their files.
+        touched: called after every change that no call makes.
+        port: returns the port that calls are answered at.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        machines = NoMachines()
+    def __init__(self, directory: Path, touched: Callable[[], None], port: Callable[[], int]) -> None:
+        self._machines = HeadNodes(directory, _client, port)
+        hooks = cfn.Hooks(
+            wait_condition=self._machines.wait_condition,
+            stack_deleted=self._machines.stack_deleted,
+            mutated=touched,
+        )
+        cfn.install(hooks)
         iam.install()
         fsx.install()
         ec2.install(self._terminated)
         s3.install()
-        ssm.install(machines)
+        ssm.install(self._machines)
         _answer_own_calls()
 
-    def begin(self, url: str, *, restored: bool) -> None:
-        """Let what was going on when the state was saved go on, now that calls are answered at ``url``."""
-        if restored:
-            ssm.fail_interrupted()
+    def begin(self) -> None:
+        """Let what was going on when the state was saved go on; calls are answered already."""
+        ssm.fail_interrupted()
+        self._machines.start_all()
+        for _, _, backend in list(stacks.iter_backends()):
+            assert isinstance(backend, Backend)
+            backend.resume()
 
     def end(self) -> None:
         """End every command and stop every machine."""
         ssm.cancel_all()
+        self._machines.stop_all()
 
     def _terminated(self, instance_ids: list[str]) -> None:
-        """In a thread of its own: the call that terminates must not wait for machines."""
-        threading.Thread(target=_LOG.debug, args=("terminated %s", instance_ids), daemon=True).start()
+        """In a thread of its own: the call that terminates holds the gate and must not wait for machines."""
+        threading.Thread(target=self._machines.terminated, args=(instance_ids,), daemon=True).start()
+
+
+def _client(service: str, region: str) -> Any:
+    return clients.clients(ACCOUNT, region)(service)
 
 
 def _answer_own_calls() -> None:
@@ -56,5 +76,5 @@ def _answer_own_calls() -> None:
         with gate.turn(request.url):
             return process(self, request)
 
-    BotocoreStubber.process_request = in_turn
+    put(BotocoreStubber, process_request=in_turn)
     mock_aws().start()

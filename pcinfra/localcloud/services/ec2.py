@@ -11,6 +11,7 @@ from moto.ec2.models.key_pairs import KeyPair
 from moto.ec2.responses import EC2Response
 
 from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies
+from pcinfra.localcloud.services.patching import put
 
 OnTerminate = Callable[[list[str]], None]
 """Called with the ids of instances that have just been terminated."""
@@ -53,8 +54,8 @@ def _take_ephemeral_mappings() -> None:
         version.data = {**version.data, "BlockDeviceMappings": [m for m in mappings if _has_volume(m)]}
         return version
 
-    EC2Response._parse_block_device_mapping = parse_without_ephemeral
-    InstanceBackend._get_template_from_args = template_without_ephemeral
+    put(EC2Response, _parse_block_device_mapping=parse_without_ephemeral)
+    put(InstanceBackend, _get_template_from_args=template_without_ephemeral)
 
 
 def _has_volume(mapping: dict[str, Any]) -> bool:
@@ -69,7 +70,7 @@ def _name_key_type() -> None:
         init(self, *args, **kwargs)
         self.key_type = self.key_type or "rsa"
 
-    KeyPair.__init__ = init_with_type
+    put(KeyPair, __init__=init_with_type)
 
 
 def _tell_of_ends(on_terminate: OnTerminate) -> None:
@@ -80,4 +81,4 @@ def _tell_of_ends(on_terminate: OnTerminate) -> None:
         on_terminate([instance.id for instance, _ in ended])
         return ended
 
-    InstanceBackend.terminate_instances = terminate_and_tell
+    put(InstanceBackend, terminate_instances=terminate_and_tell)

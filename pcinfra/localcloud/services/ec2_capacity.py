@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
+
+from pcinfra.localcloud.services.patching import put
 
 STRATEGIES = ("cluster", "spread", "partition")
 
@@ -35,7 +37,7 @@ def install() -> None:
         describe_capacity_block_offerings,
         purchase_capacity_block,
     ):
-        setattr(EC2Response, operation.__name__, operation)
+        put(EC2Response, **{operation.__name__: operation})
 
 
 def create_placement_group(self: Any) -> ActionResult:
@@ -120,7 +122,7 @@ def describe_capacity_block_offerings(self: Any) -> ActionResult:
         raise _refused("InvalidParameterValue", f"Value ({hours}) for parameter capacityDurationHours is invalid.")
     if not 1 <= count <= MAX_BLOCK_INSTANCES:
         raise _refused("InvalidParameterValue", f"Value ({count}) for parameter instanceCount is invalid.")
-    begin = datetime.now(timezone.utc).replace(minute=30, second=0, microsecond=0) + timedelta(hours=1)
+    begin = datetime.now(UTC).replace(minute=30, second=0, microsecond=0) + timedelta(hours=1)
     offering = {
         "CapacityBlockOfferingId": _offering_id(self._get_param("InstanceType"), count, hours),
         "InstanceType": self._get_param("InstanceType"),
@@ -157,7 +159,7 @@ def purchase_capacity_block(self: Any) -> ActionResult:
 def _reservation(
     self: Any, *, instance_type: str, platform: str, zone: str, count: int, kind: str, hours: int | None
 ) -> dict[str, Any]:
-    now, wanted = datetime.now(timezone.utc), _new_id("cr")
+    now, wanted = datetime.now(UTC), _new_id("cr")
     made = {
         "CapacityReservationId": wanted,
         "OwnerId": self.current_account,

@@ -12,6 +12,8 @@ from typing import Any
 from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models import EC2Backend
 
+from pcinfra.localcloud.services.patching import put
+
 
 def install() -> None:
     """Put AWS's checks before moto's deletions."""
@@ -31,7 +33,7 @@ def _guard(operation: str, users: Any, message: str) -> None:
             raise DependencyViolationError(message.format(wanted))
         return delete(self, wanted, *args, **kwargs)
 
-    setattr(EC2Backend, operation, guarded)
+    put(EC2Backend, **{operation: guarded})
 
 
 def _subnet_users(backend: Any, subnet_id: str) -> Iterator[str]:
@@ -58,7 +60,7 @@ def _guard_security_group() -> None:
             raise DependencyViolationError(f"resource {group_id} has a dependent object")
         return delete(self, vpc_id, group_id)
 
-    EC2Backend._delete_security_group = guarded
+    put(EC2Backend, _delete_security_group=guarded)
 
 
 def _group_users(backend: Any, group_id: str) -> Iterator[str]:
@@ -93,7 +95,7 @@ def _guard_detachment() -> None:
             )
         return detach(self, internet_gateway_id, vpc_id)
 
-    EC2Backend.detach_internet_gateway = guarded
+    put(EC2Backend, detach_internet_gateway=guarded)
 
 
 def _public_addresses(backend: Any, vpc_id: str) -> Iterator[str]:
@@ -117,7 +119,7 @@ def _end_nat_gateways() -> None:
         self.enis.pop(gateway._eni.id, None)
         return gateway
 
-    EC2Backend.delete_nat_gateway = and_unmap
+    put(EC2Backend, delete_nat_gateway=and_unmap)
 
 
 def _guard_address() -> None:
@@ -133,7 +135,7 @@ def _guard_address() -> None:
                 raise EC2ClientError("InvalidIPAddress.InUse", f"Address {held.public_ip} is in use.")
         return release(self, address, allocation_id)
 
-    EC2Backend.release_address = guarded
+    put(EC2Backend, release_address=guarded)
 
 
 def _live_nats(backend: Any) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from moto.core.exceptions import ServiceException
 
 
-class ServiceError(ServiceException):  # type: ignore[misc]
+class ServiceError(ServiceException):
     """``ServiceError(code, message)``: an error of a service's API.
 
     moto takes a subclass from outside its own package for an error of the service that is called, and looks the code

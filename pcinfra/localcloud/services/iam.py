@@ -17,11 +17,14 @@ from typing import Any
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
+from pcinfra.localcloud.services.patching import put
+
 
 def install() -> None:
     """Change moto's IAM."""
-    IAMBackend._init_aws_policies = _policies
-    copyreg.pickle(AWSManagedPolicy, _by_name)
+    put(IAMBackend, _init_aws_policies=_policies)
+    concrete: Any = AWSManagedPolicy
+    copyreg.pickle(concrete, _by_name)
 
 
 def _policies(self: Any) -> list[Any]:

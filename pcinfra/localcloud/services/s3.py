@@ -13,6 +13,7 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import InvalidBucketName
 from moto.s3.models import FakeBucket, S3Backend
 
+from pcinfra.localcloud.services.patching import put
 from pcinfra.localcloud.services.policy import Request, decide
 
 _ACTIONS = {"s3:HeadObject": "s3:GetObject", "s3:PostObject": "s3:PutObject", "s3:PatchObject": "s3:PutObject"}
@@ -30,7 +31,7 @@ DEFAULT_ENCRYPTION = {"Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgori
 
 def install() -> None:
     """Change moto's S3."""
-    FakeBucket.get_permission = _permission
+    put(FakeBucket, get_permission=_permission)
     _encrypt_by_default()
     _check_names()
 
@@ -65,8 +66,8 @@ def _encrypt_by_default() -> None:
         """DeleteBucketEncryption "resets the default encryption for the bucket as SSE-S3"."""
         self.get_bucket(bucket_name).encryption = DEFAULT_ENCRYPTION
 
-    FakeBucket.__init__ = init_encrypted
-    S3Backend.delete_bucket_encryption = delete
+    put(FakeBucket, __init__=init_encrypted)
+    put(S3Backend, delete_bucket_encryption=delete)
 
 
 def _check_names() -> None:
@@ -77,7 +78,7 @@ def _check_names() -> None:
             raise InvalidBucketName()
         return create(self, bucket_name, *args, **kwargs)
 
-    S3Backend.create_bucket = create_if_valid
+    put(S3Backend, create_bucket=create_if_valid)
 
 
 def valid_name(name: str) -> bool:

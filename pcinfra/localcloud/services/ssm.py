@@ -17,6 +17,7 @@ from moto.ssm.models import ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from pcinfra.localcloud.services.errors import ServiceError
+from pcinfra.localcloud.services.patching import put
 from pcinfra.localcloud.services.ssm_commands import (
     Command,
     Invocation,
@@ -87,8 +88,7 @@ def install(runner: Runner) -> None:
         "list_command_invocations",
         "describe_instance_information",
     ):
-        operation = getattr(operations, name)
-        setattr(SimpleSystemManagerResponse, name, _as_method(operation))
+        put(SimpleSystemManagerResponse, **{name: _as_method(getattr(operations, name))})
 
 
 def fail_interrupted() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 STDOUT_LIMIT, STDERR_LIMIT = 24_000, 8_000
@@ -184,7 +184,7 @@ def _plugin(invocation: Invocation) -> dict[str, Any]:
 
 
 def output_key(command: Command, invocation: Invocation, stream: str) -> str:
-    """Return the S3 key of ``stdout`` or ``stderr``: prefix/command/instance/awsrunShellScript/0.awsrunShellScript/..."""
+    """Return the S3 key of ``stdout`` or ``stderr``, as the agent makes it."""
     parts = [command.prefix.strip("/"), command.command_id, invocation.instance_id]
     return "/".join([part for part in parts if part] + ["awsrunShellScript", "0.awsrunShellScript", stream])
 
@@ -201,4 +201,4 @@ def _iso(moment: datetime | None) -> str:
 
 def now() -> datetime:
     """Return the time, with its zone."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

@@ -22,7 +22,7 @@ MAX_TAGS = 50
 T = TypeVar("T")
 
 
-class FsxBackend(BaseBackend, TaggableResourcesMixin):  # type: ignore[misc]
+class FsxBackend(BaseBackend, TaggableResourcesMixin):
     """What one account has in one region. The operations are in the modules beside this one."""
 
     SERVICE_NAMESPACE = "fsx"
@@ -71,14 +71,17 @@ class FsxBackend(BaseBackend, TaggableResourcesMixin):  # type: ignore[misc]
     def forget_gone(self) -> None:
         """Drop what has finished being deleted, and what went with it."""
         for system in [system for system in self.file_systems.values() if system.gone]:
-            for interface in system.interfaces:
-                self.ec2.enis.pop(interface, None)
-            del self.file_systems[system.id]
-            _drop(self.volumes, lambda volume, gone=system.id: volume.file_system == gone)
-            _drop(self.associations, lambda association, gone=system.id: association.file_system == gone)
+            self._forget_file_system(system)
         _drop(self.volumes, lambda volume: volume.gone)
         _drop(self.associations, lambda association: association.gone)
         _drop(self.backups, lambda backup: backup.gone)
+
+    def _forget_file_system(self, gone: FileSystem) -> None:
+        for interface in gone.interfaces:
+            self.ec2.enis.pop(interface, None)
+        del self.file_systems[gone.id]
+        _drop(self.volumes, lambda volume: volume.file_system == gone.id)
+        _drop(self.associations, lambda association: association.file_system == gone.id)
 
     def forget_soon(self) -> None:
         """Network interfaces of a deleted file system go by themselves, whether or not anybody asks for it again."""
@@ -142,7 +145,7 @@ class FsxBackend(BaseBackend, TaggableResourcesMixin):  # type: ignore[misc]
 
     def _resources(self) -> Iterator[Any]:
         for held in (self.file_systems, self.volumes, self.associations, self.tasks, self.backups):
-            yield from list(held.values())  # type: ignore[attr-defined]
+            yield from list(held.values())
 
     def _forget_in_turn(self) -> None:
         with turn("fsx.forget"):

@@ -14,11 +14,12 @@ from moto.core.responses import ActionResult, BaseResponse
 
 from pcinfra.localcloud.services.fsx import associations, backups, file_systems, shapes, tasks, volumes
 from pcinfra.localcloud.services.fsx.backend import FsxBackend, backends
+from pcinfra.localcloud.services.patching import put
 
 Operation = Callable[[FsxBackend, dict[str, Any]], dict[str, Any]]
 
 
-class FsxResponse(BaseResponse):  # type: ignore[misc]
+class FsxResponse(BaseResponse):
     """moto calls the method that is named as the operation; :data:`_OPERATIONS` makes them."""
 
     def __init__(self) -> None:
@@ -27,12 +28,13 @@ class FsxResponse(BaseResponse):  # type: ignore[misc]
 
 def install() -> None:
     """Take the place of moto's FSx."""
-    for name, operation in _OPERATIONS.items():
-        setattr(FsxResponse, name[1], _method(name[0], operation))
-    for module in (moto.fsx, moto.fsx.models, moto.fsx.responses):
+    for (name, method), operation in _OPERATIONS.items():
+        put(FsxResponse, **{method: _method(name, operation)})
+    modules: tuple[Any, ...] = (moto.fsx, moto.fsx.models, moto.fsx.responses)
+    for module in modules:
         module.fsx_backends = backends
-    moto.fsx.urls.FSxResponse = FsxResponse
-    moto.fsx.urls.url_paths = {"{0}/$": FsxResponse.dispatch}
+    urls: Any = moto.fsx.urls
+    urls.url_paths = {"{0}/$": FsxResponse.dispatch}
 
 
 def _method(api_name: str, operation: Operation) -> Callable[[Any], ActionResult]:

@@ -35,7 +35,7 @@ def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
     elif shape.type_name == "list":
         yield from _length(shape, value, path)
         for index, item in enumerate(value, 1):
-            yield from _problems(shape.member, item, f"{path}.{index}.member")  # type: ignore[attr-defined]
+            yield from _problems(shape.member, item, f"{path}.{index}.member")
     elif shape.type_name == "string":
         yield from _text(shape, value, path)
     elif shape.type_name in ("integer", "long"):

@@ -1,0 +1,145 @@
+"""``pcinfra local``: the local cloud of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pcinfra.cli.options import confirm, output, yes
+
+if TYPE_CHECKING:
+    from pcinfra.aws import Target
+    from pcinfra.localcloud.process import Endpoint, LocalCloud, Status
+
+_EPILOG = """\b
+Every command with --local starts it on demand. For other AWS tools:
+  pcinfra local start
+  eval "$(pcinfra local start --export)"; aws s3 ls
+  AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws s3 ls
+\b
+What it holds is kept in .pcinfra/local until `pcinfra local reset`."""
+
+
+def endpoint(region: str) -> Target:
+    """Return the local cloud of this folder as a Target, having started it if need be.
+
+    Raises:
+        MissingTool: it is not installed.
+        PcinfraError: it does not start.
+    """
+    from pcinfra.aws import Target
+
+    answer = _cloud(None).ensure()
+    return Target(region=region, endpoint=answer.url, credentials=answer.credentials)
+
+
+def _in_directory(command: Any) -> Any:
+    option = click.option(
+        "--directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        help="Where it keeps its things.  [default: .pcinfra/local]",
+    )
+    return option(command)
+
+
+@click.group(epilog=_EPILOG)
+def local() -> None:
+    """The local cloud: AWS's calls answered on this machine, with a real Slurm behind the head node."""
+
+
+@local.command()
+@_in_directory
+@click.option("--export", is_flag=True, help="Print the variables that send the AWS CLI there, for eval.")
+def start(directory: Path | None, export: bool) -> None:
+    """Start it, unless it runs, and print where it answers."""
+    answer = _cloud(directory).start()
+    click.echo("\n".join(_exports(answer)) if export else answer.url)
+
+
+@local.command()
+@_in_directory
+def stop(directory: Path | None) -> None:
+    """Stop it and its machines. What it holds is kept for the next start."""
+    stopped = _cloud(directory).stop()
+    click.echo("stopped" if stopped else "it was not running")
+
+
+@local.command()
+@_in_directory
+@output
+def status(directory: Path | None, output: str) -> None:
+    """Show whether it runs, where, and how much it holds."""
+    found = _cloud(directory).status()
+    if output == "json":
+        from pcinfra.ui import print_json
+
+        print_json(_as_json(found))
+    else:
+        _print(found)
+
+
+@local.command()
+@_in_directory
+@yes
+def reset(directory: Path | None, yes: bool) -> None:
+    """Stop it and forget everything it holds: resources, objects, clusters."""
+    cloud = _cloud(directory)
+    held = cloud.status().resources
+    if held:
+        confirm(f"Delete {_listed(held)} of the local cloud?", yes)
+    cloud.reset()
+    click.echo("reset")
+
+
+def _cloud(directory: Path | None) -> LocalCloud:
+    from pcinfra.localcloud.process import LocalCloud
+
+    return LocalCloud(directory)
+
+
+def _exports(answer: Endpoint) -> list[str]:
+    import shlex
+
+    key_id, secret = answer.credentials
+    variables = {
+        "AWS_ENDPOINT_URL": answer.url,
+        "AWS_ACCESS_KEY_ID": key_id,
+        "AWS_SECRET_ACCESS_KEY": secret,
+    }
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+
+
+def _print(found: Status) -> None:
+    from pcinfra.ui import print_table
+
+    if found.running:
+        rows = [("endpoint", found.url), ("pid", str(found.pid)), ("up for", _duration(found.uptime))]
+    else:
+        rows = [("endpoint", "stopped; `pcinfra local start` starts it")]
+    rows.append(("directory", str(found.directory)))
+    rows += [(kind, str(number)) for kind, number in found.resources.items()]
+    print_table(("local cloud", ""), rows)
+
+
+def _as_json(found: Status) -> dict[str, Any]:
+    return {
+        "running": found.running,
+        "endpoint": found.url or None,
+        "pid": found.pid or None,
+        "uptime": round(found.uptime, 1) if found.running else None,
+        "directory": str(found.directory),
+        "resources": found.resources,
+    }
+
+
+def _listed(held: dict[str, int]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in held.items())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m {rest:02}s" if hours else f"{minutes}m {rest:02}s"
