@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -196,12 +197,12 @@ def _findings(answer: Mapping[str, Any]) -> list[Finding]:
 
 _LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
 
-# Parts of pcluster's messages (it gives no codes), the error each means, and what to type.
+# Patterns of pcluster's messages (it gives no codes), the error each means, and what to type.
 _MEANINGS: tuple[tuple[str, type[errors.PcinfraError], str], ...] = (
-    ("already exists", errors.Conflict, ""),
-    ("does not exist", errors.NotFound, ""),
+    (r"(Cluster|Stack) \S+ already exists", errors.Conflict, ""),
+    (r"Cluster \S+ does not exist", errors.NotFound, ""),
     ("node executable", errors.MissingTool, INSTALL_NODE),
-    ("Node.js", errors.MissingTool, INSTALL_NODE),
+    (r"Node\.js", errors.MissingTool, INSTALL_NODE),
     ("Unable to locate credentials", errors.CredentialsError, _LOGIN),
     ("ExpiredToken", errors.CredentialsError, _LOGIN),
     ("security token included in the request is", errors.CredentialsError, _LOGIN),
@@ -218,7 +219,7 @@ def failure(name: str, answer: Mapping[str, Any]) -> errors.PcinfraError:
         return refusal(name, wrong)
     message = str(answer.get("message") or answer)
     where = f"pcluster {name}".strip()
-    for part, kind, hint in _MEANINGS:
-        if part in message:
+    for pattern, kind, hint in _MEANINGS:
+        if re.search(pattern, message):
             return kind(message, where=where, hint=hint)
     return errors.CloudError(message, where=where, hint="more in ~/.parallelcluster/pcluster-cli.log")

@@ -85,6 +85,8 @@ def test_dryrun_that_could_not_run_is_an_error() -> None:
             "Cluster 'train' does not exist or belongs to an incompatible ParallelCluster major version.",
             errors.NotFound,
         ),
+        ("An error occurred (AlreadyExistsException): Stack [train] already exists", errors.Conflict),
+        ("The specified bucket does not exist", errors.CloudError),
         ("Unable to locate credentials", errors.CredentialsError),
         ("An error occurred (ExpiredToken) when calling the X operation", errors.CredentialsError),
         ("User: arn:x is not authorized to perform: cloudformation:CreateStack", errors.AccessDenied),
