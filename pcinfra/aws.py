@@ -5,9 +5,11 @@ Everything above speaks :class:`Cloud`; fakes for tests implement it. Nothing he
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -50,6 +52,18 @@ class Target:
         return env
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call goes on: ``attempts`` in all, and seconds to wait for a connection and for an answer.
+
+    Between attempts boto3 waits a random part of 1, 2, 4 ... 20 seconds (botocore, retry mode "standard").
+    """
+
+    attempts: int = 8
+    connect: float = 10
+    read: float = 60
+
+
 class Cloud(Protocol):
     """One account in one region."""
 
@@ -79,13 +93,18 @@ class Cloud(Protocol):
 
 
 class Aws:
-    """The :class:`Cloud` behind a :class:`Target`. Safe to share between threads."""
+    """The :class:`Cloud` behind a :class:`Target`. Safe to share between threads.
 
-    def __init__(self, target: Target) -> None:
+    ``calls`` counts every request that is sent, retries too, by ``service.Operation``.
+    """
+
+    def __init__(self, target: Target, patience: Patience | None = None) -> None:
         self.target = target
+        self.patience = patience or Patience()
         self.calls: Counter[str] = Counter()
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
 
     @property
     def region(self) -> str:
@@ -97,30 +116,19 @@ class Aws:
 
     def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
         from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError
 
-        where = f"{service}:{operation}"
-        try:
-            client = self._client(service)
-            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
-        except ClientError as error:
-            raise _refusal(error, where) from error
-        except BotoCoreError as error:
-            raise _no_answer(error, where) from error
+        with _mapped(f"{service}:{operation}"):
+            answer: dict[str, Any] = getattr(self._client(service), xform_name(operation))(**parameters)
+        if service == "s3":
+            _check_region(answer, self.region, f"{service}:{operation}")
         return answer
 
     def pages(self, service: str, operation: str, key: str, /, **parameters: Any) -> list[Any]:
         from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError
 
-        where = f"{service}:{operation}"
-        try:
+        with _mapped(f"{service}:{operation}"):
             paginator = self._client(service).get_paginator(xform_name(operation))
             return [item for page in paginator.paginate(**parameters) for item in page.get(key, [])]
-        except ClientError as error:
-            raise _refusal(error, where) from error
-        except BotoCoreError as error:
-            raise _no_answer(error, where) from error
 
     def _client(self, service: str) -> BaseClient:
         with self._lock:
@@ -137,7 +145,12 @@ class Aws:
     def _new_client(self, service: str) -> BaseClient:
         from botocore.config import Config
 
-        config = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": self.patience.attempts},
+            connect_timeout=self.patience.connect,
+            read_timeout=self.patience.read,
+            max_pool_connections=32,
+        )
         keys: Mapping[str, str] = {}
         if self.target.credentials:
             key_id, secret = self.target.credentials
@@ -149,7 +162,47 @@ class Aws:
         return client
 
     def _count(self, event_name: str, **_: object) -> None:
-        self.calls[event_name.removeprefix("before-send.")] += 1
+        with self._counting:
+            self.calls[event_name.removeprefix("before-send.")] += 1
+
+
+@contextmanager
+def _mapped(where: str) -> Iterator[None]:
+    """Turn boto3's exceptions into those of our tree."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(error, where) from error
+    except BotoCoreError as error:
+        raise _no_answer(error, where) from error
+    except ResponseParserError as error:
+        why = (
+            "the answer cannot be read: the connection broke off, or a log-in page of the network has answered for AWS"
+        )
+        raise errors.Unreachable(why, where=where, hint=_NETWORK, code="ResponseParserError") from error
+
+
+def _check_region(answer: Mapping[str, Any], region: str, where: str) -> None:
+    """Refuse an answer about a bucket of another region: boto3 follows S3's redirects there silently.
+
+    Source: S3 API reference, HeadBucket, header x-amz-bucket-region.
+    """
+    there = _headers(answer).get("x-amz-bucket-region", region)
+    if there != region:
+        raise _elsewhere(f"the bucket is in {there}, not in {region}", there, where, "PermanentRedirect")
+
+
+def _elsewhere(why: str, there: str, where: str, code: str) -> errors.CloudError:
+    hint = f"region: {there or 'the region of the bucket'} in pcinfra.yaml, or another bucket.name"
+    return errors.CloudError(why, where=where, hint=hint, code=code)
+
+
+def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
 
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -159,7 +212,12 @@ _INVALID = {
     "AuthFailure",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
 }
+_SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
 _THROTTLED = {
     "Throttling",
@@ -169,13 +227,25 @@ _THROTTLED = {
     "SlowDown",
     "ProvisionedThroughputExceededException",
     "RequestThrottled",
+    "RequestThrottledException",
+    "ThrottledException",
+    "EC2ThrottledException",
+    "PriorRequestNotComplete",
+    "BandwidthLimitExceeded",
 }
+_ELSEWHERE = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _EXISTS = {
     "AlreadyExistsException", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted",
     "RepositoryAlreadyExistsException", "RepositoryNotEmptyException", "ImageAlreadyExistsException", "BucketNotEmpty",
     "OperationInProgressException", "ResourceConflictException",
 }  # fmt: skip
 _LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
+_AGAIN = "the same command again; it goes on where it stopped"
+_NETWORK = "check the network and the region, then the same command again"
+
+
+# What EC2 adds to a denial: hundreds of characters that only AWS can read.
+_ENCODED = re.compile(r"\s*Encoded authorization failure message: \S+")
 
 
 def _refusal(error: ClientError, where: str) -> errors.CloudError:
@@ -183,8 +253,11 @@ def _refusal(error: ClientError, where: str) -> errors.CloudError:
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
     status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    message = str(answer.get("Error", {}).get("Message") or error)
+    message = _ENCODED.sub("", str(answer.get("Error", {}).get("Message") or error))
     why = f"{code}: {message}" if code and code not in message else message
+    if code in _ELSEWHERE:
+        there = str(answer["Error"].get("Region") or _headers(answer).get("x-amz-bucket-region", ""))
+        return _elsewhere(f"the bucket is in another region{f', {there}' if there else ''} ({why})", there, where, code)
     kind, hint = _classify(code, status)
     return kind(why, where=where, hint=hint, code=code)
 
@@ -194,14 +267,18 @@ def _classify(code: str, status: int) -> tuple[type[errors.CloudError], str]:
         return errors.CredentialsError, f"the session has expired; {_LOGIN}"
     if code in _INVALID:
         return errors.CredentialsError, _LOGIN
+    if code in _SKEWED:
+        return errors.CredentialsError, "set the clock of this machine: it is minutes off"
     if code in _DENIED or status == 403:
         return errors.AccessDenied, "ask for this permission, or use another --profile"
     if code in _THROTTLED or status >= 500 and status != 501:
-        return errors.Unreachable, "the same command again; it goes on where it stopped"
+        return errors.Unreachable, _AGAIN
     if code in _EXISTS:
         return errors.Conflict, ""
     if status == 404 or "NotFound" in code or code.startswith("NoSuch"):
         return errors.NotFound, ""
+    if "LimitExceeded" in code or "QuotaExceeded" in code or code == "TooManyBuckets":
+        return errors.CloudError, "ask for more in the console, Service Quotas, or remove what is not needed"
     return errors.CloudError, ""
 
 
@@ -214,13 +291,10 @@ def _no_answer(error: Exception, where: str) -> errors.CloudError:
         return errors.CredentialsError(f"no usable AWS credentials: {error}", where=where, hint=_LOGIN, code=code)
     if isinstance(error, boto.ProfileNotFound):
         return errors.CredentialsError(str(error), hint="aws configure list-profiles", code=code)
+    if isinstance(error, boto.ConfigParseError | boto.InvalidConfigError):
+        return errors.CredentialsError(str(error), hint="mend that file, or aws configure", code=code)
     if isinstance(error, boto.TokenRetrievalError | boto.SSOError):
         return errors.CredentialsError(str(error), where=where, hint="aws sso login", code=code)
-    if isinstance(error, boto.HTTPClientError):
-        return errors.Unreachable(
-            str(error),
-            where=where,
-            hint="check the network and the region, then the same command again",
-            code=code,
-        )
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        return errors.Unreachable(str(error), where=where, hint=_NETWORK, code=code)
     return errors.CloudError(str(error), where=where, code=code)
