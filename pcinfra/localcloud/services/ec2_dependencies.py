@@ -11,6 +11,7 @@ from typing import Any
 
 from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.instances import Instance
 
 from pcinfra.localcloud.services.patching import put
 
@@ -23,6 +24,7 @@ def install() -> None:
     _guard_detachment()
     _end_nat_gateways()
     _guard_address()
+    _end_interfaces()
 
 
 def _guard(operation: str, users: Any, message: str) -> None:
@@ -136,6 +138,42 @@ def _guard_address() -> None:
         return release(self, address, allocation_id)
 
     put(EC2Backend, release_address=guarded)
+
+
+def _end_interfaces() -> None:
+    """What an instance does with its network interfaces when it ends.
+
+    EC2 API reference, InstanceNetworkInterfaceSpecification: DeleteOnTermination; EC2 user guide: "the primary network
+    interface is deleted on termination by default", one that existed before is detached. moto leaves all attached.
+    """
+    prepare, terminate = Instance.prep_nics, Instance.terminate
+
+    def prepare_and_mark(self: Any, nic_spec: list[dict[str, Any]], *args: Any, **kwargs: Any) -> None:
+        existing = set(self.ec2_backend.enis)
+        prepare(self, nic_spec, *args, **kwargs)
+        kept = {int(spec["DeviceIndex"]) for spec in nic_spec if spec.get("DeleteOnTermination") is False}
+        for index, interface in self.nics.items():
+            if interface.id not in existing:
+                interface.delete_on_termination = index not in kept
+
+    def terminate_and_detach(self: Any) -> Any:
+        interfaces = list(self.nics.values())
+        previous = terminate(self)
+        for interface in interfaces:
+            _detach(self.ec2_backend, interface)
+        return previous
+
+    put(Instance, prep_nics=prepare_and_mark, terminate=terminate_and_detach)
+
+
+def _detach(backend: Any, interface: Any) -> None:
+    interface.instance = interface.attachment_id = interface.attach_time = None
+    interface.status = "available"
+    for address in backend.addresses:
+        if address.eni is interface:
+            address.association_id = address.eni = address.instance = None
+    if interface.delete_on_termination:
+        backend.enis.pop(interface.id, None)
 
 
 def _live_nats(backend: Any) -> Iterator[Any]:
