@@ -32,9 +32,7 @@ class Account:
         try:
             return str(self._clients("ssm").get_parameter(Name=name)["Parameter"]["Value"])
         except ClientError:
-            raise CfnError(
-                f"Unable to fetch parameters [{name}] from parameter store for this account."
-            ) from None
+            raise CfnError(f"Unable to fetch parameters [{name}] from parameter store for this account.") from None
 
     def exists(self, aws_type: str, value: str) -> bool:
         try:

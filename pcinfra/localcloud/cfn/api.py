@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from xml.sax.saxutils import escape
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
@@ -12,6 +14,8 @@ from moto.core.responses import ActionResult, BaseResponse
 from pcinfra.localcloud.cfn.backend import backends
 from pcinfra.localcloud.cfn.errors import CfnError, not_implemented
 from pcinfra.localcloud.cfn.request import Action, Request
+
+NAMESPACE = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
 
 
 @lru_cache(maxsize=1)
@@ -22,7 +26,17 @@ def actions() -> Mapping[str, Action]:
     return {**api_stacks.ACTIONS, **api_queries.ACTIONS, **api_changesets.ACTIONS, **api_templates.ACTIONS}
 
 
-class Response(BaseResponse):
+class _Refusal(ServiceException):  # type: ignore[misc]
+    """moto looks up the code of a class from outside its own package in the service's model."""
+
+
+def _error_body(error: CfnError) -> str:
+    """The query protocol's error for a code that CloudFormation's model does not have."""
+    detail = f"<Type>Sender</Type><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+    return f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{detail}</Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>'
+
+
+class Response(BaseResponse):  # type: ignore[misc]
     """Dispatches to :func:`actions`; every other action answers 501 NotImplemented."""
 
     def __init__(self) -> None:
@@ -32,12 +46,14 @@ class Response(BaseResponse):
     def call_action(self) -> Any:
         """Status, headers and body of the answer, as moto's dispatcher wants them."""
         try:
-            answer, refused = self._answer(), None
+            answer: Any = self._answer()
         except CfnError as error:
-            answer, refused = ServiceException(error.code, error.message), error
+            if error.status == 501:
+                return error.status, {"Content-Type": "text/xml"}, _error_body(error)
+            answer = _Refusal(error.code, error.message)
         status, headers, body = self.serialized(ActionResult(answer))
         headers, body = self._enrich_response(headers, body)
-        return (refused.status if refused is not None else status), headers, body
+        return status, headers, body
 
     def _answer(self) -> dict[str, Any]:
         name = self._get_action()

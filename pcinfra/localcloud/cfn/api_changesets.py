@@ -29,7 +29,9 @@ def create_change_set(request: Request) -> Json:
     request.refuse(*UNSUPPORTED)
     name = request.required("ChangeSetName")
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > 128:
-        raise CfnError(f"1 validation error detected: Value '{name}' at 'changeSetName' failed to satisfy constraint: Member must satisfy regular expression pattern: {NAME_PATTERN}")
+        raise CfnError(
+            f"1 validation error detected: Value '{name}' at 'changeSetName' failed to satisfy constraint: Member must satisfy regular expression pattern: {NAME_PATTERN}"
+        )
     kind = request.text("ChangeSetType") or "UPDATE"
     if kind == "IMPORT":
         request.refuse("ChangeSetType")
@@ -53,7 +55,9 @@ def _target(request: Request, kind: str) -> tuple[StackState, Definition]:
     if existing is None:
         return backend.new_stack(name, definition, status="REVIEW_IN_PROGRESS"), definition
     if existing.status != "REVIEW_IN_PROGRESS":
-        raise CfnError(f"Stack [{name}] already exists and cannot be created again with the changeSet [{request.text('ChangeSetName')}].")
+        raise CfnError(
+            f"Stack [{name}] already exists and cannot be created again with the changeSet [{request.text('ChangeSetName')}]."
+        )
     return existing, definition
 
 
@@ -153,7 +157,9 @@ def delete_change_set(request: Request) -> Json:
     except CfnError:
         return {}
     if change_set.execution_status == "EXECUTE_IN_PROGRESS":
-        raise CfnError(f"ChangeSet [{change_set.name}] cannot be deleted while it is executed", code="InvalidChangeSetStatus")
+        raise CfnError(
+            f"ChangeSet [{change_set.name}] cannot be deleted while it is executed", code="InvalidChangeSetStatus"
+        )
     with request.backend.guard:
         request.backend.change_sets.pop(change_set.change_set_id, None)
     request.backend.touch()
@@ -165,7 +171,10 @@ def execute_change_set(request: Request) -> Json:
     backend = request.backend
     change_set = find_change_set(request)
     if change_set.execution_status != "AVAILABLE":
-        raise CfnError(f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status of [{change_set.status}]", code="InvalidChangeSetStatus")
+        raise CfnError(
+            f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status of [{change_set.status}]",
+            code="InvalidChangeSetStatus",
+        )
     state = backend.find(change_set.stack_id)
     state.token = request.text("ClientRequestToken")
     if change_set.type == "CREATE":

@@ -19,8 +19,7 @@ UNSUPPORTED = (
 """Parameters that would have to change what happens; refused rather than ignored."""
 
 BUSY_FOR_DELETE = frozenset(
-    "UPDATE_IN_PROGRESS UPDATE_COMPLETE_CLEANUP_IN_PROGRESS UPDATE_ROLLBACK_IN_PROGRESS"
-    " UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS".split()
+    ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"]
 )
 
 
@@ -50,7 +49,9 @@ def _on_failure(request: Request) -> str:
     if on_failure is not None and "DisableRollback" in request.given:
         raise CfnError("You can't specify both DisableRollback and OnFailure.")
     if on_failure not in (None, "ROLLBACK", "DELETE", "DO_NOTHING"):
-        raise CfnError(f"1 validation error detected: Value '{on_failure}' at 'onFailure' failed to satisfy constraint: Member must satisfy enum value set: [ROLLBACK, DELETE, DO_NOTHING]")
+        raise CfnError(
+            f"1 validation error detected: Value '{on_failure}' at 'onFailure' failed to satisfy constraint: Member must satisfy enum value set: [ROLLBACK, DELETE, DO_NOTHING]"
+        )
     return on_failure or ("DO_NOTHING" if request.flag("DisableRollback") else "ROLLBACK")
 
 
@@ -74,9 +75,7 @@ def update_stack(request: Request) -> Json:
     values = backend.start_update(state, definition)
     _remember(request, "UpdateStack", state)
     keep = request.flag("DisableRollback")
-    backend.background(
-        lambda: backend.finish_update(state, definition, values, disable_rollback=keep), state.name
-    )
+    backend.background(lambda: backend.finish_update(state, definition, values, disable_rollback=keep), state.name)
     return {"StackId": state.stack_id}
 
 
@@ -106,7 +105,9 @@ def _check_deletable(request: Request, state: StackState) -> None:
     if state.termination_protection:
         raise CfnError(f"Stack [{state.stack_id}] cannot be deleted while TerminationProtection is enabled")
     if state.parent_id is not None and _protected_root(request, state):
-        raise CfnError(f"Stack [{state.stack_id}] cannot be deleted while TerminationProtection is enabled on its root stack")
+        raise CfnError(
+            f"Stack [{state.stack_id}] cannot be deleted while TerminationProtection is enabled on its root stack"
+        )
     if state.status in BUSY_FOR_DELETE:
         raise CfnError(f"Stack [{state.stack_id}] cannot be deleted while in status {state.status}")
 
@@ -125,10 +126,14 @@ def _retained(request: Request, state: StackState) -> frozenset[str]:
     names = frozenset(str(name) for name in request.items("RetainResources"))
     mode = request.text("DeletionMode") or "STANDARD"
     if mode not in ("STANDARD", "FORCE_DELETE_STACK"):
-        raise CfnError(f"1 validation error detected: Value '{mode}' at 'deletionMode' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, FORCE_DELETE_STACK]")
+        raise CfnError(
+            f"1 validation error detected: Value '{mode}' at 'deletionMode' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, FORCE_DELETE_STACK]"
+        )
     force = mode == "FORCE_DELETE_STACK"
     if (names or force) and state.status != "DELETE_FAILED":
-        raise CfnError(f"Invalid operation on stack [{state.stack_id}]. {'DeletionMode FORCE_DELETE_STACK' if force else 'RetainResources'} can only be specified for stacks in the DELETE_FAILED state.")
+        raise CfnError(
+            f"Invalid operation on stack [{state.stack_id}]. {'DeletionMode FORCE_DELETE_STACK' if force else 'RetainResources'} can only be specified for stacks in the DELETE_FAILED state."
+        )
     missing = sorted(names - set(state.resources))
     if missing:
         raise CfnError(f"The specified resources [{', '.join(missing)}] to retain do not exist in stack [{state.name}]")

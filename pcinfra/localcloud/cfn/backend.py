@@ -31,8 +31,7 @@ from pcinfra.localcloud.cfn.update import roll_back as roll_back_update
 Values = dict[str, str | list[str]]
 
 UPDATABLE = frozenset(
-    "CREATE_COMPLETE UPDATE_COMPLETE UPDATE_ROLLBACK_COMPLETE IMPORT_COMPLETE IMPORT_ROLLBACK_COMPLETE"
-    " CREATE_FAILED UPDATE_FAILED".split()
+    ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE", "CREATE_FAILED", "UPDATE_FAILED"]
 )
 """Source: CloudFormation user guide, "Stack status codes". ROLLBACK_COMPLETE can only be deleted."""
 
@@ -296,7 +295,11 @@ class Backend(BaseBackend):
         """
         threads = []
         for state in self.all_stacks():
-            if state.status.endswith("_IN_PROGRESS") and state.parent_id is None and state.status != "REVIEW_IN_PROGRESS":
+            if (
+                state.status.endswith("_IN_PROGRESS")
+                and state.parent_id is None
+                and state.status != "REVIEW_IN_PROGRESS"
+            ):
                 thread = threading.Thread(target=self._resume_one, args=(state,), name="cfn-resume", daemon=True)
                 thread.start()
                 threads.append(thread)

@@ -131,7 +131,11 @@ def _consider(preview: _Preview, spec: ResourceSpec) -> None:
         return
     preview.resources[spec.logical_id] = current
     details = _property_details(preview, spec, current)
-    tag_details = [] if any(detail["Target"]["Attribute"] == "Tags" for detail in details) else _tag_details(preview, spec, current)
+    tag_details = (
+        []
+        if any(detail["Target"]["Attribute"] == "Tags" for detail in details)
+        else _tag_details(preview, spec, current)
+    )
     details += tag_details + _attribute_details(spec, current)
     if not details:
         return
@@ -166,7 +170,12 @@ def _property_details(preview: _Preview, spec: ResourceSpec, current: Resource) 
         by_name.setdefault(path[0], []).append(path)
     kinds = ("Always", "Conditionally", "Never")
     return [
-        _detail("Tags" if name == "Tags" else "Properties", name, min((recreation(schema, path) for path in found), key=kinds.index), dynamic=name in dynamic)
+        _detail(
+            "Tags" if name == "Tags" else "Properties",
+            name,
+            min((recreation(schema, path) for path in found), key=kinds.index),
+            dynamic=name in dynamic,
+        )
         for name, found in sorted(by_name.items())
     ]
 

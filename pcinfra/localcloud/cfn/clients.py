@@ -1,7 +1,7 @@
 """boto3 clients for the local services of this process.
 
 moto's backends are plain dictionaries without locks, and the engine makes resources in parallel; so its calls go one
-at a time, under :data:`API_LOCK`. A server in front of the same backends may take the same lock.
+at a time, each in its turn at the gate that every other call takes too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-API_LOCK = threading.RLock()
+from pcinfra.localcloud import gate
 
 _CONFIG = Config(ignore_configured_endpoint_urls=True, retries={"max_attempts": 1}, parameter_validation=True)
 
@@ -26,7 +26,7 @@ class LocalSession(boto3.Session):
         self._account = account
 
     def client(self, service_name: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """As boto3's; every call holds :data:`API_LOCK` and names the account in moto's own header."""
+        """As boto3's; every call waits for its turn and names the account in moto's own header."""
         config = kwargs.pop("config", None)
         kwargs["config"] = config.merge(_CONFIG) if config else _CONFIG
         client = super().client(service_name, *args, **kwargs)
@@ -39,7 +39,7 @@ class LocalSession(boto3.Session):
         call = client._make_api_call  # type: ignore[attr-defined]
 
         def one_at_a_time(operation: str, arguments: dict[str, Any]) -> Any:
-            with API_LOCK:
+            with gate.turn(operation):
                 return call(operation, arguments)
 
         client._make_api_call = one_at_a_time  # type: ignore[attr-defined]

@@ -63,8 +63,10 @@ def _make_all(operation: Operation) -> str | None:
         with operation.backend.guard:
             resource = operation.new_resource(specs[name], order[name])
             operation.state.resources[name] = resource
-        operation.make(resource, specs[name])
+        if operation.make(resource, specs[name]):
+            operation.done.add(name)
 
+    operation.plan = order
     graph.run(order, work, stop=operation.stopped)
     return failed(operation.state, "CREATE_FAILED", verb="create") or ("" if operation.stopped() else None)
 

@@ -17,7 +17,9 @@ def delete(operation: Operation, previous_status: str) -> None:
     for name in operation.state.exports:
         users = operation.backend.importers(name)
         if users:
-            operation.record(previous_status, f"Delete canceled. Cannot delete export {name} as it is in use by {_joined(users)}.")
+            operation.record(
+                previous_status, f"Delete canceled. Cannot delete export {name} as it is in use by {_joined(users)}."
+            )
             return
     operation.proceed()
     finish_deletion(operation, delete_resources(operation, on_create=False))
@@ -55,9 +57,7 @@ def delete_resources(operation: Operation, *, on_create: bool) -> set[str]:
     failures: set[str] = set()
 
     def work(name: str) -> None:
-        if order[name] & failures:
-            failures.add(name)
-        elif not operation.remove(resources[name], retain=kept(operation, resources[name], on_create)):
+        if order[name] & failures or not operation.remove(resources[name], retain=kept(operation, resources[name], on_create)):
             failures.add(name)
 
     graph.run(order, work, stop=lambda: False)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Collection, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
 from pcinfra.localcloud.cfn.errors import CfnError
 
 Graph = Mapping[str, frozenset[str]]
 """Name to the names it waits for. Names outside the keys are taken as done."""
-
-T = TypeVar("T")
 
 
 def check_acyclic(graph: Graph) -> None:
@@ -80,6 +77,13 @@ def _start(waiting: dict[str, set[str]], running: set[str], one: Callable[[str],
         threading.Thread(target=one, args=(name,), name=f"cfn-{name}", daemon=True).start()
 
 
-def subset(graph: Graph, names: Collection[str]) -> dict[str, frozenset[str]]:
-    """The part of a graph that has only these names."""
-    return {name: graph[name] & frozenset(names) for name in names}
+def closure(graph: Graph, name: str) -> set[str]:
+    """Everything that ``name`` waits for, directly or not."""
+    found: set[str] = set()
+    left = list(graph.get(name, ()))
+    while left:
+        need = left.pop()
+        if need not in found:
+            found.add(need)
+            left.extend(graph.get(need, ()))
+    return found

@@ -63,7 +63,9 @@ class NestedStacks:
         except CfnError as error:
             if not error.message.startswith("No updates"):
                 raise ResourceFailure(f"Embedded stack {stack_id} was not successfully updated: {error}") from error
-        if child.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE") and not child.status.startswith("UPDATE_ROLLBACK"):
+        if child.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE") and not child.status.startswith(
+            "UPDATE_ROLLBACK"
+        ):
             raise ResourceFailure(f"Embedded stack {stack_id} was not successfully updated: {child.reason}")
         rolled_back = [event for event in child.events[before:] if event.status == "UPDATE_ROLLBACK_IN_PROGRESS"]
         if rolled_back:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pcinfra.localcloud.cfn import checks, intrinsics, nested
+from pcinfra.localcloud.cfn import checks, graph, intrinsics, nested
 from pcinfra.localcloud.cfn.account import Account
 from pcinfra.localcloud.cfn.clients import clients
 from pcinfra.localcloud.cfn.errors import Cancelled, CfnError, ResourceFailure, not_implemented
@@ -29,6 +29,7 @@ from pcinfra.localcloud.cfn.validate import validate
 if TYPE_CHECKING:
     from pcinfra.localcloud.cfn.backend import Backend
 
+WAIT_CONDITION = "AWS::CloudFormation::WaitCondition"
 DEPENDENCY_RETRY_SECONDS = 1.0
 """How long a deletion refused with DependencyViolation is tried again; what holds it may be on its way out."""
 
@@ -50,6 +51,8 @@ class Operation:
         self.template: Template = load(definition.body)
         self.account = Account(state.account, state.region)
         self.scope = self._scope(values)
+        self.plan: dict[str, frozenset[str]] = {}
+        self.done: set[str] = set()
         self._cancel = cancel
         self._failed = threading.Event()
 
@@ -97,12 +100,21 @@ class Operation:
             raise not_implemented(resource_type)
         return found
 
+    def settled(self, logical_id: str) -> bool:
+        """Whether all is made that does not itself wait for this resource; other wait conditions do not count."""
+        waiting = {name for name in self.plan if logical_id in graph.closure(self.plan, name)}
+        types = self.template.resources
+        others = [name for name in self.plan if name not in waiting and types[name].type != WAIT_CONDITION]
+        return all(name in self.done for name in others if name != logical_id)
+
     def resource_tags(self, resource_type: str, properties: Json, stack_tags: dict[str, str]) -> dict[str, str]:
         """Stack tags and the resource's own; a resource's tag wins over the stack's of the same key."""
         if not checks.schemas(self.state.region).get(resource_type).taggable:
             return {}
         own = properties.get("Tags") or []
-        pairs = {tag["Key"]: str(tag["Value"]) for tag in own if isinstance(tag, dict)} if isinstance(own, list) else own
+        pairs = (
+            {tag["Key"]: str(tag["Value"]) for tag in own if isinstance(tag, dict)} if isinstance(own, list) else own
+        )
         return {**stack_tags, **pairs}
 
     def context(self, resource: Resource) -> Context:
@@ -121,6 +133,7 @@ class Operation:
             begun=begun,
             cancelled=self.stopped,
             resources=self._made,
+            settled=lambda: self.settled(resource.logical_id),
             parameters=self.scope.parameters,
             hooks=self.backend.hooks,
             nested=nested.NestedStacks(self.backend, self.state, self.definition),
@@ -235,7 +248,9 @@ class Operation:
                 owner = self.backend.exporter(name)
                 if owner is not None and owner is not self.state or any(r.get("ExportName") == name for r in rows):
                     taken = owner.name if owner is not None else self.state.name
-                    raise CfnError(f"Export with name {name} is already exported by stack {taken}. Rule: the Export name must be unique in a region of an account.")
+                    raise CfnError(
+                        f"Export with name {name} is already exported by stack {taken}. Rule: the Export name must be unique in a region of an account."
+                    )
                 row["ExportName"] = name
             rows.append(row)
         return rows
@@ -283,6 +298,6 @@ def _handler_code(error: ClientError) -> str:
 
 
 def failed(state: StackState, suffix: str, *, verb: str) -> str | None:
-    """"The following resource(s) failed to ..." for the resources whose status ends in ``suffix``; None without any."""
+    """ "The following resource(s) failed to ..." for the resources whose status ends in ``suffix``; None without any."""
     names = [resource.logical_id for resource in list(state.resources.values()) if resource.status == suffix]
     return f"The following resource(s) failed to {verb}: [{', '.join(names)}]. " if names else None

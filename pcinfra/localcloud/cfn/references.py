@@ -15,13 +15,11 @@ from pcinfra.localcloud.cfn.schema import SchemaStore
 from pcinfra.localcloud.cfn.template import LANGUAGE_EXTENSIONS, ResourceSpec, Template
 
 PSEUDO_PARAMETERS = frozenset(
-    "AWS::AccountId AWS::NotificationARNs AWS::NoValue AWS::Partition AWS::Region AWS::StackId AWS::StackName"
-    " AWS::URLSuffix".split()
+    ["AWS::AccountId", "AWS::NotificationARNs", "AWS::NoValue", "AWS::Partition", "AWS::Region", "AWS::StackId", "AWS::StackName", "AWS::URLSuffix"]
 )
 NEEDS_EXTENSIONS = frozenset({"Fn::ToJsonString", "Fn::Length"})
 CONDITION_FUNCTIONS = frozenset(
-    "Ref Condition Fn::And Fn::Or Fn::Not Fn::Equals Fn::FindInMap Fn::If Fn::Sub Fn::Join Fn::Select Fn::Split"
-    " Fn::Length Fn::ImportValue".split()
+    ["Ref", "Condition", "Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Fn::FindInMap", "Fn::If", "Fn::Sub", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::Length", "Fn::ImportValue"]
 )
 
 
@@ -117,11 +115,15 @@ def check(template: Template, schemas: SchemaStore) -> None:
         _check_block(template, schemas, spec.properties, "Resources")
         _check_depends_on(template, spec)
         if spec.condition is not None and spec.condition not in template.conditions:
-            raise format_error(f"Unresolved condition dependency {spec.condition} in the Resources block of the template")
+            raise format_error(
+                f"Unresolved condition dependency {spec.condition} in the Resources block of the template"
+            )
     for output in template.outputs.values():
         _check_block(template, schemas, [output["Value"], output.get("Export")], "Outputs")
         if output.get("Condition") is not None and output["Condition"] not in template.conditions:
-            raise format_error(f"Unresolved condition dependency {output['Condition']} in the Outputs block of the template")
+            raise format_error(
+                f"Unresolved condition dependency {output['Condition']} in the Outputs block of the template"
+            )
 
 
 def _check_functions(template: Template) -> None:
@@ -140,10 +142,14 @@ def _check_conditions(template: Template) -> None:
                 raise format_error(f"Unrecognized condition type {function} in the Conditions block ({name})")
         for ref in references(condition):
             if ref.kind == "Condition" and ref.name not in template.conditions:
-                raise format_error(f"Unresolved condition dependency {ref.name} in the Conditions block of the template")
+                raise format_error(
+                    f"Unresolved condition dependency {ref.name} in the Conditions block of the template"
+                )
             known = ref.name in template.parameters or ref.name in PSEUDO_PARAMETERS
             if ref.kind == "GetAtt" or (ref.kind == "Ref" and not known):
-                raise format_error(f"Unresolved dependencies [{ref.name}]. Cannot reference resources in the Conditions block of the template")
+                raise format_error(
+                    f"Unresolved dependencies [{ref.name}]. Cannot reference resources in the Conditions block of the template"
+                )
         _check_condition_cycle(template, name, ())
 
 
@@ -158,7 +164,9 @@ def _check_condition_cycle(template: Template, name: str, above: tuple[str, ...]
 def _check_depends_on(template: Template, spec: ResourceSpec) -> None:
     missing = [name for name in spec.depends_on if name not in template.resources]
     if missing:
-        raise format_error(f"Unresolved resource dependencies [{', '.join(missing)}] in the Resources block of the template")
+        raise format_error(
+            f"Unresolved resource dependencies [{', '.join(missing)}] in the Resources block of the template"
+        )
 
 
 def _check_block(template: Template, schemas: SchemaStore, value: Any, block: str) -> None:
@@ -172,7 +180,9 @@ def _check_block(template: Template, schemas: SchemaStore, value: Any, block: st
         elif ref.kind == "Condition" and ref.name not in template.conditions:
             raise format_error(f"Unresolved condition dependency {ref.name} in the {block} block of the template")
         elif ref.kind == "Mapping" and ref.name not in template.mappings:
-            raise CfnError(f"Template error: Mapping named '{ref.name}' is not present in the 'Mappings' section of template.")
+            raise CfnError(
+                f"Template error: Mapping named '{ref.name}' is not present in the 'Mappings' section of template."
+            )
     if missing:
         names = ", ".join(dict.fromkeys(missing))
         raise format_error(f"Unresolved resource dependencies [{names}] in the {block} block of the template")

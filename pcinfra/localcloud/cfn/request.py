@@ -36,7 +36,9 @@ class Request:
     def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            raise CfnError(f"1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member must not be null")
+            raise CfnError(
+                f"1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member must not be null"
+            )
         return value
 
     def flag(self, name: str) -> bool:
@@ -58,9 +60,13 @@ class Request:
         """
         name = self.required("StackName")
         if len(name) > 128:
-            raise CfnError(f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must have length less than or equal to 128")
+            raise CfnError(
+                f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must have length less than or equal to 128"
+            )
         if not re.fullmatch(NAME_PATTERN, name):
-            raise CfnError(f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: {NAME_PATTERN}")
+            raise CfnError(
+                f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: {NAME_PATTERN}"
+            )
         return name
 
     def body(self, previous: str | None = None) -> str:
@@ -78,7 +84,9 @@ class Request:
             return previous
         if inline:
             if len(inline.encode()) > MAX_BODY:
-                raise CfnError(f"1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to {MAX_BODY}")
+                raise CfnError(
+                    f"1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to {MAX_BODY}"
+                )
             return inline
         if url:
             return self.backend.account().template_at(url)
@@ -94,7 +102,9 @@ class Request:
             if str(item.get("UsePreviousValue", False)).lower() == "true":
                 self._use_previous(values, key, item, previous)
             elif item.get("ParameterValue") is None:
-                raise CfnError(f"Invalid input for parameter key {key}. Specify either UsePreviousValue or ParameterValue.")
+                raise CfnError(
+                    f"Invalid input for parameter key {key}. Specify either UsePreviousValue or ParameterValue."
+                )
             else:
                 values[key] = str(item["ParameterValue"])
         return values
@@ -102,7 +112,9 @@ class Request:
     @staticmethod
     def _use_previous(values: dict[str, str], key: str, item: Json, previous: dict[str, str] | None) -> None:
         if item.get("ParameterValue") is not None or previous is None:
-            raise CfnError(f"Invalid input for parameter key {key}. Cannot specify usePreviousValue as true for a parameter key not in the previous template")
+            raise CfnError(
+                f"Invalid input for parameter key {key}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
+            )
         if key in previous:
             values[key] = previous[key]
 
@@ -113,7 +125,9 @@ class Request:
         """
         tags = {str(tag["Key"]): str(tag["Value"]) for tag in self.items("Tags")}
         if len(tags) > MAX_TAGS:
-            raise CfnError(f"1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to {MAX_TAGS}")
+            raise CfnError(
+                f"1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to {MAX_TAGS}"
+            )
         for key in tags:
             if key.lower().startswith("aws:") or not 1 <= len(key) <= 128:
                 raise CfnError(f"Tag keys must be 1 to 128 characters long and must not begin with aws: ({key})")
@@ -123,7 +137,9 @@ class Request:
         given = tuple(str(item) for item in self.items("Capabilities"))
         unknown = set(given) - CAPABILITIES
         if unknown:
-            raise CfnError(f"1 validation error detected: Value '{sorted(unknown)}' at 'capabilities' failed to satisfy constraint")
+            raise CfnError(
+                f"1 validation error detected: Value '{sorted(unknown)}' at 'capabilities' failed to satisfy constraint"
+            )
         return given
 
     def definition(self, state: StackState | None = None) -> Definition:
@@ -136,7 +152,9 @@ class Request:
             declared = load(old.body).parameters
             for item in self.items("Parameters"):
                 if str(item.get("UsePreviousValue", False)).lower() == "true" and item["ParameterKey"] not in declared:
-                    raise CfnError(f"Invalid input for parameter key {item['ParameterKey']}. Cannot specify usePreviousValue as true for a parameter key not in the previous template")
+                    raise CfnError(
+                        f"Invalid input for parameter key {item['ParameterKey']}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
+                    )
         return Definition(
             body=self.body(old.body if old else None),
             parameters=self.parameters(old.parameters if old else None),

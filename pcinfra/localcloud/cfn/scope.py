@@ -65,7 +65,9 @@ class StackScope:
             return self.parameters[name]
         resource = self._resources(name)
         if resource is None or resource.physical_id is None:
-            raise CfnError(f"Template format error: Unresolved resource dependencies [{name}] in the Resources block of the template")
+            raise CfnError(
+                f"Template format error: Unresolved resource dependencies [{name}] in the Resources block of the template"
+            )
         return resource.physical_id
 
     def get_att(self, logical_id: str, attribute: str) -> Any:
@@ -78,7 +80,9 @@ class StackScope:
             return resource.properties[attribute]
         if resource.type == "AWS::CloudFormation::Stack":
             raise CfnError(f"Template error: Output '{attribute}' not found in stack '{resource.physical_id}'")
-        raise CfnError(f"Template error: resource {logical_id} does not support attribute type {attribute} in Fn::GetAtt")
+        raise CfnError(
+            f"Template error: resource {logical_id} does not support attribute type {attribute} in Fn::GetAtt"
+        )
 
     def condition(self, name: str) -> bool:
         if name not in self._conditions:
@@ -89,7 +93,9 @@ class StackScope:
 
     def mapping(self, name: str) -> Mapping[str, Mapping[str, Any]]:
         if name not in self.template.mappings:
-            raise CfnError(f"Template error: Mapping named '{name}' is not present in the 'Mappings' section of template.")
+            raise CfnError(
+                f"Template error: Mapping named '{name}' is not present in the 'Mappings' section of template."
+            )
         found: Mapping[str, Mapping[str, Any]] = self.template.mappings[name]
         return found
 

@@ -106,11 +106,16 @@ def _apply(operation: Operation) -> str | None:
 
     def work(name: str) -> None:
         _apply_one(operation, specs[name], order[name])
+        operation.done.add(name)
 
+    operation.plan = order
     graph.run(order, work, stop=operation.stopped)
     if not operation.stopped():
         return None
-    bad = [failed(operation.state, "CREATE_FAILED", verb="create"), failed(operation.state, "UPDATE_FAILED", verb="update")]
+    bad = [
+        failed(operation.state, "CREATE_FAILED", verb="create"),
+        failed(operation.state, "UPDATE_FAILED", verb="update"),
+    ]
     return "".join(text for text in bad if text) or "User Initiated"
 
 
@@ -207,9 +212,17 @@ def _replace(
     named = _custom_name(operation, current, properties)
     if named:
         operation.fail()
-        operation.record("UPDATE_FAILED", f"CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {named} and update the stack again.", current)
+        operation.record(
+            "UPDATE_FAILED",
+            f"CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {named} and update the stack again.",
+            current,
+        )
         return
-    operation.record("UPDATE_IN_PROGRESS", "Requested update requires the creation of a new physical resource; hence creating one.", current)
+    operation.record(
+        "UPDATE_IN_PROGRESS",
+        "Requested update requires the creation of a new physical resource; hence creating one.",
+        current,
+    )
     fresh = operation.new_resource(spec, needs)
     if operation.make(fresh, spec, verb="UPDATE"):
         with operation.backend.guard:
@@ -289,8 +302,12 @@ def refuse_type_changes(current: dict[str, Resource], specs: dict[str, ResourceS
     Raises:
         CfnError: worded as UpdateStack does.
     """
-    bad = [name for name, spec in specs.items() if name in current and current[name].exists and current[name].type != spec.type]
+    bad = [
+        name
+        for name, spec in specs.items()
+        if name in current and current[name].exists and current[name].type != spec.type
+    ]
     if bad:
-        raise CfnError(f"Update of resource type is not permitted. The new template modifies resource type of the following resources: [{', '.join(bad)}]")
-
-
+        raise CfnError(
+            f"Update of resource type is not permitted. The new template modifies resource type of the following resources: [{', '.join(bad)}]"
+        )

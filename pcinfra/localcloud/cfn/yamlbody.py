@@ -17,8 +17,7 @@ MAX_URL_BODY = 1_048_576
 """Bytes of a template read from S3 (CloudFormation quotas)."""
 
 SHORT_FORMS = frozenset(
-    "And Base64 Cidr Condition Equals FindInMap GetAZs GetAtt If ImportValue Join Length Not Or Ref Select Split"
-    " Sub ToJsonString Transform ForEach Contains EachMemberEquals EachMemberIn RefAll ValueOf ValueOfAll".split()
+    ["And", "Base64", "Cidr", "Condition", "Equals", "FindInMap", "GetAZs", "GetAtt", "If", "ImportValue", "Join", "Length", "Not", "Or", "Ref", "Select", "Split", "Sub", "ToJsonString", "Transform", "ForEach", "Contains", "EachMemberEquals", "EachMemberIn", "RefAll", "ValueOf", "ValueOfAll"]
 )
 
 

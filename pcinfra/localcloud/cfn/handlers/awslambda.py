@@ -41,7 +41,9 @@ def _update(context: Context, existing: Existing, properties: Json) -> Json:
     client, name = context.client("lambda"), existing.physical_id
     if properties["Code"] != existing.properties["Code"]:
         client.update_function_code(FunctionName=name, **_code(properties))
-    changed = {key: properties[key] for key in KEYS if key in properties and properties[key] != existing.properties.get(key)}
+    changed = {
+        key: properties[key] for key in KEYS if key in properties and properties[key] != existing.properties.get(key)
+    }
     changed.pop("Architectures", None)
     if changed:
         client.update_function_configuration(FunctionName=name, **changed)

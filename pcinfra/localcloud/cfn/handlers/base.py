@@ -53,6 +53,7 @@ class Context:
         begun: to be called with the physical id the moment something exists that a rollback must delete.
         cancelled: true once the operation has been given up.
         resources: physical ids and attributes of the resources made so far.
+        settled: true once everything is made that does not wait for this resource.
         parameters: the stack's resolved parameters.
     """
 
@@ -63,6 +64,7 @@ class Context:
     begun: Callable[[str], None]
     cancelled: Callable[[], bool]
     resources: Callable[[str], MadeResource]
+    settled: Callable[[], bool]
     parameters: Mapping[str, str | list[str]]
     hooks: Hooks
     nested: NestedStacks

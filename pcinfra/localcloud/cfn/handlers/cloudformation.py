@@ -78,6 +78,7 @@ def _wait(context: Context, properties: Json) -> Made:
         client=context.client,
         cancelled=context.cancelled,
     )
+    context.poll(context.settled)
     try:
         data = context.hooks.wait_condition(condition)
     except Exception as error:
@@ -93,7 +94,9 @@ def _keep_waiting(_context: Context, existing: Existing, _properties: Json) -> J
 
 
 HANDLERS = (
-    Handler("AWS::CloudFormation::Stack", names("TemplateURL Parameters Tags"), _create_stack, _delete_stack, _update_stack),
+    Handler(
+        "AWS::CloudFormation::Stack", names("TemplateURL Parameters Tags"), _create_stack, _delete_stack, _update_stack
+    ),
     Handler("AWS::CloudFormation::WaitConditionHandle", names(""), _create_handle),
     Handler("AWS::CloudFormation::WaitCondition", names("Count Handle Timeout"), _wait, update=_keep_waiting),
 )

@@ -75,7 +75,9 @@ def _clock() -> types.SimpleNamespace:
     return types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, LONGEST_SLEEP)))
 
 
-def _run(context: Context, kind: str, properties: Json, physical: str | None, old: Json | None = None) -> tuple[str | None, Json]:
+def _run(
+    context: Context, kind: str, properties: Json, physical: str | None, old: Json | None = None
+) -> tuple[str | None, Json]:
     """Call the function for a request of one kind (Create, Update, Delete).
 
     Returns:
@@ -117,7 +119,9 @@ def _call(loaded: types.ModuleType, function: str, kind: str, event: Json) -> tu
     if answers is None:
         raise ResourceFailure("not implemented by the local cloud: a custom resource without crhelper or cfnresponse")
 
-    def send(_event: Any, _context: Any, status: str, data: Json, physical: str | None = None, *_: Any, **extra: Any) -> None:
+    def send(
+        _event: Any, _context: Any, status: str, data: Json, physical: str | None = None, *_: Any, **extra: Any
+    ) -> None:
         sent.append((status, data or {}, physical or extra.get("physicalResourceId"), str(extra.get("reason", ""))))
 
     loaded.cfnresponse = types.SimpleNamespace(send=send, SUCCESS="SUCCESS", FAILED="FAILED")  # type: ignore[attr-defined]
@@ -126,7 +130,9 @@ def _call(loaded: types.ModuleType, function: str, kind: str, event: Json) -> tu
         raise ResourceFailure("Custom Resource failed to stabilize in expected time.")
     status, data, physical, reason = sent[-1]
     if status != "SUCCESS":
-        raise ResourceFailure(f"Received response status [FAILED] from custom resource. Message returned: {reason or 'See the details in CloudWatch Log Stream: local'}")
+        raise ResourceFailure(
+            f"Received response status [FAILED] from custom resource. Message returned: {reason or 'See the details in CloudWatch Log Stream: local'}"
+        )
     return physical, data
 
 

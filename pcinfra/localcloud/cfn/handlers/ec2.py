@@ -87,7 +87,15 @@ def _quietly(call: object) -> None:
             raise
 
 
-ENDPOINT_KEYS = ("VpcId", "ServiceName", "VpcEndpointType", "RouteTableIds", "SubnetIds", "SecurityGroupIds", "PrivateDnsEnabled")
+ENDPOINT_KEYS = (
+    "VpcId",
+    "ServiceName",
+    "VpcEndpointType",
+    "RouteTableIds",
+    "SubnetIds",
+    "SecurityGroupIds",
+    "PrivateDnsEnabled",
+)
 
 
 def _create_endpoint(context: Context, properties: Json) -> Made:
@@ -175,6 +183,10 @@ HANDLERS = (
         _update_endpoint,
     ),
     Handler(
-        "AWS::EC2::FlowLog", frozenset({*FLOW_LOG_KEYS, "ResourceId", "Tags"}), _create_flow_log, _delete_flow_log, _retag
+        "AWS::EC2::FlowLog",
+        frozenset({*FLOW_LOG_KEYS, "ResourceId", "Tags"}),
+        _create_flow_log,
+        _delete_flow_log,
+        _retag,
     ),
 )

@@ -112,12 +112,18 @@ def _file_system_attributes(row: Json) -> Json:
 
 
 def _update_file_system(context: Context, existing: Existing, properties: Json) -> Json:
-    changed = {key: properties[key] for key in UPDATE_KEYS if properties.get(key) != existing.properties.get(key) and key in properties}
+    changed = {
+        key: properties[key]
+        for key in UPDATE_KEYS
+        if properties.get(key) != existing.properties.get(key) and key in properties
+    }
     for key in ("LustreConfiguration", "OpenZFSConfiguration"):
         if key in changed:
             old = existing.properties.get(key, {})
             changed[key] = {name: value for name, value in changed[key].items() if old.get(name) != value}
-    request = {key: value for key, value in _request(context, "UpdateFileSystem", changed, UPDATE_KEYS).items() if value != {}}
+    request = {
+        key: value for key, value in _request(context, "UpdateFileSystem", changed, UPDATE_KEYS).items() if value != {}
+    }
     if request:
         context.client("fsx").update_file_system(FileSystemId=existing.physical_id, **request)
         _wait(context, lambda: _file_system(context, existing.physical_id))
@@ -186,7 +192,9 @@ def _create_association(context: Context, properties: Json) -> Made:
 
 def _update_association(context: Context, existing: Existing, properties: Json) -> Json:
     keys = ("ImportedFileChunkSize", "S3")
-    changed = {key: properties[key] for key in keys if key in properties and properties[key] != existing.properties.get(key)}
+    changed = {
+        key: properties[key] for key in keys if key in properties and properties[key] != existing.properties.get(key)
+    }
     if "S3" in existing.properties and "S3" not in properties:
         changed["S3"] = {"AutoImportPolicy": {"Events": []}, "AutoExportPolicy": {"Events": []}}
     if changed:

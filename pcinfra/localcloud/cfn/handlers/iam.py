@@ -16,7 +16,11 @@ def _text(document: Any) -> str:
 def _create_role(context: Context, properties: Json) -> Made:
     iam = context.client("iam")
     name = properties.get("RoleName") or context.name()
-    wanted = {key: properties[key] for key in ("Description", "MaxSessionDuration", "PermissionsBoundary", "Path") if key in properties}
+    wanted = {
+        key: properties[key]
+        for key in ("Description", "MaxSessionDuration", "PermissionsBoundary", "Path")
+        if key in properties
+    }
     role = iam.create_role(
         RoleName=name,
         AssumeRolePolicyDocument=_text(properties["AssumeRolePolicyDocument"]),

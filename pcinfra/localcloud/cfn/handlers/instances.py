@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError
 
-from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Json, Made, fit, input_shape, names
+from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Json, Made, fit, input_shape, is_gone, names
 from pcinfra.localcloud.cfn.handlers.ec2tags import retag, tag
 
 
@@ -45,13 +45,17 @@ def _update_interface(context: Context, existing: Existing, properties: Json) ->
 
 
 def _delete_interface(context: Context, existing: Existing) -> None:
-    """Delete it; moto leaves a terminated instance's interface attached, so it is detached first."""
+    """Delete it, detaching it first from an instance that still has it (moto keeps a terminated one's attachment)."""
     ec2, interface = context.client("ec2"), existing.physical_id
-    row = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
-    attachment = row.get("Attachment") or {}
-    if attachment.get("AttachmentId"):
+    try:
+        ec2.delete_network_interface(NetworkInterfaceId=interface)
+    except ClientError as error:
+        row = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+        attachment = row.get("Attachment") or {}
+        if is_gone(error) or not attachment.get("AttachmentId"):
+            raise
         ec2.detach_network_interface(AttachmentId=attachment["AttachmentId"], Force=True)
-    ec2.delete_network_interface(NetworkInterfaceId=interface)
+        ec2.delete_network_interface(NetworkInterfaceId=interface)
 
 
 def _create_placement_group(context: Context, properties: Json) -> Made:

@@ -21,7 +21,9 @@ NO_DEFAULT_BLOCK = {
 def _create(context: Context, properties: Json) -> Made:
     s3 = context.client("s3")
     name = properties.get("BucketName") or context.name(63).lower()
-    where = {} if context.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": context.region}}
+    where = (
+        {} if context.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": context.region}}
+    )
     _refuse_existing(s3, name)
     s3.create_bucket(Bucket=name, **where)
     context.begun(name)
@@ -80,9 +82,7 @@ def _encryption(s3: Any, name: str, setting: Json | None) -> None:
 
 
 def _public_access(s3: Any, name: str, setting: Json | None) -> None:
-    s3.put_public_access_block(
-        Bucket=name, PublicAccessBlockConfiguration={**NO_DEFAULT_BLOCK, **(setting or {})}
-    )
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={**NO_DEFAULT_BLOCK, **(setting or {})})
 
 
 def _ownership(s3: Any, name: str, setting: Json | None) -> None:
@@ -175,7 +175,5 @@ def _delete_policy(context: Context, existing: Existing) -> None:
 
 HANDLERS = (
     Handler("AWS::S3::Bucket", frozenset(_SETTINGS) | names("BucketName Tags"), _create, _delete, _update),
-    Handler(
-        "AWS::S3::BucketPolicy", names("Bucket PolicyDocument"), _create_policy, _delete_policy, _update_policy
-    ),
+    Handler("AWS::S3::BucketPolicy", names("Bucket PolicyDocument"), _create_policy, _delete_policy, _update_policy),
 )

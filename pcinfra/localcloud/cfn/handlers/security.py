@@ -114,6 +114,8 @@ def _create_rule(direction: str) -> Create:
             raise ResourceFailure("not implemented by the local cloud: security group rules by GroupName")
         wanted = permission(properties, direction)
         group = properties["GroupId"]
+        if direction == "egress" and _same(ALL_OUT, wanted):
+            return _adopt_default(context, group, wanted)
         if _present(context, group, direction, wanted):
             raise ClientError(
                 {"Error": {"Code": "InvalidPermission.Duplicate", "Message": "the specified rule already exists"}},
@@ -125,6 +127,17 @@ def _create_rule(direction: str) -> Create:
         return Made(rule_id, {"Id": rule_id})
 
     return create
+
+
+def _adopt_default(context: Context, group: str, wanted: Json) -> Made:
+    """A rule that says what every new group allows anyway is taken as made.
+
+    Source: ParallelCluster's own templates add such a rule to groups that still have it, and AWS makes them.
+    """
+    if not _present(context, group, "egress", wanted):
+        context.client("ec2").authorize_security_group_egress(GroupId=group, IpPermissions=[wanted])
+    rule_id = f"sgr-{secrets.token_hex(9)[:17]}"
+    return Made(rule_id, {"Id": rule_id})
 
 
 def _present(context: Context, group: str, direction: str, wanted: Json) -> bool:

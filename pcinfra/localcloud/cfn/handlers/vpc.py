@@ -147,7 +147,14 @@ def _delete_route_table(context: Context, existing: Existing) -> None:
 
 
 DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
-TARGETS = ("GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId", "VpcPeeringConnectionId", "TransitGatewayId")
+TARGETS = (
+    "GatewayId",
+    "NatGatewayId",
+    "NetworkInterfaceId",
+    "InstanceId",
+    "VpcPeeringConnectionId",
+    "TransitGatewayId",
+)
 
 
 def _create_route(context: Context, properties: Json) -> Made:
@@ -179,9 +186,7 @@ def _check_gateway(context: Context, properties: Json) -> None:
 
 def _update_route(context: Context, existing: Existing, properties: Json) -> Json:
     target = {key: properties[key] for key in TARGETS if key in properties}
-    context.client("ec2").replace_route(
-        RouteTableId=properties["RouteTableId"], **_destination(properties), **target
-    )
+    context.client("ec2").replace_route(RouteTableId=properties["RouteTableId"], **_destination(properties), **target)
     return existing.attributes
 
 
