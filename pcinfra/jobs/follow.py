@@ -5,7 +5,6 @@ Logs are read by byte offset, so nothing is lost or doubled whatever happens to 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,9 +15,7 @@ from pcinfra.jobs.launcher import Chunk, Launcher, Look, State, Status
 SHORTEST, LONGEST = 0.3, 5.0  # seconds between two looks: after news, and after long silence
 PATIENCE = 12  # looks in a row without an answer, about a minute
 
-# A line with its end. A carriage return at the very end may be half of a line break, and waits.
-_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r(?=[^\n]))")
-_HELD = 64 * 1024  # bytes of an unfinished line that are held back
+_HELD = 64 * 1024  # bytes of an unfinished line that are held back; a carriage return may be half of its end
 
 
 @dataclass(slots=True)
@@ -36,8 +33,8 @@ class Merge:
         fresh = chunk.data[max(0, seen - chunk.offset) :] if chunk.offset <= seen else b""
         self.offsets[chunk.log] = seen + len(fresh)
         buffer = self._held.get(chunk.log, b"") + fresh
-        lines = _LINE.findall(buffer)
-        rest = buffer[sum(map(len, lines)) :]
+        lines = buffer.splitlines(keepends=True)
+        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         if len(rest) > _HELD:
             lines, rest = [*lines, rest], b""
         self._held[chunk.log] = rest

@@ -2,6 +2,7 @@
 {
   squeue -h -t all -u "$USER" -o '%j|%T|%r|%N' 2>/dev/null | grep '^pci-'
   echo "asked ${PIPESTATUS[0]}"
+  # shellcheck disable=SC2012 # the names are ours
   ls -1t | head -n "$LIMIT" | while read -r RUN; do
     [ -e "$RUN/job.sbatch" ] || continue
     job='' kept='' results=()

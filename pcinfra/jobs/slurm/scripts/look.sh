@@ -20,7 +20,7 @@ echo "slurm $slurm"
 echo "kept $(cat slurm.end 2>/dev/null)"
 [ ! -e cancelled ] || echo "cancelled yes"
 [ "${#results[@]}" = 0 ] || echo "result ${results[-1]}"
-for log in logs/batch.log logs/node-*.log; do
+for log in logs/node-*.log logs/batch.log; do # first what the job says, then what Slurm says of it
   [ "$LIMIT" -gt 0 ] && [ -e "$log" ] || continue
   name=${log#logs/} seen=${OFFSETS[${log#logs/}]:-0}
   [ "$LIMIT" -gt 1000 ] || { echo "more yes"; break; }
