@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -162,7 +163,11 @@ class Terminal:
 
 
 def _own_terminal() -> None:
-    """Make the terminal the session's own, so that Ctrl-C reaches it (tty_ioctl(4), TIOCSCTTY)."""
+    """Make the terminal the session's own, so that Ctrl-C reaches it (tty_ioctl(4), TIOCSCTTY).
+
+    Workers of pytest-xdist ignore SIGINT, and their children would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
