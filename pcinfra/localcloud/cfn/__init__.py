@@ -24,5 +24,5 @@ def install(hooks: Hooks | None = None) -> None:
     from pcinfra.localcloud.cfn.backend import Backend, backends
 
     Backend.hooks = hooks or Hooks()
-    moto.cloudformation.cloudformation_backends = backends
+    moto.cloudformation.cloudformation_backends = backends  # type: ignore[attr-defined, assignment]
     urls.url_paths = {"{0}/$": Response.dispatch}

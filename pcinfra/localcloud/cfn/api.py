@@ -26,17 +26,18 @@ def actions() -> Mapping[str, Action]:
     return {**api_stacks.ACTIONS, **api_queries.ACTIONS, **api_changesets.ACTIONS, **api_templates.ACTIONS}
 
 
-class _Refusal(ServiceException):  # type: ignore[misc]
+class _Refusal(ServiceException):
     """moto looks up the code of a class from outside its own package in the service's model."""
 
 
 def _error_body(error: CfnError) -> str:
     """The query protocol's error for a code that CloudFormation's model does not have."""
     detail = f"<Type>Sender</Type><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
-    return f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{detail}</Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>'
+    request = f"<RequestId>{uuid.uuid4()}</RequestId>"
+    return f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{detail}</Error>{request}</ErrorResponse>'
 
 
-class Response(BaseResponse):  # type: ignore[misc]
+class Response(BaseResponse):
     """Dispatches to :func:`actions`; every other action answers 501 NotImplemented."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import re
 import uuid
 
 from pcinfra.localcloud.cfn import changes, parameters
-from pcinfra.localcloud.cfn.errors import CfnError
+from pcinfra.localcloud.cfn.errors import CfnError, invalid
 from pcinfra.localcloud.cfn.model import ChangeSet, Definition, Json, StackState
 from pcinfra.localcloud.cfn.request import NAME_PATTERN, Action, Request
 from pcinfra.localcloud.cfn.template import load
@@ -29,9 +29,7 @@ def create_change_set(request: Request) -> Json:
     request.refuse(*UNSUPPORTED)
     name = request.required("ChangeSetName")
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > 128:
-        raise CfnError(
-            f"1 validation error detected: Value '{name}' at 'changeSetName' failed to satisfy constraint: Member must satisfy regular expression pattern: {NAME_PATTERN}"
-        )
+        raise invalid("changeSetName", name, f"satisfy regular expression pattern: {NAME_PATTERN}")
     kind = request.text("ChangeSetType") or "UPDATE"
     if kind == "IMPORT":
         request.refuse("ChangeSetType")
@@ -56,7 +54,8 @@ def _target(request: Request, kind: str) -> tuple[StackState, Definition]:
         return backend.new_stack(name, definition, status="REVIEW_IN_PROGRESS"), definition
     if existing.status != "REVIEW_IN_PROGRESS":
         raise CfnError(
-            f"Stack [{name}] already exists and cannot be created again with the changeSet [{request.text('ChangeSetName')}]."
+            f"Stack [{name}] already exists and cannot be created again with the changeSet"
+            f" [{request.text('ChangeSetName')}]."
         )
     return existing, definition
 

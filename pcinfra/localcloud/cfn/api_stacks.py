@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pcinfra.localcloud.cfn.errors import CfnError
+from pcinfra.localcloud.cfn.errors import CfnError, invalid
 from pcinfra.localcloud.cfn.model import Json, StackState
 from pcinfra.localcloud.cfn.request import Action, Request
 
@@ -19,7 +19,12 @@ UNSUPPORTED = (
 """Parameters that would have to change what happens; refused rather than ignored."""
 
 BUSY_FOR_DELETE = frozenset(
-    ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"]
+    [
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    ]
 )
 
 
@@ -49,9 +54,7 @@ def _on_failure(request: Request) -> str:
     if on_failure is not None and "DisableRollback" in request.given:
         raise CfnError("You can't specify both DisableRollback and OnFailure.")
     if on_failure not in (None, "ROLLBACK", "DELETE", "DO_NOTHING"):
-        raise CfnError(
-            f"1 validation error detected: Value '{on_failure}' at 'onFailure' failed to satisfy constraint: Member must satisfy enum value set: [ROLLBACK, DELETE, DO_NOTHING]"
-        )
+        raise invalid("onFailure", on_failure, "satisfy enum value set: [ROLLBACK, DELETE, DO_NOTHING]")
     return on_failure or ("DO_NOTHING" if request.flag("DisableRollback") else "ROLLBACK")
 
 
@@ -126,13 +129,13 @@ def _retained(request: Request, state: StackState) -> frozenset[str]:
     names = frozenset(str(name) for name in request.items("RetainResources"))
     mode = request.text("DeletionMode") or "STANDARD"
     if mode not in ("STANDARD", "FORCE_DELETE_STACK"):
-        raise CfnError(
-            f"1 validation error detected: Value '{mode}' at 'deletionMode' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, FORCE_DELETE_STACK]"
-        )
+        raise invalid("deletionMode", mode, "satisfy enum value set: [STANDARD, FORCE_DELETE_STACK]")
     force = mode == "FORCE_DELETE_STACK"
     if (names or force) and state.status != "DELETE_FAILED":
+        what = "DeletionMode FORCE_DELETE_STACK" if force else "RetainResources"
         raise CfnError(
-            f"Invalid operation on stack [{state.stack_id}]. {'DeletionMode FORCE_DELETE_STACK' if force else 'RetainResources'} can only be specified for stacks in the DELETE_FAILED state."
+            f"Invalid operation on stack [{state.stack_id}]. {what} can only be specified for stacks in the"
+            " DELETE_FAILED state."
         )
     missing = sorted(names - set(state.resources))
     if missing:

@@ -31,7 +31,15 @@ from pcinfra.localcloud.cfn.update import roll_back as roll_back_update
 Values = dict[str, str | list[str]]
 
 UPDATABLE = frozenset(
-    ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE", "CREATE_FAILED", "UPDATE_FAILED"]
+    [
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_COMPLETE",
+        "CREATE_FAILED",
+        "UPDATE_FAILED",
+    ]
 )
 """Source: CloudFormation user guide, "Stack status codes". ROLLBACK_COMPLETE can only be deleted."""
 

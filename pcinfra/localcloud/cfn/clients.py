@@ -13,19 +13,20 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from pcinfra.localcloud import gate
+from pcinfra.localcloud import CREDENTIALS, gate
+
 
 _CONFIG = Config(ignore_configured_endpoint_urls=True, retries={"max_attempts": 1}, parameter_validation=True)
 
 
-class LocalSession(boto3.Session):
+class LocalSession(boto3.Session):  # type: ignore[misc]
     """A session whose clients reach moto in this process, whatever AWS_ENDPOINT_URL and profiles say."""
 
     def __init__(self, account: str, region: str) -> None:
-        super().__init__(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)
+        super().__init__(aws_access_key_id=CREDENTIALS[0], aws_secret_access_key=CREDENTIALS[1], region_name=region)
         self._account = account
 
-    def client(self, service_name: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def client(self, service_name: Any, *args: Any, **kwargs: Any) -> Any:
         """As boto3's; every call waits for its turn and names the account in moto's own header."""
         config = kwargs.pop("config", None)
         kwargs["config"] = config.merge(_CONFIG) if config else _CONFIG
@@ -36,13 +37,13 @@ class LocalSession(boto3.Session):
             request.headers["x-moto-account-id"] = account
 
         client.meta.events.register_first("before-sign", name_account)
-        call = client._make_api_call  # type: ignore[attr-defined]
+        call = client._make_api_call
 
         def one_at_a_time(operation: str, arguments: dict[str, Any]) -> Any:
             with gate.turn(operation):
                 return call(operation, arguments)
 
-        client._make_api_call = one_at_a_time  # type: ignore[attr-defined]
+        client._make_api_call = one_at_a_time
         return client
 
 

@@ -57,7 +57,9 @@ def delete_resources(operation: Operation, *, on_create: bool) -> set[str]:
     failures: set[str] = set()
 
     def work(name: str) -> None:
-        if order[name] & failures or not operation.remove(resources[name], retain=kept(operation, resources[name], on_create)):
+        if order[name] & failures or not operation.remove(
+            resources[name], retain=kept(operation, resources[name], on_create)
+        ):
             failures.add(name)
 
     graph.run(order, work, stop=lambda: False)

@@ -40,6 +40,14 @@ def not_implemented(what: str) -> CfnError:
     return CfnError(f"not implemented by the local cloud: {what}", code="NotImplemented", status=501)
 
 
+def invalid(member: str, value: object, must: str) -> CfnError:
+    """Answer for a request member that breaks the API's own model, worded as AWS's front end does."""
+    shown = "null" if value is None else f"'{value}'"
+    return CfnError(
+        f"1 validation error detected: Value {shown} at '{member}' failed to satisfy constraint: Member must {must}"
+    )
+
+
 def format_error(message: str) -> CfnError:
     """The answer CloudFormation gives when the text of a template cannot be a template."""
     return CfnError(f"Template format error: {message}")

@@ -68,8 +68,8 @@ class Hooks:
     Attributes:
         wait_condition: called when an ``AWS::CloudFormation::WaitCondition`` is created, once everything of the stack
             is made that does not wait for it (on AWS it waits from its own creation on, but a machine boots slower
-            than the rest is made). It returns the signals, unique id to data, which become the attribute ``Data``. Whatever it raises fails the resource with that
-            text; ParallelCluster expects
+            than the rest is made). It returns the signals, unique id to data, which become the attribute ``Data``.
+            Whatever it raises fails the resource with that text; ParallelCluster expects
             ``WaitCondition received failed message: '<reason>' for uniqueId: <instance id>``.
             It is called again on updates: ParallelCluster gives its WaitCondition a new logical id on every cluster
             update, so that an update makes a new one and removes the old.

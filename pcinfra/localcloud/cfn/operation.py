@@ -249,7 +249,8 @@ class Operation:
                 if owner is not None and owner is not self.state or any(r.get("ExportName") == name for r in rows):
                     taken = owner.name if owner is not None else self.state.name
                     raise CfnError(
-                        f"Export with name {name} is already exported by stack {taken}. Rule: the Export name must be unique in a region of an account."
+                        f"Export with name {name} is already exported by stack {taken}. Rule: the Export name must be"
+                        " unique in a region of an account."
                     )
                 row["ExportName"] = name
             rows.append(row)
@@ -277,7 +278,8 @@ def reason_of(error: Exception) -> str:
         answer = error.response
         service = error.operation_name
         meta = answer.get("ResponseMetadata", {})
-        detail = f"(Service: {service}, Status Code: {meta.get('HTTPStatusCode', 400)}, Request ID: {meta.get('RequestId', '')})"
+        status, request = meta.get("HTTPStatusCode", 400), meta.get("RequestId", "")
+        detail = f"(Service: {service}, Status Code: {status}, Request ID: {request})"
         message = f"{answer['Error'].get('Message', '')} {detail}"
         return _returned(message, _handler_code(error))
     return _returned(f"{type(error).__name__}: {error}", "InternalFailure")
@@ -297,7 +299,7 @@ def _handler_code(error: ClientError) -> str:
     return "GeneralServiceException" if code.startswith(("Internal", "Service")) else "InvalidRequest"
 
 
-def failed(state: StackState, suffix: str, *, verb: str) -> str | None:
-    """ "The following resource(s) failed to ..." for the resources whose status ends in ``suffix``; None without any."""
-    names = [resource.logical_id for resource in list(state.resources.values()) if resource.status == suffix]
+def failed(state: StackState, status: str, *, verb: str) -> str | None:
+    """The sentence about the resources that have this status; None when there are none."""
+    names = [resource.logical_id for resource in list(state.resources.values()) if resource.status == status]
     return f"The following resource(s) failed to {verb}: [{', '.join(names)}]. " if names else None

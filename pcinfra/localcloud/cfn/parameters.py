@@ -14,7 +14,19 @@ from pcinfra.localcloud.cfn.errors import CfnError, format_error, not_implemente
 SSM_VALUE = "AWS::SSM::Parameter::Value<"
 PLAIN_TYPES = frozenset({"String", "Number", "CommaDelimitedList", "List<Number>", "List<String>"})
 AWS_TYPES = frozenset(
-    ["AWS::EC2::AvailabilityZone::Name", "AWS::EC2::Image::Id", "AWS::EC2::Instance::Id", "AWS::EC2::KeyPair::KeyName", "AWS::EC2::SecurityGroup::GroupName", "AWS::EC2::SecurityGroup::Id", "AWS::EC2::Subnet::Id", "AWS::EC2::Volume::Id", "AWS::EC2::VPC::Id", "AWS::Route53::HostedZone::Id", "AWS::SSM::Parameter::Name"]
+    [
+        "AWS::EC2::AvailabilityZone::Name",
+        "AWS::EC2::Image::Id",
+        "AWS::EC2::Instance::Id",
+        "AWS::EC2::KeyPair::KeyName",
+        "AWS::EC2::SecurityGroup::GroupName",
+        "AWS::EC2::SecurityGroup::Id",
+        "AWS::EC2::Subnet::Id",
+        "AWS::EC2::Volume::Id",
+        "AWS::EC2::VPC::Id",
+        "AWS::Route53::HostedZone::Id",
+        "AWS::SSM::Parameter::Name",
+    ]
 )
 MASK = "****"
 

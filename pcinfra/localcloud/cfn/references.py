@@ -15,11 +15,35 @@ from pcinfra.localcloud.cfn.schema import SchemaStore
 from pcinfra.localcloud.cfn.template import LANGUAGE_EXTENSIONS, ResourceSpec, Template
 
 PSEUDO_PARAMETERS = frozenset(
-    ["AWS::AccountId", "AWS::NotificationARNs", "AWS::NoValue", "AWS::Partition", "AWS::Region", "AWS::StackId", "AWS::StackName", "AWS::URLSuffix"]
+    [
+        "AWS::AccountId",
+        "AWS::NotificationARNs",
+        "AWS::NoValue",
+        "AWS::Partition",
+        "AWS::Region",
+        "AWS::StackId",
+        "AWS::StackName",
+        "AWS::URLSuffix",
+    ]
 )
 NEEDS_EXTENSIONS = frozenset({"Fn::ToJsonString", "Fn::Length"})
 CONDITION_FUNCTIONS = frozenset(
-    ["Ref", "Condition", "Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Fn::FindInMap", "Fn::If", "Fn::Sub", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::Length", "Fn::ImportValue"]
+    [
+        "Ref",
+        "Condition",
+        "Fn::And",
+        "Fn::Or",
+        "Fn::Not",
+        "Fn::Equals",
+        "Fn::FindInMap",
+        "Fn::If",
+        "Fn::Sub",
+        "Fn::Join",
+        "Fn::Select",
+        "Fn::Split",
+        "Fn::Length",
+        "Fn::ImportValue",
+    ]
 )
 
 
@@ -148,7 +172,8 @@ def _check_conditions(template: Template) -> None:
             known = ref.name in template.parameters or ref.name in PSEUDO_PARAMETERS
             if ref.kind == "GetAtt" or (ref.kind == "Ref" and not known):
                 raise format_error(
-                    f"Unresolved dependencies [{ref.name}]. Cannot reference resources in the Conditions block of the template"
+                    f"Unresolved dependencies [{ref.name}]. Cannot reference resources in the Conditions block of the"
+                    " template"
                 )
         _check_condition_cycle(template, name, ())
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcinfra.localcloud.cfn.backend import Backend
-from pcinfra.localcloud.cfn.errors import CfnError, not_implemented
+from pcinfra.localcloud.cfn.errors import CfnError, invalid, not_implemented
 from pcinfra.localcloud.cfn.model import Definition, StackState
 from pcinfra.localcloud.cfn.template import load
 from pcinfra.localcloud.cfn.yamlbody import MAX_BODY
@@ -19,6 +19,10 @@ Json = dict[str, Any]
 NAME_PATTERN = r"[a-zA-Z][-a-zA-Z0-9]*"
 PAGE = 100
 MAX_TAGS = 50
+_NOT_PREVIOUS = (
+    "Invalid input for parameter key {}. Cannot specify usePreviousValue as true for a parameter key not in the"
+    " previous template"
+)
 CAPABILITIES = frozenset({"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"})
 
 
@@ -36,9 +40,7 @@ class Request:
     def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            raise CfnError(
-                f"1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member must not be null"
-            )
+            raise invalid(name[0].lower() + name[1:], None, "not be null")
         return value
 
     def flag(self, name: str) -> bool:
@@ -60,13 +62,9 @@ class Request:
         """
         name = self.required("StackName")
         if len(name) > 128:
-            raise CfnError(
-                f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must have length less than or equal to 128"
-            )
+            raise invalid("stackName", name, "have length less than or equal to 128")
         if not re.fullmatch(NAME_PATTERN, name):
-            raise CfnError(
-                f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: {NAME_PATTERN}"
-            )
+            raise invalid("stackName", name, f"satisfy regular expression pattern: {NAME_PATTERN}")
         return name
 
     def body(self, previous: str | None = None) -> str:
@@ -84,9 +82,7 @@ class Request:
             return previous
         if inline:
             if len(inline.encode()) > MAX_BODY:
-                raise CfnError(
-                    f"1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to {MAX_BODY}"
-                )
+                raise invalid("templateBody", inline, f"have length less than or equal to {MAX_BODY}")
             return inline
         if url:
             return self.backend.account().template_at(url)
@@ -112,9 +108,7 @@ class Request:
     @staticmethod
     def _use_previous(values: dict[str, str], key: str, item: Json, previous: dict[str, str] | None) -> None:
         if item.get("ParameterValue") is not None or previous is None:
-            raise CfnError(
-                f"Invalid input for parameter key {key}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
-            )
+            raise CfnError(_NOT_PREVIOUS.format(key))
         if key in previous:
             values[key] = previous[key]
 
@@ -125,9 +119,7 @@ class Request:
         """
         tags = {str(tag["Key"]): str(tag["Value"]) for tag in self.items("Tags")}
         if len(tags) > MAX_TAGS:
-            raise CfnError(
-                f"1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to {MAX_TAGS}"
-            )
+            raise invalid("tags", f"[{len(tags)} tags]", f"have length less than or equal to {MAX_TAGS}")
         for key in tags:
             if key.lower().startswith("aws:") or not 1 <= len(key) <= 128:
                 raise CfnError(f"Tag keys must be 1 to 128 characters long and must not begin with aws: ({key})")
@@ -137,9 +129,7 @@ class Request:
         given = tuple(str(item) for item in self.items("Capabilities"))
         unknown = set(given) - CAPABILITIES
         if unknown:
-            raise CfnError(
-                f"1 validation error detected: Value '{sorted(unknown)}' at 'capabilities' failed to satisfy constraint"
-            )
+            raise invalid("capabilities", sorted(unknown), f"satisfy enum value set: {sorted(CAPABILITIES)}")
         return given
 
     def definition(self, state: StackState | None = None) -> Definition:
@@ -152,9 +142,7 @@ class Request:
             declared = load(old.body).parameters
             for item in self.items("Parameters"):
                 if str(item.get("UsePreviousValue", False)).lower() == "true" and item["ParameterKey"] not in declared:
-                    raise CfnError(
-                        f"Invalid input for parameter key {item['ParameterKey']}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
-                    )
+                    raise CfnError(_NOT_PREVIOUS.format(item["ParameterKey"]))
         return Definition(
             body=self.body(old.body if old else None),
             parameters=self.parameters(old.parameters if old else None),

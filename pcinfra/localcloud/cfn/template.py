@@ -11,14 +11,48 @@ from pcinfra.localcloud.cfn import yamlbody
 from pcinfra.localcloud.cfn.errors import CfnError, format_error, not_implemented
 
 SECTIONS = frozenset(
-    ["AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Rules", "Mappings", "Conditions", "Transform", "Resources", "Outputs", "Hooks"]
+    [
+        "AWSTemplateFormatVersion",
+        "Description",
+        "Metadata",
+        "Parameters",
+        "Rules",
+        "Mappings",
+        "Conditions",
+        "Transform",
+        "Resources",
+        "Outputs",
+        "Hooks",
+    ]
 )
 RESOURCE_ATTRIBUTES = frozenset(
-    ["Type", "Properties", "DependsOn", "Condition", "Metadata", "DeletionPolicy", "UpdateReplacePolicy", "CreationPolicy", "UpdatePolicy"]
+    [
+        "Type",
+        "Properties",
+        "DependsOn",
+        "Condition",
+        "Metadata",
+        "DeletionPolicy",
+        "UpdateReplacePolicy",
+        "CreationPolicy",
+        "UpdatePolicy",
+    ]
 )
 DELETION_POLICIES = frozenset({"Delete", "Retain", "RetainExceptOnCreate", "Snapshot"})
 PARAMETER_KEYS = frozenset(
-    ["Type", "Default", "NoEcho", "AllowedValues", "AllowedPattern", "MinLength", "MaxLength", "MinValue", "MaxValue", "Description", "ConstraintDescription"]
+    [
+        "Type",
+        "Default",
+        "NoEcho",
+        "AllowedValues",
+        "AllowedPattern",
+        "MinLength",
+        "MaxLength",
+        "MinValue",
+        "MaxValue",
+        "Description",
+        "ConstraintDescription",
+    ]
 )
 OUTPUT_KEYS = frozenset({"Value", "Description", "Export", "Condition"})
 LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"

@@ -214,7 +214,8 @@ def _replace(
         operation.fail()
         operation.record(
             "UPDATE_FAILED",
-            f"CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {named} and update the stack again.",
+            "CloudFormation cannot update a stack when a custom-named resource requires replacing."
+            f" Rename {named} and update the stack again.",
             current,
         )
         return
@@ -309,5 +310,6 @@ def refuse_type_changes(current: dict[str, Resource], specs: dict[str, ResourceS
     ]
     if bad:
         raise CfnError(
-            f"Update of resource type is not permitted. The new template modifies resource type of the following resources: [{', '.join(bad)}]"
+            "Update of resource type is not permitted. The new template modifies resource type of the following"
+            f" resources: [{', '.join(bad)}]"
         )

@@ -216,9 +216,9 @@ class _Checker:
             for name in excluded if key in value else ():
                 if name in value:
                     self._say(path, f"property [{name}] cannot be used together with [{key}]")
-        for keyword, fits in (("requiredXor", lambda n: n == 1), ("requiredOr", lambda n: n >= 1)):
+        for keyword in ("requiredXor", "requiredOr"):
             names = schema.get(keyword)
-            if names and not fits(sum(name in value for name in names)):
+            if names and not _enough(keyword, sum(name in value for name in names)):
                 wording = "exactly" if keyword == "requiredXor" else "at least"
                 self._say(path, f"{wording} one of [{', '.join(names)}] is required")
 
@@ -261,8 +261,8 @@ class _Checker:
     def _choices(self, schema: Json, value: Any, path: tuple[str, ...]) -> None:
         for sub in schema.get("allOf", []):
             self.value(sub, value, path)
-        for keyword, fits in (("anyOf", lambda n: n >= 1), ("oneOf", lambda n: n == 1)):
-            if keyword in schema and not fits(sum(self._fits(sub, value) for sub in schema[keyword])):
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema and not _enough(keyword, sum(self._fits(sub, value) for sub in schema[keyword])):
                 self._say(path, f"failed validation constraint for keyword [{keyword}]")
         if "if" in schema:
             branch = schema.get("then" if self._fits(schema["if"], value) else "else")
@@ -273,6 +273,10 @@ class _Checker:
         found: Found = []
         _Checker(self._schema, found).value(schema, value, ())
         return not found
+
+
+def _enough(keyword: str, matches: int) -> bool:
+    return matches == 1 if keyword in ("requiredXor", "oneOf") else matches >= 1
 
 
 def _search(pattern: str, text: str) -> bool:

@@ -17,7 +17,35 @@ MAX_URL_BODY = 1_048_576
 """Bytes of a template read from S3 (CloudFormation quotas)."""
 
 SHORT_FORMS = frozenset(
-    ["And", "Base64", "Cidr", "Condition", "Equals", "FindInMap", "GetAZs", "GetAtt", "If", "ImportValue", "Join", "Length", "Not", "Or", "Ref", "Select", "Split", "Sub", "ToJsonString", "Transform", "ForEach", "Contains", "EachMemberEquals", "EachMemberIn", "RefAll", "ValueOf", "ValueOfAll"]
+    [
+        "And",
+        "Base64",
+        "Cidr",
+        "Condition",
+        "Equals",
+        "FindInMap",
+        "GetAZs",
+        "GetAtt",
+        "If",
+        "ImportValue",
+        "Join",
+        "Length",
+        "Not",
+        "Or",
+        "Ref",
+        "Select",
+        "Split",
+        "Sub",
+        "ToJsonString",
+        "Transform",
+        "ForEach",
+        "Contains",
+        "EachMemberEquals",
+        "EachMemberIn",
+        "RefAll",
+        "ValueOf",
+        "ValueOfAll",
+    ]
 )
 
 
@@ -36,7 +64,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            text = str(self.construct_object(key, deep=True))  # type: ignore[no-untyped-call]
+            text = str(self.construct_object(key, deep=True))
             if text in seen:
                 raise format_error(f"YAML not well-formed. Duplicate key {text} (line {key.start_mark.line + 1})")
             seen.add(text)

@@ -53,7 +53,8 @@ def _load(module: str, package: bytes, folder: Path, session: boto3.Session) -> 
     if not path.exists():
         raise ResourceFailure(f"Runtime.ImportModuleError: Unable to import module '{module}'")
     spec = importlib.util.spec_from_file_location(f"custom_{unique()}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     siblings = {entry.stem for entry in folder.iterdir()}
     with _IMPORTS:
@@ -131,7 +132,8 @@ def _call(loaded: types.ModuleType, function: str, kind: str, event: Json) -> tu
     status, data, physical, reason = sent[-1]
     if status != "SUCCESS":
         raise ResourceFailure(
-            f"Received response status [FAILED] from custom resource. Message returned: {reason or 'See the details in CloudWatch Log Stream: local'}"
+            "Received response status [FAILED] from custom resource. Message returned:"
+            f" {reason or 'See the details in CloudWatch Log Stream: local'}"
         )
     return physical, data
 

@@ -12,6 +12,7 @@ from pcinfra.localcloud.cfn.handlers.base import (
     Handler,
     Json,
     Made,
+    error_code,
     handler_failure,
     is_gone,
     names,
@@ -73,18 +74,21 @@ def _delete_nat(context: Context, existing: Existing) -> None:
         return
     ec2.delete_nat_gateway(NatGatewayId=existing.physical_id)
     for address in rows[0].get("NatGatewayAddresses", []):
-        _quietly(lambda a=address: ec2.disassociate_address(AssociationId=a["AssociationId"]))  # type: ignore[misc]
-        _quietly(lambda a=address: ec2.delete_network_interface(NetworkInterfaceId=a["NetworkInterfaceId"]))  # type: ignore[misc]
+        _drop_leftovers(context, address)
 
 
-def _quietly(call: object) -> None:
-    try:
-        call()  # type: ignore[operator]
-    except KeyError:
-        return
-    except ClientError as error:
-        if not is_gone(error) and "InvalidParameter" not in str(error):
-            raise
+def _drop_leftovers(context: Context, address: Json) -> None:
+    ec2 = context.client("ec2")
+    for call, key in (
+        (ec2.disassociate_address, "AssociationId"),
+        (ec2.delete_network_interface, "NetworkInterfaceId"),
+    ):
+        try:
+            if address.get(key):
+                call(**{key: address[key]})
+        except ClientError as error:
+            if not is_gone(error) and "InvalidParameter" not in error_code(error):
+                raise
 
 
 ENDPOINT_KEYS = (

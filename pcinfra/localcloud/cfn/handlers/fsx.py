@@ -172,7 +172,8 @@ def _delete_volume(context: Context, existing: Existing) -> None:
 
 
 ASSOCIATION_KEYS = (
-    "FileSystemId", "FileSystemPath", "DataRepositoryPath", "BatchImportMetaDataOnCreate", "ImportedFileChunkSize", "S3",
+    "FileSystemId", "FileSystemPath", "DataRepositoryPath", "BatchImportMetaDataOnCreate", "ImportedFileChunkSize",
+    "S3",
 )  # fmt: skip
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError
 
-from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Json, Made, fit, input_shape, is_gone, names
+from pcinfra.localcloud.cfn.handlers.base import (
+    Context,
+    Existing,
+    Handler,
+    Json,
+    Made,
+    fit,
+    input_shape,
+    is_gone,
+    names,
+)
 from pcinfra.localcloud.cfn.handlers.ec2tags import retag, tag
 
 
