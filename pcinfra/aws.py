@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,8 +127,12 @@ class Aws:
         from botocore import xform_name
 
         with _mapped(f"{service}:{operation}"):
-            paginator = self._client(service).get_paginator(xform_name(operation))
-            return [item for page in paginator.paginate(**parameters) for item in page.get(key, [])]
+            client, name = self._client(service), xform_name(operation)
+            if client.can_paginate(name):
+                pages = client.get_paginator(name).paginate(**parameters)
+            else:
+                pages = _by_token(getattr(client, name), parameters)
+            return [item for page in pages for item in page.get(key, [])]
 
     def _client(self, service: str) -> BaseClient:
         with self._lock:
@@ -164,6 +168,15 @@ class Aws:
     def _count(self, event_name: str, **_: object) -> None:
         with self._counting:
             self.calls[event_name.removeprefix("before-send.")] += 1
+
+
+def _by_token(method: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the pages of an operation that boto3 has no paginator for, by ``NextToken``."""
+    page = method(**parameters)
+    yield page
+    while page.get("NextToken"):
+        page = method(**parameters, NextToken=page["NextToken"])
+        yield page
 
 
 @contextmanager

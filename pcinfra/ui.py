@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -38,12 +38,18 @@ _SIGN = {
 
 def out() -> Console:
     """Return the console of standard output."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _console(sys.stdout)
 
 
 def err() -> Console:
     """Return the console of standard error."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    """A pipe or a file has no width: lines stay whole there."""
+    terminal = stream.isatty()
+    return Console(file=stream, highlight=False, soft_wrap=not terminal, width=None if terminal else 1000)
 
 
 def print_json(value: Any) -> None:
@@ -73,13 +79,13 @@ def print_plan(plan: Plan) -> None:
         return
     lost = len(plan.losses)
     about = duration(plan.critical_path())
-    console.print(f"\n{len(plan.actions)} action(s), about {about}" + (f", {lost} of them lose data" if lost else ""))
+    console.print(f"\n{len(plan.actions)} action(s), about {about} on AWS" + (f", {lost} of them lose data" if lost else ""))
 
 
 def _print_action(console: Console, action: Action) -> None:
     sign, colour = _SIGN[action.kind]
     console.print(f"[{colour}]{sign}[/] {escape(action.what)}  [dim]{escape(action.why)}[/]")
-    for change in action.changes:
+    for change in action.changes if action.kind is not Kind.CREATE else ():
         before = "" if change.before is None else f"{change.before} → "
         console.print(f"    {change.key}: {before}{change.after or '(none)'}", markup=False)
     if action.loses:

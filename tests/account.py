@@ -54,6 +54,11 @@ class Account:
         self.run(plan)
         return plan
 
+    def run_only(self, stage: str) -> None:
+        """Take away one stage, and what needs it not."""
+        plan = stages.down(self.project, self.facts())
+        self.run(Plan(tuple(action for action in plan.actions if action.stage == stage)))
+
     def left(self) -> list[Residue]:
         plan = sweeping(self.project)
         results = self.run(plan)

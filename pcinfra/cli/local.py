@@ -32,7 +32,7 @@ def endpoint(region: str) -> Target:
     from pcinfra.aws import Target
 
     answer = _cloud(None).ensure()
-    return Target(region=region, endpoint=answer.url, credentials=answer.credentials)
+    return Target(region, endpoint=answer.url, credentials=answer.credentials, registry=False)
 
 
 def _in_directory(command: Any) -> Any:

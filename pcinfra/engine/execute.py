@@ -191,11 +191,9 @@ class _Run:
             raise error
         others = "".join(f"\n  also failed: {self._action(i).what}: {e}" for i, e in list(self.failed.items())[1:])
         skipped = f"\n  not begun: {', '.join(a.what for a in self.waiting.values())}" if self.waiting else ""
-        raise PlanFailed(
-            f"{error.where + ': ' if error.where else ''}{error.why}{others}{skipped}",
-            where=self._action(action_id).what,
-            hint=error.hint,
-        ) from error
+        what = self._action(action_id).what
+        place = f"{error.where}: " if error.where and error.where != what else ""
+        raise PlanFailed(f"{place}{error.why}{others}{skipped}", where=what, hint=error.hint) from error
 
 
 def _reading(probe: Probe, context: Any, keys: frozenset[str]) -> Callable[[], Mapping[str, Any]]:

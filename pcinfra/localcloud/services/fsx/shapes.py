@@ -5,11 +5,11 @@ boto3 itself checks types and required members only; AWS checks the rest and ans
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+import regex  # AWS writes its patterns for Java: \\p{L} and the like
 from botocore.model import ServiceModel, Shape
 from botocore.session import get_session
 
@@ -57,7 +57,7 @@ def _text(shape: Shape, value: Any, path: str) -> Iterator[str]:
     allowed, pattern = shape.metadata.get("enum"), shape.metadata.get("pattern")
     if allowed and value not in allowed:
         yield _failed(value, path, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
-    if pattern and not re.search(_anchored(pattern), str(value)):
+    if pattern and not regex.search(_anchored(pattern), str(value)):
         yield _failed(value, path, f"Member must satisfy regular expression pattern: {pattern}")
     yield from _length(shape, value, path)
 
