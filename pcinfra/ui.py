@@ -77,9 +77,8 @@ def print_plan(plan: Plan) -> None:
     if not plan.actions:
         console.print("Nothing to change.")
         return
-    lost = len(plan.losses)
-    about = duration(plan.critical_path())
-    console.print(f"\n{len(plan.actions)} action(s), about {about} on AWS" + (f", {lost} of them lose data" if lost else ""))
+    loses = ", [bold red]and it loses data[/]" if plan.losses else ""
+    console.print(f"\n{len(plan.actions)} action(s), about {duration(plan.critical_path())} on AWS{loses}")
 
 
 def _print_action(console: Console, action: Action) -> None:

@@ -36,7 +36,7 @@ def down(session: Session, dry_run: bool, delete_data: bool, skip_export: bool, 
 
     plan = teardown(session, delete_data)
     if skip_export:
-        plan = plan.without(stages.EXPORT)
+        plan = plan.without(*(action.id for action in plan.actions if action.id.startswith(stages.EXPORT)))
     if not plan.actions and not plan.notes:
         ui.out().print("Nothing to take away.")
     else:

@@ -30,7 +30,8 @@ VARIABLES = {
     "LUSTRE_LOG_DIR": "logs",
     "LUSTRE_RESULTS_DIR": "results",
 }
-_DIRECTIONS = (("AutoImportPolicy", "auto_import"), ("AutoExportPolicy", "auto_export"))
+IMPORT_POLICY, EXPORT_POLICY = "AutoImportPolicy", "AutoExportPolicy"
+_DIRECTIONS = ((IMPORT_POLICY, "auto_import"), (EXPORT_POLICY, "auto_export"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,14 @@ class Associations:
         if not any(a.ours for a in found.found.values()):
             return Plan()
         actions = [_wait_for_tasks(found.file_system)]
-        exporting = [a for a in found.found.values() if a.ours and a.policies.get("AutoExportPolicy")]
-        alive = [a.path for a in exporting if a.state in ("AVAILABLE", "UPDATING")]
+        wanted = {a.path for a in project.associations.values() if a.auto_export}
+        exporting = [a for a in found.found.values() if a.ours and (a.policies.get(EXPORT_POLICY) or a.path in wanted)]
+        alive = [a for a in exporting if a.state in ("AVAILABLE", "UPDATING")]
+        for association in alive:
+            if association.policies.get(EXPORT_POLICY):
+                actions.append(_pause(association, actions))
         if alive:
-            actions.append(_export(found.file_system, alive, actions))
+            actions.append(_export(found.file_system, [a.path for a in alive], actions))
         for association in found.found.values():
             if association.ours:
                 actions.append(_delete(association, "data stays in S3", actions))
@@ -174,7 +179,7 @@ def _health(wanted: Wanted, found: Found) -> Health:
 
 
 def _describe(found: Found) -> str:
-    words = {"AutoImportPolicy": "import", "AutoExportPolicy": "export"}
+    words = {IMPORT_POLICY: "import", EXPORT_POLICY: "export"}
     flows = [f"{words[policy]} {','.join(events)}" for policy, events in found.policies.items()]
     return "; ".join([found.state, *flows] + ([found.failure] if found.failure else []))
 
@@ -242,6 +247,13 @@ def _wait_for_tasks(file_system: str) -> Action:
     return Action(
         "associations/tasks", Kind.RUN, f"wait for the data repository tasks of {file_system}",
         "an association with a task under way cannot be deleted", WaitForTasks(file_system), seconds=5,
+    )  # fmt: skip
+
+
+def _pause(found: Found, before: list[Action]) -> Action:
+    return Action(
+        f"{EXPORT}-pause-{found.path.strip('/')}", Kind.UPDATE, f"automatic export of {found.path}",
+        "off, so that a last export can run", PauseExport(found), _last(before), seconds=30,
     )  # fmt: skip
 
 
@@ -371,6 +383,23 @@ class DeleteAssociation:
                 "fsx", "DeleteDataRepositoryAssociation", AssociationId=self.id, DeleteDataInFileSystem=False
             )
         return Pending(AssociationProbe(), self.id, _until_gone(self.path), _progress)
+
+
+@dataclass(frozen=True, slots=True)
+class PauseExport:
+    """Switch automatic export off, and leave import as it is.
+
+    Source: FSx API reference, DeleteFileSystem: automatic export has to be disabled before an export data
+    repository task is executed.
+    """
+
+    found: Found
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
+        events = {**self.found.policies, EXPORT_POLICY: ()}
+        policies = {policy: {"Events": list(kinds)} for policy, kinds in events.items()}
+        doors.cloud.call("fsx", "UpdateDataRepositoryAssociation", AssociationId=self.found.id, S3=policies)
+        return Pending(AssociationProbe(), self.found.id, _until_available(self.found.path), _progress)
 
 
 @dataclass(frozen=True, slots=True)
