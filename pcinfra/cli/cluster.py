@@ -67,7 +67,8 @@ def create(session: Session, name: str, dry_run: bool) -> None:
         print_plan(plan)
         return
     session.run(plan)
-    click.echo(f"cluster {name} is ready; a first job: pcinfra submit examples/hello.yaml --follow")
+    program = "pcinfra --local" if session.local else "pcinfra"
+    click.echo(f"cluster {name} is ready; a first job: {program} submit examples/hello.yaml --follow")
 
 
 @cluster.command(name="list", short_help="List this project's clusters.")
