@@ -14,6 +14,27 @@ from xml.sax.saxutils import escape
 NOT_IMPLEMENTED = 501
 """A status that no mode of botocore retries: it retries 500, 502, 503 and 504."""
 
+UNKNOWN_S3 = frozenset(
+    (
+        "abac",
+        "analytics",
+        "annotation",
+        "annotations",
+        "intelligent-tiering",
+        "metadataConfiguration",
+        "metadataTable",
+        "metadataInventoryTable",
+        "metadataJournalTable",
+        "metadataAnnotationTable",
+        "metrics",
+        "renameObject",
+        "requestPayment",
+        "session",
+        "torrent",
+    )
+)
+"""Subresources of buckets and objects that moto ignores: it would create the bucket instead, or list it."""
+
 _XML = "text/xml"
 _REST_XML = {"s3", "s3control", "cloudfront", "route53"}
 
@@ -72,9 +93,19 @@ def refusal(call: Call, status: int, code: str, message: str) -> Answer:
     return Answer(status, headers, body.encode())
 
 
-def not_implemented(call: Call) -> Answer:
-    """Return the refusal of what the local cloud has not got."""
+def is_nothing(call: Call, answer: Answer) -> bool:
+    """Return whether moto has no route for the call: it answers a REST call with a page, or with nothing at all."""
+    if answer.status not in (404, 405) or call.protocol == "s3":
+        return False
+    kind = {name.lower(): value for name, value in answer.headers}.get("content-type", "")
+    return kind.startswith("text/html") or answer.body in (b"", b"Not Found", b"Not yet implemented")
+
+
+def not_implemented(call: Call, detail: str = "") -> Answer:
+    """Return the refusal of what the local cloud has not got; ``detail`` is the part of the call that it lacks."""
     message = f"not implemented by the local cloud: {call}"
+    if detail and not detail.endswith("has not been implemented"):
+        message += f" ({detail})"
     return refusal(call, NOT_IMPLEMENTED, "NotImplemented", message)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
 import traceback
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
+from moto.core.request import Request
+from moto.core.routing import get_service_router
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -50,20 +55,21 @@ class Application:
 
     def _answer(self, environ: dict[str, Any], call: answers.Call) -> answers.Answer:
         if not self._serves(environ, call):
-            return answers.not_implemented(call)
+            return answers.not_implemented(_named(call, environ))
         try:
-            return self._ask_moto(environ)
-        except NotImplementedError:
-            return answers.not_implemented(call)
+            answer = self._ask_moto(environ)
+            return answers.not_implemented(_named(call, environ)) if answers.is_nothing(call, answer) else answer
+        except NotImplementedError as error:
+            return answers.not_implemented(_named(call, environ), str(error))
         except Exception as error:  # the process must outlive every bug of a service
             _LOG.error("%s failed:\n%s", call, traceback.format_exc())
             message = f"the local cloud failed at {call}: {type(error).__name__}: {error}"
             return answers.refusal(call, answers.NOT_IMPLEMENTED, "InternalFailure", message)
 
     def _serves(self, environ: dict[str, Any], call: answers.Call) -> bool:
-        """moto takes a service that it does not know for S3, which would answer nonsense."""
-        if not call.service or call.service == "s3":
-            return True
+        """moto takes a service that it does not know for S3, and a subresource of S3 for the bucket or object."""
+        if call.service == "s3":
+            return not answers.UNKNOWN_S3 & set(parse_qs(environ["QUERY_STRING"], keep_blank_values=True))
         host = self._moto.infer_service_region_host(environ, environ["PATH_INFO"])
         environ["wsgi.input"].seek(0)
         return host is not None and self._moto.get_backend_for_host(host) is not None
@@ -138,9 +144,19 @@ class Handler(MotoRequestHandler):
         """The log is for what goes wrong."""
 
 
-def _phrase(status: int) -> str:
-    from http import HTTPStatus
+def _named(call: answers.Call, environ: dict[str, Any]) -> answers.Call:
+    """In REST protocols the operation's name is in AWS's model only."""
+    if " " not in call.action:
+        return call
+    try:
+        environ["wsgi.input"].seek(0)
+        operation, _ = get_service_router(call.service).match(Request(environ))
+    except Exception:  # no such service or path: method and path say what was asked
+        return call
+    return dataclasses.replace(call, action=operation.name)
 
+
+def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import threading
@@ -167,12 +168,25 @@ def checked_tags(tags: Tags | None) -> Tags:
 
 def page(rows: Sequence[T], request: dict[str, Any]) -> tuple[list[T], str | None]:
     """Return one page of ``rows`` and the token of the next, as MaxResults and NextToken ask."""
-    token = request.get("NextToken") or "0"
-    if not token.isdigit() or int(token) > len(rows):
+    begin = _position(request.get("NextToken"))
+    if begin > len(rows):
         raise bad_request("NextToken is not valid.")
-    begin = int(token)
     end = begin + int(request.get("MaxResults") or len(rows) or 1)
-    return list(rows[begin:end]), str(end) if end < len(rows) else None
+    return list(rows[begin:end]), _token(end) if end < len(rows) else None
+
+
+def _token(position: int) -> str:
+    """The API's NextToken is base64."""
+    return base64.b64encode(str(position).encode()).decode()
+
+
+def _position(token: str | None) -> int:
+    if token is None:
+        return 0
+    try:
+        return int(base64.b64decode(token))
+    except ValueError:
+        raise bad_request("NextToken is not valid.") from None
 
 
 def _drop(held: dict[str, T], is_gone: Callable[[T], bool]) -> None:
