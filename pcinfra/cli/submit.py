@@ -53,12 +53,18 @@ def submit(
 
 def _submitted(launcher: Launcher, manifest: Manifest) -> str:
     """Submit; an answer that was lost is asked for again, which never makes a second job."""
-    from pcinfra.errors import Unreachable
+    from pcinfra.errors import Interrupted, Unreachable
 
+    look = "pcinfra jobs   before you submit it again"
     try:
-        return launcher.submit(manifest)
-    except Unreachable:
-        return launcher.submit(manifest)
+        try:
+            return launcher.submit(manifest)
+        except Unreachable:
+            return launcher.submit(manifest)
+    except Unreachable as error:
+        raise Unreachable(f"{error.why}; it may have been submitted", where=manifest.run, hint=look) from error
+    except KeyboardInterrupt:
+        raise Interrupted("it may have been submitted all the same", where=manifest.run, hint=look) from None
 
 
 def _print_files(manifest: Manifest) -> None:

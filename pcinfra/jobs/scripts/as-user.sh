@@ -22,7 +22,7 @@ runs=${runs:-${PCINFRA_RUNS:-/lustre/runs}}
 case $runs in
   /lustre/*) mountpoint -q /lustre || fail "/lustre is not mounted on this head node" ;;
 esac
-[ -d "$runs" ] || mkdir -p -m 1777 -- "$runs" || fail "cannot make the runs directory $runs"
+[ -d "$runs" ] || { mkdir -p -- "$runs" && chmod 1777 -- "$runs"; } || fail "cannot make the runs directory $runs"
 cd -- "$runs" || exit 1
 
 # shellcheck disable=SC2086 # drop is a list of words

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,9 +160,6 @@ def sh(script: str, runs: Path, user: str = "nobody", **environment: str) -> sub
 @pytest.fixture
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A runs directory that other users can reach, which pytest's own cannot."""
-    import shutil
-    import tempfile
-
     top = Path(tempfile.mkdtemp(prefix="pcinfra-runs-"))
     yield top / "runs"
     shutil.rmtree(top)
@@ -196,15 +196,15 @@ def test_the_exit_status_comes_back_and_nothing_eats_the_script(runs: Path) -> N
 
 
 def test_the_script_is_in_nobodys_arguments(runs: Path) -> None:
-    done = sh("secret=hunter2; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c hunter2", runs)
+    secret = uuid.uuid4().hex
+    pattern = f"{secret[:-1]}[{secret[-1]}]"  # does not match itself
+    done = sh(f"secret={secret}; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '{pattern}'", runs)
     assert done.stdout.strip() == "0"
 
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.binary(max_size=5000), offset=st.integers(0, 5000), limit=st.integers(100, 3000))
 def test_bytes_come_back_as_they_are(data: bytes, offset: int, limit: int) -> None:
-    import tempfile
-
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -225,3 +225,19 @@ def test_files_of_any_size_are_put_whole_and_again(size: int, runs: Path) -> Non
             assert sh(script, runs).returncode == 0
     assert (runs / "a dir" / "it's").read_bytes() == content
     assert [path.name for path in (runs / "a dir").iterdir()] == ["it's"]
+
+
+@pytest.mark.skipif(Path("/lustre").exists(), reason="this machine has a Lustre")
+def test_an_agent_without_rights_has_its_runs_at_home(runs: Path) -> None:
+    """There is no Lustre on a machine whose agent is not root."""
+    top = runs.parent
+    top.chmod(0o777)
+    (top / "script").write_text(wrapped("pwd; id -u", "ubuntu"))
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    environment = {"PATH": os.environ["PATH"], "HOME": str(top)}
+    done = subprocess.run(
+        [*drop, "sh", str(top / "script")], env=environment, capture_output=True, text=True, check=True
+    )
+    where, user = done.stdout.split()
+    assert where == str(top / "runs")
+    assert user != "0"

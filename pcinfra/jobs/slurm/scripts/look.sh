@@ -6,6 +6,7 @@ cd -- "$RUN" || exit
 slurm=$(timeout 20 squeue -h -t all -n "pci-$RUN" -o '%T|%r|%N' 2>/dev/null)
 asked=$?
 slurm=${slurm##*$'\n'}
+logs=()
 mapfile -t results < <(cat result.jsonl 2>/dev/null)
 if [ "${#results[@]}" = 0 ]; then # Slurm forgets a job after MinJobAge; keep how it ended
   case ${slurm%%|*} in
@@ -20,15 +21,16 @@ echo "slurm $slurm"
 echo "kept $(cat slurm.end 2>/dev/null)"
 [ ! -e cancelled ] || echo "cancelled yes"
 [ "${#results[@]}" = 0 ] || echo "result ${results[-1]}"
-for log in logs/node-*.log logs/batch.log; do # first what the job says, then what Slurm says of it
-  [ "$LIMIT" -gt 0 ] && [ -e "$log" ] || continue
-  name=${log#logs/} seen=${OFFSETS[${log#logs/}]:-0}
+[ "$LIMIT" = 0 ] || mapfile -t logs < <(stat -Lc '%s %n' logs/node-*.log logs/batch.log 2>/dev/null)
+for line in "${logs[@]}"; do # first what the job says, then what Slurm says of it
+  size=${line%% *} name=${line#*/}
+  seen=${OFFSETS[$name]:-0}
+  [ "$size" -gt "$seen" ] || continue
   [ "$LIMIT" -gt 1000 ] || { echo "more yes"; break; }
-  text=$(encoded "$LIMIT" "$log" "$seen"; echo ":$taken")
+  text=$(encoded "$LIMIT" "logs/$name" "$seen"; echo ":$taken")
   taken=${text##*:} text=${text%:*}
-  [ "$taken" -gt 0 ] || continue
   LIMIT=$((LIMIT - ${#text}))
   echo "log $name $seen $text"
-  [ "$((seen + taken))" -ge "$(stat -Lc %s -- "$log")" ] || echo "more yes"
+  [ "$((seen + taken))" -ge "$size" ] || echo "more yes"
 done
 echo end
