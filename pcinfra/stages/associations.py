@@ -6,14 +6,13 @@ reference, CreateDataRepositoryAssociation. They are made one at a time for a fi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pcinfra.engine import Action, Change, Kind, Pending, Plan
-from pcinfra.errors import NotFound, ResourceFailed
+from pcinfra.errors import CloudError, NotFound, ResourceFailed
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.bucket import BUCKET, Bucket, BucketFacts
 from pcinfra.stages.prerequisites import STACK, Prerequisites, StackFacts
@@ -378,10 +377,12 @@ class DeleteAssociation:
     path: str
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> Pending:
-        with contextlib.suppress(NotFound):
-            doors.cloud.call(
-                "fsx", "DeleteDataRepositoryAssociation", AssociationId=self.id, DeleteDataInFileSystem=False
-            )
+        delete = {"AssociationId": self.id, "DeleteDataInFileSystem": False}
+        try:
+            doors.cloud.call("fsx", "DeleteDataRepositoryAssociation", **delete)
+        except CloudError:
+            if any(row["Lifecycle"] != "DELETING" for row in _one(doors, self.id)):
+                raise  # neither gone nor on its way
         return Pending(AssociationProbe(), self.id, _until_gone(self.path), _progress)
 
 

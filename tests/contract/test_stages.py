@@ -210,5 +210,5 @@ def test_a_teardown_waits_for_users_before_what_they_use(standing: Account) -> N
     deletions = {action.id for action in plan.actions if action.id.startswith("associations/")}
     assert deletions <= by_id["prerequisites/stack"].after
     assert deletions <= by_id["bucket/bucket"].after
-    assert {action.kind for action in plan.actions} <= {Kind.DELETE, Kind.RUN}
+    assert {action.kind for action in plan.actions} <= {Kind.DELETE, Kind.RUN, Kind.UPDATE}
     assert OUTPUT_VARIABLES  # the guide's names are checked above

@@ -1,0 +1,245 @@
+"""Bad days: each stuck state of a stack, runs that are killed, and two runs at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pcinfra import cloudformation
+from pcinfra.engine import Kind
+from pcinfra.errors import PlanFailed, Refused
+from pcinfra.project import Lustre, Prerequisites
+from pcinfra.stages.associations import AssociationFacts
+from pcinfra.stages.prerequisites import STACK, StackFacts, WantedStack
+from tests.account import Account
+from tests.conftest import new_project
+
+
+def stack_of(account: Account) -> cloudformation.Stack:
+    stack = account.facts().of(StackFacts).stack
+    assert stack is not None
+    return stack
+
+
+def request(account: Account, **changes: str) -> dict[str, object]:
+    """Return a CreateStack request of this project, with some parameters changed."""
+    made = WantedStack.of(account.project, "us-east-1a").request()
+    made["Parameters"] = [
+        {**item, "ParameterValue": changes.get(item["ParameterKey"], item["ParameterValue"])}
+        for item in made["Parameters"]
+    ]
+    return made
+
+
+def wait_until(account: Account, *statuses: str) -> None:
+    for _ in range(200):
+        if stack_of(account).status in statuses:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the stack is still {stack_of(account).status}")
+
+
+def test_a_creation_that_was_rolled_back_is_deleted_and_begun_again(account: Account) -> None:
+    account.call("cloudformation", "CreateStack", **request(account, Capacity="1300"))
+    wait_until(account, "ROLLBACK_COMPLETE")
+    plan = account.up()
+    assert [(a.id, a.kind) for a in plan.actions[:2]] == [("prerequisites/clear", Kind.DELETE), (STACK, Kind.CREATE)]
+    assert stack_of(account).status == "CREATE_COMPLETE"
+
+
+def test_a_creation_that_failed_and_stayed_is_deleted_and_begun_again(account: Account) -> None:
+    account.call("cloudformation", "CreateStack", **request(account, Capacity="1300"), OnFailure="DO_NOTHING")
+    wait_until(account, "CREATE_FAILED")
+    account.up()
+    assert stack_of(account).status == "CREATE_COMPLETE"
+
+
+def test_a_change_set_never_executed_is_no_obstacle(account: Account) -> None:
+    made = request(account) | {"ChangeSetName": "abandoned", "ChangeSetType": "CREATE"}
+    account.call("cloudformation", "CreateChangeSet", **made)
+    assert stack_of(account).status == "REVIEW_IN_PROGRESS"
+    account.up()
+    assert stack_of(account).status == "CREATE_COMPLETE"
+
+
+def test_a_creation_under_way_is_waited_for(account: Account) -> None:
+    account.call("cloudformation", "CreateStack", **request(account))
+    plan = account.plan()
+    assert next(a for a in plan.actions if a.id == STACK).kind is Kind.RUN
+    account.run(plan)
+    assert account.plan().actions == ()
+
+
+def test_a_deletion_under_way_is_waited_for(account: Account) -> None:
+    account.up()
+    account.run_only("associations")
+    account.call("cloudformation", "DeleteStack", StackName=account.project.prerequisites.stack)
+    account.up()
+    assert stack_of(account).status == "CREATE_COMPLETE"
+
+
+def test_a_deletion_that_failed_says_what_to_type(account: Account) -> None:
+    account.up()
+    subnet = stack_of(account).outputs["PrimaryPrivateSubnet"]
+    interface = account.call("ec2", "CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    with pytest.raises(PlanFailed, match="DELETE_FAILED"):
+        account.down()
+    with pytest.raises(Refused, match="pcinfra down"):
+        account.plan()
+    account.call("ec2", "DeleteNetworkInterface", NetworkInterfaceId=interface)
+    account.down()
+    assert account.left() == []
+
+
+def test_the_root_cause_is_told_and_not_what_was_cancelled(account: Account) -> None:
+    bad = Lustre.model_construct(**{**Lustre().model_dump(), "capacity": 1300})
+    project = new_project()
+    wrong = project.model_copy(
+        update={"prerequisites": Prerequisites.model_construct(**{**dict(project.prerequisites), "lustre": bad})}
+    )
+    broken = Account(account.target, wrong)
+    with pytest.raises(PlanFailed) as caught:
+        broken.up()
+    assert "1300" in str(caught.value)
+    assert "cancelled" not in str(caught.value)
+
+
+def test_somebody_elses_stack_and_bucket_are_refused(account: Account) -> None:
+    account.up()
+    other = new_project()
+    thief = Account(account.target, other.model_copy(update={"prerequisites": account.project.prerequisites}))
+    with pytest.raises(Refused, match="belongs to the project"):
+        thief.plan()
+    thief = Account(account.target, other.model_copy(update={"bucket": account.project.bucket}))
+    with pytest.raises(Refused, match="belongs to the project"):
+        thief.plan()
+
+
+def test_a_stack_made_by_hand_is_used_and_kept(account: Account) -> None:
+    made = request(account) | {"Tags": []}
+    account.call("cloudformation", "CreateStack", **made)
+    wait_until(account, "CREATE_COMPLETE")
+    plan = account.up()
+    assert not [action for action in plan.actions if action.stage == "prerequisites"]
+    assert any("not made by pcinfra" in note for note in plan.notes)
+    account.down()
+    assert stack_of(account).status == "CREATE_COMPLETE"
+    account.call("cloudformation", "DeleteStack", StackName=account.project.prerequisites.stack)
+
+
+def test_a_setting_is_changed_in_place_through_a_change_set(account: Account) -> None:
+    account.up()
+    lustre = account.project.prerequisites.lustre.model_copy(update={"compression": "NONE"})
+    changed = account.project.prerequisites.model_copy(update={"lustre": lustre})
+    after = Account(account.target, account.project.model_copy(update={"prerequisites": changed}))
+    before = stack_of(account).outputs["FSxLustreFilesystemId"]
+    plan = after.up()
+    assert [a.id for a in plan.actions] == ["prerequisites/changes", STACK]
+    assert [(c.key, c.before, c.after) for c in plan.actions[1].changes] == [("Compression", "LZ4", "NONE")]
+    assert stack_of(after).outputs["FSxLustreFilesystemId"] == before
+    assert after.plan().actions == ()
+
+
+def test_a_change_that_replaces_a_file_system_says_what_it_loses(account: Account) -> None:
+    account.up()
+    lustre = account.project.prerequisites.lustre.model_copy(
+        update={"deployment_type": "PERSISTENT_1", "throughput": 200}
+    )
+    changed = account.project.prerequisites.model_copy(update={"lustre": lustre})
+    after = Account(account.target, account.project.model_copy(update={"prerequisites": changed}))
+    assert [a.loses for a in after.plan().losses] == ["everything on the Lustre file system"]
+
+
+# --- whole processes ---------------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A user's folder with a pcinfra.yaml and a local cloud of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pcinfra.cli.main", *arguments]
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(self.command(*arguments), cwd=self.path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def account(self) -> Account:
+        from pcinfra.cli.local import endpoint
+        from pcinfra.project.load import load
+
+        return Account(endpoint("us-east-1", self.path / ".pcinfra" / "local"), load(self.path / "pcinfra.yaml"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    made = Folder(tmp_path)
+    made.run("init", "--yes")
+    yield made
+    made.run("local", "stop")
+
+
+def assert_one_of_each(account: Account) -> None:
+    """Everything is there, and nothing is there twice."""
+    assert account.plan().actions == ()
+    vpcs = account.call("ec2", "DescribeVpcs", Filters=[{"Name": "tag-key", "Values": ["pcinfra:project"]}])["Vpcs"]
+    systems = account.call("fsx", "DescribeFileSystems")["FileSystems"]
+    assert len(vpcs) == 1
+    assert sorted(system["FileSystemType"] for system in systems) == ["LUSTRE", "OPENZFS"]
+    assert len(account.facts().of(AssociationFacts).found) == 4
+    assert len(account.call("ecr", "DescribeRepositories")["repositories"]) == 1
+
+
+@pytest.mark.slow
+def test_up_killed_at_ten_random_moments_converges(folder: Folder) -> None:
+    folder.run("local", "start")
+    chance = random.Random(20)
+    for _ in range(10):
+        process = folder.begin("--local", "up")
+        time.sleep(chance.uniform(0.2, 2.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    folder.run("--local", "up")
+    assert_one_of_each(folder.account())
+
+
+@pytest.mark.slow
+def test_two_ups_at_once_both_end_well(folder: Folder) -> None:
+    both = [folder.begin("--local", "up") for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert_one_of_each(folder.account())
+
+
+@pytest.mark.slow
+def test_ctrl_c_exits_with_130_and_the_next_up_goes_on(folder: Folder) -> None:
+    folder.run("local", "start")
+    process = folder.begin("--local", "up")
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) in (130, 0)
+    folder.run("--local", "up")
+    assert_one_of_each(folder.account())
+
+
+def test_the_plan_is_what_up_runs(folder: Folder) -> None:
+    planned = json.loads(folder.run("--local", "plan", "--output", "json"))
+    assert planned["actions"]
+    folder.run("--local", "up")
+    assert json.loads(folder.run("--local", "plan", "--output", "json"))["actions"] == []
+    assert "Nothing to change." in folder.run("--local", "up")
