@@ -29,6 +29,10 @@ _FIXED: Final = frozenset(
 """Options that a cluster on this machine stands on: a user's setting of one of these is not taken over."""
 
 
+_NO_NODE: Final = "NodeName=no-node NodeAddr=127.0.0.1 State=FUTURE"
+"""slurmctld does not start without a node; one of the future is in no partition and no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where daemons find and keep things, which is what distinguishes namespaced from shared-host nodes.
@@ -67,7 +71,7 @@ def slurm_conf(spec: Spec, place: Place) -> str:
         if name.lower() not in _FIXED:
             options[taken.get(name.lower(), name)] = value
     lines = [f"{name}={value}" for name, value in options.items()]
-    lines += [_node_line(node, place) for node in spec.nodes]
+    lines += [_node_line(node, place) for node in spec.nodes] or [_NO_NODE]
     lines += [_partition_line(each, default=number == 0) for number, each in enumerate(spec.partitions)]
     return "\n".join(lines) + "\n"
 
