@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pcinfra.aws import Aws, Target
-from pcinfra.clusters.facts import differences, find, find_all
+from pcinfra.clusters.facts import ClusterFacts, differences, find, find_all
 from pcinfra.clusters.findings import Level
 from pcinfra.clusters.inputs import ClusterInputs
 from pcinfra.clusters.lifecycle import create_plan, delete_actions
@@ -19,6 +20,7 @@ from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.render import render
 from pcinfra.doors import Doors
 from pcinfra.engine import Event, Executor, Plan, Step, Threads
+from pcinfra.errors import PlanFailed
 from pcinfra.project import Cluster, Project, Queue
 from pcinfra.shell import Subprocess
 from tests.local.infrastructure import infrastructure
@@ -114,6 +116,36 @@ def test_a_cluster_from_nothing_to_running_and_back(inputs: ClusterInputs, doors
     assert find(doors.cloud, "train").stack is None
     assert left_in_bucket(doors, inputs) == [], "pcluster's own objects stay behind"
     assert run(doors, Plan(tuple(delete_actions([created["cluster/train"]]))))[0] == {"cluster/train/delete": None}
+
+
+def test_two_creations_at_once_end_well_with_one_cluster(inputs: ClusterInputs, doors: Doors) -> None:
+    plan = create_plan(ClusterFacts("twice"), PROJECT.project, render("twice", small(), inputs))
+    with ThreadPoolExecutor(2) as both:
+        results = [future.result()[0]["cluster/twice"] for future in [both.submit(run, doors, plan) for _ in range(2)]]
+    assert results[0].id == results[1].id
+    assert [stack.name for stack in find_all(doors.cloud, PROJECT.project)] == ["twice"]
+    run(doors, Plan(tuple(delete_actions(results[:1]))))
+
+
+def test_a_failed_creation_tells_its_cause_and_the_next_one_cleans_up(inputs: ClusterInputs, doors: Doors) -> None:
+    config = render("broken", small(), inputs)
+    taken = {"LaunchTemplateName": "broken-gpu-c7i-large"}  # pcluster gives this name to the queue's template
+    doors.cloud.call("ec2", "CreateLaunchTemplate", **taken, LaunchTemplateData={"InstanceType": "c7i.large"})
+    with pytest.raises(PlanFailed, match="AWS::EC2::LaunchTemplate"):
+        run(doors, create_plan(ClusterFacts("broken"), PROJECT.project, config))
+
+    facts = find(doors.cloud, "broken", with_config=True)
+    assert facts.stack
+    assert facts.stack.status == "CREATE_FAILED"
+    doors.cloud.call("ec2", "DeleteLaunchTemplate", **taken)
+    results, _ = run(doors, create_plan(facts, PROJECT.project, config))
+    assert list(results) == ["cluster/broken/delete", "cluster/broken"]
+    run(doors, Plan(tuple(delete_actions([results["cluster/broken"]]))))
+    assert find_all(doors.cloud, PROJECT.project) == ()
+
+
+def small() -> Cluster:
+    return cluster("c7i.large", min_nodes=1, max_nodes=2)
 
 
 def left_in_bucket(doors: Doors, inputs: ClusterInputs) -> list[str]:
