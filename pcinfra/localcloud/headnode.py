@@ -157,7 +157,7 @@ class HeadNodes:
     def reaches(self, instance_id: str) -> bool:
         """Return whether the instance is a machine that runs here."""
         found = self._find(instance_id)
-        return found is not None and found[0].status().nodes[found[1]] == "up"
+        return found is not None and found[0].up(found[1])
 
     def start_script(self, instance_id: str, script: str, directory: str = "") -> Running:
         """Start a script as SSM Agent does; see :meth:`SlurmCluster.start_script`.

@@ -219,8 +219,12 @@ class SlurmCluster:
         argv = ("sh", "-c", f"'{inside}/{name}/_script.sh'")
         return self.start_command(node, argv, environment=environment, directory=directory, remove=host / name)
 
+    def up(self, node: str) -> bool:
+        """Return whether the machine itself runs, whatever Slurm thinks of it."""
+        return fleet.alive(self.paths, self.spec.node(node).name) is not None
+
     def status(self) -> Status:
-        machines = {m.name: "up" if fleet.alive(self.paths, m.name) else "down" for m in self.spec.machines}
+        machines = {m.name: "up" if self.up(m.name) else "down" for m in self.spec.machines}
         states = self._sinfo() if machines[self.spec.head.name] == "up" else {}
         return Status(machines, states)
 

@@ -13,10 +13,6 @@ CONTROLLER_PORT: Final = 6820
 
 NODE_PORT: Final = 6818
 
-CGROUP_CONF: Final = "CgroupPlugin=cgroup/v1\n"
-"""Nothing here uses cgroups, but slurmd of 22.05 ends at its start where /sys/fs/cgroup is absent, v2 or mixed,
-unless it is told not to look."""
-
 _FIXED: Final = frozenset(
     (
         "ClusterName SlurmctldHost SlurmctldPort SlurmdPort SlurmUser SlurmdUser AuthType CredType AuthInfo "
@@ -83,6 +79,18 @@ def gres_conf(nodes: Sequence[Node], place: Place) -> str:
         for node in nodes
         if node.gpus
     )
+
+
+def cgroup_conf(version: tuple[int, int]) -> str:
+    """Return the text of cgroup.conf for a release of Slurm, as (22, 5).
+
+    Nothing here uses cgroups, but slurmd of 22.05 ends at its start where /sys/fs/cgroup is absent, v2 or mixed,
+    unless it is told not to look. Before, there was nothing to choose; from 24.05 on (cgroup.conf(5)) it can be
+    told so.
+    """
+    if version < (22, 5):
+        return ""
+    return f"CgroupPlugin={'cgroup/v1' if version < (24, 5) else 'disabled'}\n"
 
 
 def _options(spec: Spec, place: Place) -> dict[str, str]:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pcinfra.localcloud.slurm import accounts, conf
+from pcinfra.localcloud.slurm import accounts, conf, packages
 from pcinfra.localcloud.slurm.commands import Command
 from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
-from pcinfra.localcloud.slurm.packages import find
 from pcinfra.localcloud.slurm.paths import Paths
 from pcinfra.localcloud.slurm.records import Record
 from pcinfra.localcloud.slurm.spec import Node, Spec
@@ -128,7 +127,7 @@ class NamespacedNodes:
             (self.paths.slurm / folder).mkdir(exist_ok=True)
             for name in names:
                 link = self.paths.slurm / folder / name
-                path = find(name)
+                path = packages.find(name)
                 if path and not link.is_symlink() and not link.exists():
                     link.symlink_to(path)
 
@@ -157,7 +156,7 @@ def write_configuration(folder: Path, spec: Spec, place: conf.Place) -> None:
     """Write the files that slurmctld and slurmd read."""
     (folder / "slurm.conf").write_text(conf.slurm_conf(spec, place), encoding="ascii")
     (folder / "gres.conf").write_text(conf.gres_conf(spec.nodes, place), encoding="ascii")
-    (folder / "cgroup.conf").write_text(conf.CGROUP_CONF, encoding="ascii")
+    (folder / "cgroup.conf").write_text(conf.cgroup_conf(packages.version()), encoding="ascii")
 
 
 def _give(path: Path, etc: Path, account: str) -> None:

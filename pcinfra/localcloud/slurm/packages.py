@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 
 from pcinfra.errors import MissingTool
@@ -23,6 +25,15 @@ _ADMINISTRATION = "/usr/local/sbin:/usr/sbin:/sbin"
 def find(program: str) -> str | None:
     """Return the path of ``program``, or None when it is not installed."""
     return shutil.which(program) or shutil.which(program, path=_ADMINISTRATION)
+
+
+def version() -> tuple[int, int]:
+    """Return the release of the installed Slurm, as (22, 5)."""
+    text = subprocess.run([find("slurmd") or "slurmd", "-V"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"(\d+)\.(\d+)", text)
+    if found is None:
+        raise MissingTool(f"slurmd does not say its version: {text.strip()!r}", where="slurmd", hint=INSTALL)
+    return int(found[1]), int(found[2])
 
 
 def missing(*, root: bool, which: Callable[[str], str | None] = find) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def test_without_static_nodes_there_is_a_queue_and_nothing_runs(tmp_path: Path) 
     try:
         cluster.start()
         assert output(cluster, "sinfo -h -o '%P %D'") == "gpu* 0\n"
-        assert bash(cluster, "srun -N1 true").status != 0
+        assert output(cluster, "sbatch --wrap true; squeue -h -o %T").splitlines()[-1] == "PENDING"
     finally:
         cluster.destroy()
 

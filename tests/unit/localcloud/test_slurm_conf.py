@@ -44,11 +44,24 @@ def large() -> Spec:
     [
         ("slurm.conf", conf.slurm_conf(large(), PLACE)),
         ("gres.conf", conf.gres_conf(large().nodes, PLACE)),
-        ("cgroup.conf", conf.CGROUP_CONF),
+        ("cgroup.conf", conf.cgroup_conf((22, 5))),
     ],
 )
 def test_files_are_as_committed(name: str, text: str) -> None:
     assert text == (GOLDEN / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        ((21, 8), ""),
+        ((23, 11), "CgroupPlugin=cgroup/v1\n"),
+        ((24, 5), "CgroupPlugin=disabled\n"),
+        ((25, 11), "CgroupPlugin=disabled\n"),
+    ],
+)
+def test_slurm_is_told_to_leave_cgroups_alone_in_the_words_of_its_release(version: tuple[int, int], text: str) -> None:
+    assert conf.cgroup_conf(version) == text
 
 
 def test_what_a_cluster_stands_on_cannot_be_set_by_its_configuration() -> None:
