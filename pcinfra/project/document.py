@@ -6,6 +6,7 @@ or base-60 numbers. What people write by accident in such a file is a :class:`Pr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,8 @@ from pcinfra.project.syntax import syntax_problem
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
+MAX_NUMBER = 1 << 63
 
 KeyPath = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -66,8 +68,14 @@ class Document:
 
 def dotted(path: KeyPath) -> str:
     """Return ``clusters.train.queues[0].name`` for a path."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    steps = (f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in path)
     return "".join(steps).removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    """Return a key that fits into a message: on one line, and not endless."""
+    short = key if len(key) <= 80 else f"{key[:77]}..."
+    return short if short.isprintable() else json.dumps(short)
 
 
 def read_text(path: Path, name: str = "") -> str:
@@ -121,21 +129,22 @@ def parse(text: str, file: str) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's reader and composer with a bound on nesting."""
+    """PyYAML's reader and composer with bounds on nesting and on the number of values."""
 
     depth = 0
+    count = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        self.count += 1
+        place = parent.start_mark if parent else None
         if self.depth >= MAX_DEPTH:
-            raise yaml.composer.ComposerError(None, None, "nested too deeply", parent.start_mark if parent else None)
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", place)
+        if self.count > 2 * MAX_VALUES:
+            raise yaml.composer.ComposerError(None, None, "too many values", place)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
-
-
-class _TooMany(Exception):
-    """Expanding the anchors gives more than MAX_VALUES values."""
 
 
 class _Reader:
@@ -152,21 +161,19 @@ class _Reader:
         self.count = 0
 
     def read(self, root: Node) -> Document:
-        try:
-            data = self._value(root, ())
-        except _TooMany:
-            why = f"has more than {MAX_VALUES} values once its anchors (&name, *name) are expanded"
-            raise InputError([Problem(self.file, 0, 0, "", why, "write them out, or remove the anchors")]) from None
+        data = self._value(root, ())
         problems, refused = tuple(self.problems), frozenset(self.refused)
         return Document(self.file, data, self.places, self.keys, self.written, problems, refused)
 
     def _value(self, node: Node, path: KeyPath) -> Any:
         self.count += 1
         if self.count > MAX_VALUES:
-            raise _TooMany
+            raise self._stop(f"has more than {MAX_VALUES} values once its anchors (&name, *name) are expanded")
         self._remember(node, path)
         if any(node is outer for outer in self.open):
             return self._refuse(path, "refers to itself (*name inside &name)", "write the value out")
+        if len(self.open) > MAX_DEPTH:
+            raise self._stop(f"is nested deeper than {MAX_DEPTH} levels once its anchors (&name, *name) are expanded")
         self.open.append(node)
         try:
             return self._collection(node, path)
@@ -234,7 +241,7 @@ class _Reader:
     def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
         text = str(node.value)
         if not node.style:
-            self.written[path] = text
+            self.written[path] = text if len(text) <= 80 else f"{text[:77]}..."
         kind = node.tag.removeprefix(_TAG)
         if kind == "str":
             bad = _unprintable(text)
@@ -255,13 +262,19 @@ class _Reader:
         if ":" in digits or (kind == "int" and digits[:1] == "0" and digits[1:2].isdigit()):
             return self._refuse(path, f"{text} is {_meaning(node)}", f'"{text}" for text')
         try:
-            return int(text.replace("_", ""), 0) if kind == "int" else _float(text)
+            number = int(text.replace("_", ""), 0) if kind == "int" else _float(text)
         except ValueError:
             return self._refuse(path, f"{text[:40]} is not a number that can be read", f'"{text[:40]}" for text')
+        if isinstance(number, int) and abs(number) >= MAX_NUMBER:
+            return self._refuse(path, f"{text[:40]} is too large a number", f'"{text[:40]}" for text')
+        return number
 
     def _refuse_tag(self, node: Node, path: KeyPath) -> None:
         tag = node.tag.replace(_TAG, "!!")
         self._refuse(path, f"YAML tags ({tag}) are not read here", "write the value without the tag")
+
+    def _stop(self, why: str) -> InputError:
+        return InputError([Problem(self.file, 0, 0, "", why, "write them out, or remove the anchors")])
 
     def _refuse(self, path: KeyPath, why: str, hint: str) -> None:
         self._note(path, self.places[path], why, hint)
@@ -292,7 +305,7 @@ def _unprintable(text: str) -> str:
 
 
 def _is_control(char: str) -> bool:
-    return (char < " " and char not in "\t\n\r") or char == "\x7f" or "\ud800" <= char <= "\udfff"
+    return (char < " " and char not in "\t\n\r") or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff"
 
 
 def _float(text: str) -> float:

@@ -99,9 +99,9 @@ def _real_path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath
 
 
 def _problems(mistakes: Sequence[Mistake], model: type[BaseModel], document: Document) -> Iterable[Problem]:
-    told = [mistake for mistake in mistakes if not _starts_with_any(mistake.path, document.refused)]
-    deep = {mistake.path for mistake in told}
-    told = [mistake for mistake in told if not (mistake.kind in _SHALLOW and _has_inside(mistake.path, deep))]
+    told = [mistake for mistake in mistakes if document.refused.isdisjoint((*_around(mistake.path), mistake.path))]
+    outer = {path for mistake in told for path in _around(mistake.path)}
+    told = [mistake for mistake in told if not (mistake.kind in _SHALLOW and mistake.path in outer)]
     told.sort(key=lambda mistake: str(mistake.path))
     for path, group in groupby(told, key=lambda mistake: mistake.path):
         found = list(group)
@@ -109,12 +109,9 @@ def _problems(mistakes: Sequence[Mistake], model: type[BaseModel], document: Doc
         yield document.problem(path, why, hint, at_key=found[0].at_key)
 
 
-def _starts_with_any(path: KeyPath, starts: Iterable[KeyPath]) -> bool:
-    return any(path[: len(start)] == start for start in starts)
-
-
-def _has_inside(path: KeyPath, paths: Iterable[KeyPath]) -> bool:
-    return any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+def _around(path: KeyPath) -> Iterable[KeyPath]:
+    """Return the paths of all values that hold the one at ``path``."""
+    return (path[:length] for length in range(len(path)))
 
 
 def _without(model: type[M], data: Any, bad: Iterable[KeyPath]) -> M | None:

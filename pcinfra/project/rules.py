@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 
+from pcinfra import assets, catalog
 from pcinfra.project.model import Cluster, Lustre, OpenZFS, Project, Queue
 from pcinfra.project.positions import Finding, KeyPath, Rule
+from pcinfra.project.wording import nearest, one_of
 from pcinfra.stacks import limits
 
 _LUSTRE: KeyPath = ("prerequisites", "lustre")
@@ -172,6 +174,33 @@ def cluster_names(project: Project) -> Iterator[Finding]:
             yield Finding(("clusters", name), "has the name of the prerequisites stack", "choose another name", also)
 
 
+def shapes(project: Project) -> Iterator[Finding]:
+    """A shape is a template in ``cluster-configs``."""
+    known = sorted(path.name.removesuffix(".yaml.j2") for path in assets.folder("cluster-configs").glob("*.yaml.j2"))
+    for name, cluster in project.clusters.items():
+        if cluster.shape not in known:
+            hint = f"shape: {nearest(cluster.shape, known) or known[0]}"
+            yield Finding(("clusters", name, "shape"), f"must be {one_of(known)}", hint)
+
+
+def instance_types(project: Project) -> Iterator[Finding]:
+    """Only types in the list can be used: a cluster takes GPUs and network cards from it. Source: EC2 DescribeInstanceTypes, kept in :mod:`pcinfra.catalog`."""
+    known = set(catalog.names())
+    for path, kind in _instance_types(project):
+        if kind not in known:
+            family = [name for name in catalog.names() if name.partition(".")[0] == kind.partition(".")[0]]
+            near = nearest(kind, family or catalog.names())
+            hint = f"instance_type: {near}" if near else "instance_type: p5.48xlarge"
+            yield Finding((*path, "instance_type"), f"{kind} is not in the list of EC2 instance types", hint)
+
+
+def _instance_types(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    for name, cluster in project.clusters.items():
+        yield ("clusters", name, "head_node"), cluster.head_node.instance_type
+        for index, queue in enumerate(cluster.queues):
+            yield ("clusters", name, "queues", index), queue.instance_type
+
+
 def queues(project: Project) -> Iterator[Finding]:
     """Queue names are unique in a cluster, and each queue's numbers fit. Source: ParallelCluster, SlurmQueues."""
     for name, cluster in project.clusters.items():
@@ -225,5 +254,7 @@ RULES: tuple[Rule[Project], ...] = (
     association_prefixes,
     association_events,
     cluster_names,
+    shapes,
+    instance_types,
     queues,
 )

@@ -25,6 +25,7 @@ _MEANINGS: Final = (
     ("found duplicate anchor", "an anchor (&name) is defined twice", "give it another name"),
     ("but found another document", "a second document begins here", "remove the line ---"),
     ("nested too deeply", "values are nested deeper than 64 levels", ""),
+    ("too many values", "has more values than a settings file can need", "remove what is not a setting"),
     ("unknown escape character", "an unknown escape after \\ in double quotes", "use single quotes, or \\\\"),
     ("expected escape sequence", "an incomplete escape after \\ in double quotes", "use single quotes, or \\\\"),
     ("found unexpected end of stream", "a quotation mark is not closed", "add the missing quotation mark"),

@@ -78,6 +78,8 @@ def as_yaml(value: Any) -> str:
 
 def nearest(word: str, choices: Sequence[str]) -> str:
     """Return the choice that ``word`` was probably meant to be; empty when none is like it."""
+    if len(word) > 80:
+        return ""
     likeness = {choice: SequenceMatcher(None, _plain(word), _plain(choice)).ratio() for choice in choices}
     best = max(choices, key=lambda choice: likeness[choice], default="")
     return best if best and likeness[best] >= ALIKE else ""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcinfra.errors import InputError
-from pcinfra.project.document import MAX_BYTES, Document, decode, dotted, parse
+from pcinfra.project.document import MAX_BYTES, MAX_VALUES, Document, decode, dotted, parse
 
 PLAIN_TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff\ufffe\uffff"), max_size=20
@@ -123,6 +123,15 @@ def test_more_than_a_mebibyte_is_refused() -> None:
         parse("#" + "é" * (MAX_BYTES // 2), "f")
     with pytest.raises(InputError, match="larger than 1 MiB"):
         decode(b" " * (MAX_BYTES + 1), "f")
+
+
+def test_more_values_than_any_settings_file_has_are_refused() -> None:
+    with pytest.raises(InputError, match="more values than a settings file can need"):
+        parse("- a\n" * (2 * MAX_VALUES + 1), "f")
+
+
+def test_a_key_in_a_message_is_short_and_on_one_line() -> None:
+    assert dotted(("a\nb", "k" * 200)) == '"a\\nb".' + "k" * 77 + "..."
 
 
 def test_dotted_paths() -> None:

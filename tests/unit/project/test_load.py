@@ -99,7 +99,7 @@ def test_all_defaults(text: str) -> None:
         "clusters: {x: {queues: [{min_nodes: 0, max_nodes: 100, capacity_type: SPOT}]}}\n",
         "clusters: {x: {queues: [{capacity_reservation: cr-0123456789abcdef0}]}}\n",
         "clusters: {x: {queues: [{capacity_type: CAPACITY_BLOCK, capacity_reservation: cr-0123456789abcdef0}]}}\n",
-        "clusters: {x: {queues: [{instance_type: p6e-gb200.36xlarge}, {name: b, instance_type: m7i.metal-24xl}]}}\n",
+        "clusters: {x: {queues: [{instance_type: p6-b200.48xlarge}, {name: b, instance_type: m7i.metal-24xl}]}}\n",
         "clusters:\n  a: &a {shape: gpu-efa}\n  b: {<<: *a, os: ubuntu2404}\n",
     ],
 )
