@@ -22,8 +22,8 @@ Every command with --local starts it on demand. For other AWS tools:
 What it holds is kept in .pcinfra/local until `pcinfra local reset`."""
 
 
-def endpoint(region: str) -> Target:
-    """Return the local cloud of this folder as a Target, having started it if need be.
+def endpoint(region: str, directory: Path | None = None) -> Target:
+    """Return the local cloud of ``directory``, or of this folder, as a Target, having started it if need be.
 
     Raises:
         MissingTool: it is not installed.
@@ -31,7 +31,7 @@ def endpoint(region: str) -> Target:
     """
     from pcinfra.aws import Target
 
-    answer = _cloud(None).ensure()
+    answer = _cloud(directory).ensure()
     return Target(region, endpoint=answer.url, credentials=answer.credentials, registry=False)
 
 

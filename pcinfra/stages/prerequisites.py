@@ -69,7 +69,9 @@ class StackFacts:
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        return self.stack.outputs if self.stack else {}
+        """The stack's outputs; empty while what they name is going, or was never finished."""
+        gone = (Condition.DELETING, Condition.EMPTY, Condition.BROKEN)
+        return {} if self.stack is None or self.stack.condition in gone else self.stack.outputs
 
 
 class Prerequisites:

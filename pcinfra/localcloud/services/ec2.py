@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.key_pairs import KeyPair
 from moto.ec2.responses import EC2Response
@@ -21,6 +22,8 @@ def install(on_terminate: OnTerminate) -> None:
     """Change moto's EC2; ``on_terminate`` ends what runs in place of the instances."""
     _take_ephemeral_mappings()
     _name_key_type()
+    _open_default_groups()
+    _filter_nat_gateways_by_tag()
     _tell_of_ends(on_terminate)
     ec2_capacity.install()
     ec2_dependencies.install()
@@ -71,6 +74,39 @@ def _name_key_type() -> None:
         self.key_type = self.key_type or "rsa"
 
     put(KeyPair, __init__=init_with_type)
+
+
+def _filter_nat_gateways_by_tag() -> None:
+    """EC2 API reference, DescribeNatGateways, Filter: "tag:<key>" and "tag-key". moto lists all the same."""
+    describe = EC2Backend.describe_nat_gateways
+
+    def described(self: Any, filters: Any, nat_gateway_ids: list[str] | None) -> list[Any]:
+        wanted = {name: values for name, values in (filters or {}).items() if name.startswith("tag")}
+        return [n for n in describe(self, filters, nat_gateway_ids) if _carries(n.get_tags(), wanted)]
+
+    put(EC2Backend, describe_nat_gateways=described)
+
+
+def _carries(tags: list[dict[str, str]], filters: dict[str, list[str]]) -> bool:
+    found = {tag["key"]: tag["value"] for tag in tags}
+    keys, exact = filters.get("tag-key", []), {k[4:]: v for k, v in filters.items() if k.startswith("tag:")}
+    return (not keys or any(key in found for key in keys)) and all(found.get(key) in v for key, v in exact.items())
+
+
+def _open_default_groups() -> None:
+    """VPC user guide, "Default security groups": inbound, "all traffic from the members of this group"."""
+    create = EC2Backend.create_security_group
+
+    def create_open(self: Any, *args: Any, **kwargs: Any) -> Any:
+        group = create(self, *args, **kwargs)
+        if kwargs.get("is_default"):
+            members = [{"GroupId": group.id, "OwnerId": self.account_id}]
+            self.authorize_security_group_ingress(
+                group.id, "-1", None, None, [], source_groups=members, vpc_id=group.vpc_id
+            )
+        return group
+
+    put(EC2Backend, create_security_group=create_open)
 
 
 def _tell_of_ends(on_terminate: OnTerminate) -> None:
