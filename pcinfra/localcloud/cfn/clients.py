@@ -15,7 +15,6 @@ from botocore.config import Config
 
 from pcinfra.localcloud import CREDENTIALS, gate
 
-
 _CONFIG = Config(ignore_configured_endpoint_urls=True, retries={"max_attempts": 1}, parameter_validation=True)
 
 

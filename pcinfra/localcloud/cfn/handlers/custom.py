@@ -27,6 +27,11 @@ from pcinfra.localcloud.cfn.handlers import CUSTOM
 from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Json, Made, handler_failure, unique
 
 LONGEST_SLEEP = 0.02
+"""Seconds that a function's own sleeps are cut to."""
+
+CFNRESPONSE = 'SUCCESS, FAILED = "SUCCESS", "FAILED"\n'
+"""The module that Lambda provides for inline code; ``send`` is put into it, see :func:`_call`."""
+
 _IMPORTS = threading.Lock()
 
 
@@ -48,6 +53,7 @@ def _package(context: Context, arn: str) -> tuple[str, bytes]:
 
 def _load(module: str, package: bytes, folder: Path, session: boto3.Session) -> types.ModuleType:
     """Import a module of the package under a name of its own; what it imports from beside it comes along."""
+    (folder / "cfnresponse.py").write_text(CFNRESPONSE)
     zipfile.ZipFile(io.BytesIO(package)).extractall(folder)
     path = folder / (module.replace(".", "/") + ".py")
     if not path.exists():

@@ -103,8 +103,9 @@ ENDPOINT_KEYS = (
 
 
 def _create_endpoint(context: Context, properties: Json) -> Made:
+    """Source: AWS::EC2::VPCEndpoint, VpcEndpointType: the default is Gateway."""
     ec2 = context.client("ec2")
-    wanted = {key: properties[key] for key in ENDPOINT_KEYS if key in properties}
+    wanted = {"VpcEndpointType": "Gateway"} | {key: properties[key] for key in ENDPOINT_KEYS if key in properties}
     if "PolicyDocument" in properties:
         wanted["PolicyDocument"] = _policy(properties)
     row = ec2.create_vpc_endpoint(**wanted)["VpcEndpoint"]
