@@ -290,6 +290,17 @@ def test_runs_are_listed_newest_first(launcher: SlurmLauncher) -> None:
 
 
 @pytest.mark.slow
+def test_a_job_whose_node_dies_is_lost_and_says_so(launcher: SlurmLauncher, cluster: SlurmCluster) -> None:
+    run = submitted(launcher, bash("echo started; sleep 600", nodes=2))
+    until(launcher, run, State.RUNNING)
+    cluster.crash(NODES[1])
+    status, _, _ = followed(launcher, run)
+    assert (status.state, status.why) == (State.LOST, "a node failed")
+    assert status.exit_code in (137, 143)
+    cluster.start_node(NODES[1])
+
+
+@pytest.mark.slow
 def test_a_job_beyond_its_time_limit_says_so(launcher: SlurmLauncher) -> None:
     status, log, _ = followed(launcher, submitted(launcher, bash("echo started; sleep 600", time_limit="1")))
     assert (status.state, status.why) == (State.TIMEOUT, "the time limit was reached")

@@ -77,30 +77,32 @@ def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
     """
     state, why, nodes = _slurm(fields.get("slurm", ""))
     result = _result(fields.get("result", ""))
-    if result and state in (None, *_OVER):
-        end = State(result["verdict"])
-        return Status(run, end, job, _why(end, why), nodes or str(result.get("nodes", "")), int(result["exit_code"]))
-    if state is None and fields.get("asked") != "0":
+    if state is None and not result and fields.get("asked") != "0":
         return Status(run, State.UNKNOWN, job, "slurmctld does not answer")
+    if state is not None and not state.ended:
+        return Status(run, state, job, why, nodes)
     if state is None:
         state, why, nodes = _slurm(fields.get("kept", ""))
-    if state is None or state.ended:
-        return _without_result(run, job, state, why, nodes, cancelled="cancelled" in fields)
-    return Status(run, state, job, why, nodes)
-
-
-_OVER = tuple(state for state in State if state.ended)
-
-
-def _without_result(run: str, job: str, state: State | None, why: str, nodes: str, *, cancelled: bool) -> Status:
-    """Return the Status of a job that ended before it could write its result: killed, or never started."""
+    if "cancelled" not in fields and state in (None, State.CANCELLED):
+        why = "by Slurm, or with scancel" if state or result else "it left no result, and Slurm has forgotten it"
+    if result:
+        return _with_result(run, job, result, state, why, nodes)
     if state is None:
-        state = State.CANCELLED if cancelled else State.LOST
-        why = "" if cancelled else "it left no result, and Slurm has forgotten it"
+        state = State.CANCELLED if "cancelled" in fields else State.LOST
     return Status(run, state, job, why, nodes, _CODES.get(state, 137))
 
 
-_CODES = {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 143}
+_CODES = {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 143}  # of jobs that could not write their own
+
+
+def _with_result(run: str, job: str, result: Mapping[str, Any], state: State | None, why: str, nodes: str) -> Status:
+    """Return the Status of a job that wrote its result; who stopped it, when it was stopped, Slurm says."""
+    if result["verdict"] == "stopped":
+        end = state or State.CANCELLED
+    else:
+        end = State(result["verdict"])
+        why = _ENDINGS["TIMEOUT"] if end is State.TIMEOUT else ""
+    return Status(run, end, job, why, nodes or str(result.get("nodes", "")), int(result["exit_code"]))
 
 
 def _slurm(line: str) -> tuple[State | None, str, str]:
@@ -130,7 +132,3 @@ def _result(line: str) -> dict[str, Any] | None:
         return result if {"verdict", "exit_code"} <= result.keys() else None
     except (ValueError, AttributeError):
         return None
-
-
-def _why(end: State, why: str) -> str:
-    return why or (_ENDINGS["TIMEOUT"] if end is State.TIMEOUT else "")

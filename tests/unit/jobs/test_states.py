@@ -10,7 +10,10 @@ from pcinfra.jobs.slurm.states import reason_in_words, status
 
 DONE = '{"job":"5","attempt":0,"exit_code":0,"verdict":"done","nodes":"n[1-2]","ended":"2026-01-01T00:00:00Z"}'
 SEVEN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":7,"verdict":"failed"')
+STOPPED = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"stopped"')
 LATE = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"timeout"')
+OURS = {"cancelled": "yes"}
+CANCELLED = "cancelled: by Slurm, or with scancel"
 FORGOTTEN = "lost: it left no result, and Slurm has forgotten it, exit code 137"
 
 CASES = [
@@ -27,8 +30,14 @@ CASES = [
     ({"asked": "1", "slurm": "", "result": SEVEN}, "failed, exit code 7", 7),
     ({"asked": "1", "slurm": ""}, "unknown: slurmctld does not answer", None),
     ({"asked": "124", "slurm": ""}, "unknown: slurmctld does not answer", None),
-    ({"asked": "0", "slurm": "CANCELLED|None|"}, "cancelled, exit code 143", 143),
-    ({"asked": "0", "slurm": "", "cancelled": "yes"}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "slurm": "CANCELLED|None|"}, f"{CANCELLED}, exit code 143", 143),
+    ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": STOPPED}, f"{CANCELLED}, exit code 143", 143),
+    ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": STOPPED, **OURS}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "slurm": "NODE_FAIL|None|n1", "result": STOPPED}, "lost: a node failed, exit code 143", 143),
+    ({"asked": "0", "kept": "PREEMPTED|x|n1", "result": STOPPED}, "lost: another job took its nodes, exit code 143", 143),
+    ({"asked": "0", "slurm": "", "result": STOPPED}, f"{CANCELLED}, exit code 143", 143),
+    ({"asked": "0", "slurm": "", "result": STOPPED, **OURS}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "slurm": "", **OURS}, "cancelled, exit code 143", 143),
     ({"asked": "0", "slurm": "NODE_FAIL|None|n1"}, "lost: a node failed, exit code 137", 137),
     ({"asked": "0", "slurm": "", "kept": "NODE_FAIL|None|n1"}, "lost: a node failed, exit code 137", 137),
     ({"asked": "0", "slurm": "OUT_OF_MEMORY|OutOfMemory|n1"}, "failed: out of memory, exit code 1", 1),

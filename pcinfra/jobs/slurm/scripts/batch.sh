@@ -10,7 +10,7 @@ gpus=()
 [ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || gpus=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
 
 stopped=
-trap 'stopped=1' TERM # scancel, or the time limit; SIGKILL follows after KillWait
+trap 'stopped=1' TERM # Slurm ends the job; SIGKILL follows after KillWait
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
   --output="logs/node-%n.$PCINFRA_ATTEMPT.log" "${gpus[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
 srun=$!
@@ -26,7 +26,7 @@ last=$?
 verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
-  verdict=cancelled
+  verdict=stopped # by whom, only Slurm knows: scancel, a failed node, another job
   [ "$(timeout 5 squeue -h -j "$SLURM_JOB_ID" -o %r 2>/dev/null)" != TimeLimit ] || verdict=timeout
   [ "$rc" -ne 0 ] || rc=143
 fi

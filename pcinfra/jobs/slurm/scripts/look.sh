@@ -8,7 +8,7 @@ asked=$?
 slurm=${slurm##*$'\n'}
 logs=()
 mapfile -t results < <(cat result.jsonl 2>/dev/null)
-if [ "${#results[@]}" = 0 ]; then # Slurm forgets a job after MinJobAge; keep how it ended
+if [ ! -e slurm.end ]; then # Slurm forgets a job after MinJobAge; keep how it ended
   case ${slurm%%|*} in
     BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$slurm" >slurm.end ;;
   esac
