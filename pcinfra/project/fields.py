@@ -199,8 +199,8 @@ _QUEUE = Pattern(
 def cidr(value: str) -> str:
     """Accept a private IPv4 range of a VPC or subnet.
 
-    Source: VPC user guide, "VPC CIDR blocks" (/16 to /28, host bits zero). Ranges inside RFC 1918 and RFC 6598
-    only: FSx for Lustre and ParallelCluster expect private addresses.
+    Source: VPC user guide, "VPC CIDR blocks": /16 to /28, RFC 1918 recommended. Ours: only RFC 1918 and RFC 6598,
+    so that no public address becomes unreachable from the nodes; and no host bits, which EC2 drops silently.
     """
     try:
         network = ipaddress.IPv4Network(value, strict=False)
@@ -214,12 +214,13 @@ def cidr(value: str) -> str:
         raise fault("must have a size from /16 to /28", instead=instead)
     if str(network) != value:
         raise fault("has bits set behind its size", instead=str(network))
-    if not any(network.subnet_of(ipaddress.IPv4Network(private)) for private in _PRIVATE):
-        raise fault(f"is not a private range; those are inside {', '.join(_PRIVATE)}", instead="10.0.0.0/16")
+    if not any(network.subnet_of(ipaddress.IPv4Network(private)) for private in PRIVATE_RANGES):
+        raise fault(f"is not a private range; those are inside {', '.join(PRIVATE_RANGES)}", instead="10.0.0.0/16")
     return value
 
 
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+SHARED_RANGE = "100.64.0.0/10"
+PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", SHARED_RANGE)
 
 _TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
 

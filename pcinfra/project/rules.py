@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 
 from pcinfra import assets, catalog
+from pcinfra.project.fields import PRIVATE_RANGES, SHARED_RANGE
 from pcinfra.project.model import Cluster, Lustre, OpenZFS, Project, Queue
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.project.wording import nearest, one_of
 from pcinfra.stacks import limits
 
 _LUSTRE: KeyPath = ("prerequisites", "lustre")
+_FIRST: KeyPath = ("prerequisites", "vpc_cidr")
+_SECOND: KeyPath = ("prerequisites", "private_cidr")
 _OPENZFS: KeyPath = ("prerequisites", "openzfs")
 _RESERVED_PREFIXES = {"scripts/": "the bootstrap scripts", "parallelcluster/": "ParallelCluster"}
 
@@ -89,8 +92,23 @@ def ranges_fit(project: Project) -> Iterator[Finding]:
     yield from _inside("private_subnet_cidr", pre.private_subnet_cidr, "private_cidr", pre.private_cidr)
     if IPv4Network(pre.vpc_cidr).overlaps(IPv4Network(pre.private_cidr)):
         why = f"{pre.private_cidr} overlaps vpc_cidr ({pre.vpc_cidr})"
-        path, other = ("prerequisites", "private_cidr"), ("prerequisites", "vpc_cidr")
-        yield Finding(path, why, "choose two ranges that are apart", (other,))
+        yield Finding(_SECOND, why, "choose two ranges that are apart", (_FIRST,))
+    yield from _same_family(pre.vpc_cidr, pre.private_cidr)
+
+
+def _same_family(first: str, second: str) -> Iterator[Finding]:
+    """A VPC's second range comes from the private range of its first, or from 100.64.0.0/10.
+
+    Source: VPC user guide, "Add or remove a CIDR block", IPv4 CIDR block association restrictions.
+    """
+    mine, other = (_private_range(cidr) for cidr in (first, second))
+    if other not in (mine, SHARED_RANGE):
+        ranges = mine if mine == SHARED_RANGE else f"{mine} or {SHARED_RANGE}"
+        yield Finding(_SECOND, f"a VPC with {first} takes no second range outside of {ranges}", "", (_FIRST,))
+
+
+def _private_range(cidr: str) -> str:
+    return next(private for private in PRIVATE_RANGES if IPv4Network(cidr).subnet_of(IPv4Network(private)))
 
 
 def _inside(name: str, inner: str, outer_name: str, outer: str) -> Iterator[Finding]:
@@ -184,7 +202,10 @@ def shapes(project: Project) -> Iterator[Finding]:
 
 
 def instance_types(project: Project) -> Iterator[Finding]:
-    """Only types in the list can be used: a cluster takes GPUs and network cards from it. Source: EC2 DescribeInstanceTypes, kept in :mod:`pcinfra.catalog`."""
+    """Only types in the list can be used: a cluster takes GPUs and network cards from it.
+
+    Source: EC2 DescribeInstanceTypes, kept in :mod:`pcinfra.catalog`.
+    """
     known = set(catalog.names())
     for path, kind in _instance_types(project):
         if kind not in known:

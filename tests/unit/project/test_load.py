@@ -89,7 +89,10 @@ def test_all_defaults(text: str) -> None:
         "prerequisites: {lustre: {deployment_type: PERSISTENT_1, throughput: 50, version: '2.12'}}\n",
         "prerequisites: {lustre: {deployment_type: SCRATCH_2, throughput: null}}\n",
         "prerequisites: {openzfs: {deployment_type: SINGLE_AZ_1, throughput: 64, capacity: 524288}}\n",
-        "prerequisites: {vpc_cidr: 192.168.0.0/20, public_subnet_cidr: 192.168.0.0/24}\n",
+        "prerequisites: {vpc_cidr: 192.168.0.0/20, public_subnet_cidr: 192.168.0.0/24, private_cidr: 100.64.0.0/16,"
+        " private_subnet_cidr: 100.64.0.0/17}\n",
+        "prerequisites: {vpc_cidr: 172.16.0.0/16, public_subnet_cidr: 172.16.0.0/28, private_cidr: 172.18.0.0/16,"
+        " private_subnet_cidr: 172.18.0.0/16}\n",
         ASSOCIATIONS + "  all: {path: /, prefix: everything/}\n",
         ASSOCIATIONS + "  a: {path: /data, prefix: data/}\n  b: {path: /data2, prefix: data2/}\n",
         ASSOCIATIONS + "".join(f"  a{n}: {{path: /a{n}, prefix: a{n}/}}\n" for n in range(8)),
