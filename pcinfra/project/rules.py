@@ -104,7 +104,8 @@ def _same_family(first: str, second: str) -> Iterator[Finding]:
     mine, other = (_private_range(cidr) for cidr in (first, second))
     if other not in (mine, SHARED_RANGE):
         ranges = mine if mine == SHARED_RANGE else f"{mine} or {SHARED_RANGE}"
-        yield Finding(_SECOND, f"a VPC with {first} takes no second range outside of {ranges}", "", (_FIRST,))
+        hint = "private_cidr: 100.64.0.0/16, with private_subnet_cidr: 100.64.0.0/17"
+        yield Finding(_SECOND, f"a VPC with {first} takes no second range outside of {ranges}", hint, (_FIRST,))
 
 
 def _private_range(cidr: str) -> str:
