@@ -97,8 +97,17 @@ def is_nothing(call: Call, answer: Answer) -> bool:
     """Return whether moto has no route for the call: it answers a REST call with a page, or with nothing at all."""
     if answer.status not in (404, 405) or call.protocol == "s3":
         return False
-    kind = {name.lower(): value for name, value in answer.headers}.get("content-type", "")
-    return kind.startswith("text/html") or answer.body in (b"", b"Not Found", b"Not yet implemented")
+    return is_page(answer) or answer.body in (b"", b"Not Found", b"Not yet implemented")
+
+
+def is_page(answer: Answer) -> bool:
+    """Return whether this is an error of the web framework, which no AWS client reads."""
+    return answer.status >= 400 and answer.body.lstrip()[:15].lower() == b"<!doctype html>"
+
+
+def bad_request(call: Call) -> Answer:
+    """Return the refusal of a request that nobody could read."""
+    return refusal(call, 400, "BadRequest", f"the request {call} cannot be read")
 
 
 def not_implemented(call: Call, detail: str = "") -> Answer:

@@ -58,7 +58,9 @@ class Application:
             return answers.not_implemented(_named(call, environ))
         try:
             answer = self._ask_moto(environ)
-            return answers.not_implemented(_named(call, environ)) if answers.is_nothing(call, answer) else answer
+            if answers.is_nothing(call, answer):
+                return answers.not_implemented(_named(call, environ))
+            return answers.bad_request(call) if answers.is_page(answer) else answer
         except NotImplementedError as error:
             return answers.not_implemented(_named(call, environ), str(error))
         except Exception as error:  # the process must outlive every bug of a service

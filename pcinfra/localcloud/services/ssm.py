@@ -203,7 +203,7 @@ class _Operations:
                 "PlatformType": "Linux",
                 "ResourceType": "EC2Instance",
                 "IPAddress": instance.private_ip,
-                "ComputerName": instance.private_dns,
+                "ComputerName": instance.private_dns_name,
             }
             for instance in _live(call)
             if self._runner.reaches(instance.id) and (not wanted or instance.id in wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -28,10 +29,13 @@ def fsx(monkeypatch: pytest.MonkeyPatch) -> FsxBackend:
 def system(fsx: FsxBackend) -> str:
     ec2 = ec2_backends[ACCOUNT][REGION]
     subnet = next(iter(ec2.describe_subnets()))
+    group = ec2.create_security_group(f"lustre-{uuid4().hex}", "x", vpc_id=subnet.vpc_id)
+    ec2.authorize_security_group_ingress(group.id, "-1", None, None, [{"CidrIp": "10.0.0.0/8"}], vpc_id=subnet.vpc_id)
     request = {
         "FileSystemType": "LUSTRE",
         "StorageCapacity": 1200,
         "SubnetIds": [subnet.id],
+        "SecurityGroupIds": [group.id],
         "LustreConfiguration": {"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 250},
     }
     return str(file_systems.create(fsx, request)["FileSystem"]["FileSystemId"])

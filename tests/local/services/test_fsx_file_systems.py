@@ -328,9 +328,7 @@ def test_tags(client: Client, network: Network) -> None:
 
 def test_pages(client: Client, network: Network) -> None:
     fsx = client("fsx", "us-east-1")
-    made_here = {
-        fsx.create_file_system(**lustre(network, 1200, P2))["FileSystem"]["FileSystemId"] for _ in range(3)
-    }
+    made_here = {fsx.create_file_system(**lustre(network, 1200, P2))["FileSystem"]["FileSystemId"] for _ in range(3)}
     pages = list(fsx.get_paginator("describe_file_systems").paginate(PaginationConfig={"PageSize": 2}))
     assert len(pages) >= 2
     assert made_here <= {row["FileSystemId"] for page in pages for row in page["FileSystems"]}
