@@ -55,10 +55,13 @@ def teardown(session: Session, delete_data: bool) -> Plan:
     from pcinfra.clusters.facts import find_all
     from pcinfra.clusters.lifecycle import delete_actions
     from pcinfra.engine import Plan
+    from pcinfra.jobs.slurm.cancel import cancel_all
 
     facts = session.facts(contents=True)
     clusters = find_all(session.cloud, session.project.project)
-    plan = stages.down(session.project, facts, Plan(tuple(delete_actions(clusters))))
+    cancels = [cancel_all(stack.name) for stack in clusters]
+    deletions = delete_actions(clusters, after=[action.id for action in cancels])
+    plan = stages.down(session.project, facts, Plan((*cancels, *deletions)))
     bucket = next((action for action in plan.actions if action.id == stages.BUCKET), None)
     if bucket is None or not bucket.loses or delete_data:
         return plan
