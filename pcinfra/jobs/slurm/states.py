@@ -95,9 +95,13 @@ def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
 _CODES = {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 143}  # of jobs that could not write their own
 
 
+_OUTSIDE = (State.CANCELLED, State.TIMEOUT, State.LOST)
+
+
 def _with_result(run: str, job: str, result: Mapping[str, Any], state: State | None, why: str, nodes: str) -> Status:
-    """Return the Status of a job that wrote its result; who stopped it, when it was stopped, Slurm says."""
-    if result["verdict"] == "stopped":
+    """Return the Status of a job that wrote its result; what ended it from outside, Slurm knows better."""
+    stopped = result["verdict"] == "stopped"
+    if stopped or (state in _OUTSIDE and result["exit_code"] != 0):
         end = state or State.CANCELLED
     else:
         end = State(result["verdict"])

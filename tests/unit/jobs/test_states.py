@@ -12,6 +12,7 @@ DONE = '{"job":"5","attempt":0,"exit_code":0,"verdict":"done","nodes":"n[1-2]","
 SEVEN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":7,"verdict":"failed"')
 STOPPED = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"stopped"')
 LATE = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"timeout"')
+PREEMPTED = "lost: another job took its nodes"
 OURS = {"cancelled": "yes"}
 CANCELLED = "cancelled: by Slurm, or with scancel"
 FORGOTTEN = "lost: it left no result, and Slurm has forgotten it, exit code 137"
@@ -34,7 +35,10 @@ CASES = [
     ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": STOPPED}, f"{CANCELLED}, exit code 143", 143),
     ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": STOPPED, **OURS}, "cancelled, exit code 143", 143),
     ({"asked": "0", "slurm": "NODE_FAIL|None|n1", "result": STOPPED}, "lost: a node failed, exit code 143", 143),
-    ({"asked": "0", "kept": "PREEMPTED|x|n1", "result": STOPPED}, "lost: another job took its nodes, exit code 143", 143),
+    ({"asked": "0", "kept": "PREEMPTED|x|n1", "result": STOPPED}, f"{PREEMPTED}, exit code 143", 143),
+    ({"asked": "0", "slurm": "NODE_FAIL|None|n1", "result": SEVEN}, "lost: a node failed, exit code 7", 7),
+    ({"asked": "0", "slurm": "TIMEOUT|x|n1", "result": SEVEN}, "timeout: the time limit was reached, exit code 7", 7),
+    ({"asked": "0", "slurm": "CANCELLED|x|n1", "result": DONE, **OURS}, "done", 0),
     ({"asked": "0", "slurm": "", "result": STOPPED}, f"{CANCELLED}, exit code 143", 143),
     ({"asked": "0", "slurm": "", "result": STOPPED, **OURS}, "cancelled, exit code 143", 143),
     ({"asked": "0", "slurm": "", **OURS}, "cancelled, exit code 143", 143),

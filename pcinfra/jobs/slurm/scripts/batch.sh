@@ -27,8 +27,10 @@ verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
   verdict=stopped # by whom, only Slurm knows: scancel, a failed node, another job
-  [ "$(timeout 5 squeue -h -j "$SLURM_JOB_ID" -o %r 2>/dev/null)" != TimeLimit ] || verdict=timeout
   [ "$rc" -ne 0 ] || rc=143
+fi
+if [ "$rc" -gt 128 ] && [ "$(timeout 5 squeue -h -j "$SLURM_JOB_ID" -o %r 2>/dev/null)" = TimeLimit ]; then
+  verdict=timeout # srun is sometimes gone before this shell gets its signal
 fi
 printf '{"job":"%s","attempt":%d,"exit_code":%d,"verdict":"%s","nodes":"%s","ended":"%s"}\n' "$SLURM_JOB_ID" \
   "$PCINFRA_ATTEMPT" "$rc" "$verdict" "$SLURM_JOB_NODELIST" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>result.jsonl
