@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-import cfn_flip  # type: ignore[import-untyped]
+import cfn_flip
 from troposphere import Export, GetAtt, Output, Ref, Sub, Template
 
 from pcinfra.stacks.network import add_network

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cfn_flip  # type: ignore[import-untyped]
+import cfn_flip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import regex  # AWS writes its patterns for Java: \\p{L} and the like
+import regex  # AWS writes its patterns for Java, with \p{L} and the like
 from botocore.model import ServiceModel, Shape
 from botocore.session import get_session
 
