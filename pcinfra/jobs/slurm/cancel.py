@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcinfra.engine.model import Action, Kind, Pending
 from pcinfra.errors import CommandFailed, NotFound, Unreachable
-from pcinfra.jobs.headnode import SsmHeadNode, head_node_id
+from pcinfra.jobs.headnode import HeadNode, SsmHeadNode, head_node_id
 from pcinfra.jobs.slurm.render import PREFIX
 
 if TYPE_CHECKING:
@@ -29,8 +29,14 @@ class JobsLeft:
     user: str
 
     def read(self, context: Doors, keys: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
-        heads = {key: SsmHeadNode(context.cloud, key, self.user) for key in keys}
-        return {key: tuple(head.run(f"set -o pipefail; {_LIST}").check().stdout.split()) for key, head in heads.items()}
+        return {key: self._left(SsmHeadNode(context.cloud, key, self.user)) for key in keys}
+
+    def _left(self, head: HeadNode) -> tuple[str, ...]:
+        """A head node that says nothing may still have jobs; how long that is waited for, the judge decides."""
+        try:
+            return tuple(head.run(f"set -o pipefail; {_LIST}").check().stdout.split())
+        except (Unreachable, CommandFailed):
+            return ("unknown",)
 
 
 @dataclass(frozen=True, slots=True)
