@@ -21,7 +21,7 @@ from pcinfra.localcloud.slurm.records import Record
 from pcinfra.localcloud.slurm.sharedhost import SharedHostNodes
 from pcinfra.localcloud.slurm.spec import Node, Spec
 
-READY_TIMEOUT = 20.0
+READY_TIMEOUT = 60.0
 """Seconds until every node must be up in Slurm; one is usual."""
 
 _POLL = 0.03

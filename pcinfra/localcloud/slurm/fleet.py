@@ -22,7 +22,7 @@ from pcinfra.localcloud.slurm.records import Process, Record, descendants, marke
 
 BRIDGE = "bridge"
 
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 30.0
 _SAVE_TIMEOUT = 3.0
 """Seconds that slurmctld has to save its state before it is killed."""
 _END_TIMEOUT = 10.0
@@ -85,6 +85,7 @@ def _spawn(paths: Paths, orders: Orders) -> int:
     orders.write(path)
     package = str(Path(pcinfra.__file__).resolve().parent.parent)
     environment = {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "PYTHONPATH": package, "LANG": "C.UTF-8"}
+    environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     argv = [sys.executable, "-S", "-m", "pcinfra.localcloud.slurm.supervisor", str(path)]
     create = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
     files = (

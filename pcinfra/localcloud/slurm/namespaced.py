@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcinfra.errors import ResourceFailed
 from pcinfra.localcloud.slurm import accounts, conf, packages
 from pcinfra.localcloud.slurm.commands import Command
 from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
@@ -38,6 +40,7 @@ class NamespacedNodes:
 
     def prepare(self, spec: Spec, uid: int) -> None:
         """Write every file that the nodes need, without touching what users have written."""
+        _check_namespaces()
         self.paths.top.chmod(0o755)
         accounts.make_etc(self.paths.etc, spec, uid)
         accounts.make_home(self.paths.shared("/home"), spec.user, uid)
@@ -150,6 +153,18 @@ class NamespacedNodes:
         log = own(node.name, "log", "slurmctld.log")
         log.touch()
         _give(log, self.paths.etc, "slurm")
+
+
+def _check_namespaces() -> None:
+    """In most containers not even root may make namespaces."""
+    argv = ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ResourceFailed(
+            f"this machine does not let root make namespaces: {done.stderr.strip()}",
+            where="unshare",
+            hint="run pcinfra as an ordinary user, or start its container with --privileged",
+        )
 
 
 def write_configuration(folder: Path, spec: Spec, place: conf.Place) -> None:

@@ -6,6 +6,7 @@ and building the root inside a tree that is bound into it would bind it into its
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pcinfra.localcloud.slurm import kernel
 
 _NEW = "/sys"
+_UNREADABLE = (errno.EACCES, errno.ENOTCONN, errno.ESTALE)
 _VIRTUAL = ("/proc", "/sys", "/dev")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
@@ -82,8 +84,14 @@ def _mirror_directory(path: str, own: Sequence[str]) -> None:
 
 
 def _bind_readonly(path: str) -> None:
-    kernel.mount(path, _NEW + path, flags=kernel.BIND | kernel.RECURSIVE)
-    kernel.make_readonly(_NEW + path)
+    """Show ``path``; what even root may not look into (a user's FUSE mount, a dead network mount) stays empty."""
+    try:
+        kernel.mount(path, _NEW + path, flags=kernel.BIND | kernel.RECURSIVE)
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+    else:
+        kernel.make_readonly(_NEW + path)
 
 
 def _own(inside: str, layout: Layout) -> None:

@@ -31,7 +31,7 @@ _SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
 _DEFAULTS = [signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ]
 """Signals that Python or whoever started us may ignore; jobs would inherit that through the daemons."""
 
-_WAIT_FOR_CONTROLLER = 10.0
+_WAIT_FOR_CONTROLLER = 30.0
 _POLL = 0.01
 
 

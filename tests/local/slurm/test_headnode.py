@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -26,6 +27,11 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("_root")]
 
 NAME, REGION, ACCOUNT = "train", "us-east-1", "123456789012"
 BUCKET, GROUP = "artifacts", "/aws/parallelcluster/train"
+
+
+@functools.cache
+def client_of(service: str) -> Any:
+    return boto3.client(service, region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b")
 
 
 class Stack:
@@ -58,7 +64,7 @@ class Stack:
         return head
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b")
+        return client_of(service)
 
     def configure(self, nodes: int, **changes: Any) -> None:
         """Store the configuration where ParallelCluster does."""
