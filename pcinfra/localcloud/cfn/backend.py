@@ -201,7 +201,6 @@ class Backend(BaseBackend):
         """Do one operation, after whatever is still running on the stack; a crash ends in a failed state."""
         runtime = self._runtime(state)
         with runtime.turn:
-            runtime.cancel.clear()
             operation = Operation(
                 self,
                 state,
@@ -214,6 +213,8 @@ class Backend(BaseBackend):
             except Exception as error:
                 verb = state.status.split("_IN_PROGRESS")[0].removesuffix("_COMPLETE_CLEANUP")
                 operation.record(f"{verb}_FAILED", f"Internal Failure: {type(error).__name__}: {error}")
+            finally:
+                runtime.cancel.clear()
 
     def cancel(self, state: StackState) -> None:
         """Ask the operation in flight to start nothing new and give up."""
@@ -222,16 +223,21 @@ class Backend(BaseBackend):
     # ---- operations, each to be run in the foreground or through background() ---------------------------------------
 
     def run_create(self, state: StackState) -> None:
-        """Make a registered stack."""
-        self._operate(state, create)
+        """Make a registered stack, unless its deletion was asked for meanwhile."""
+
+        def work(operation: Operation) -> None:
+            if state.status == "CREATE_IN_PROGRESS":
+                create(operation)
+
+        self._operate(state, work)
 
     def begin_delete(self, state: StackState) -> None:
         """Mark a stack as being deleted and give up the creation that may be under way."""
-        if state.status == "CREATE_IN_PROGRESS":
-            self.cancel(state)
         with self.guard:
-            self._before_delete[state.stack_id] = state.status
-            state.status = "DELETE_IN_PROGRESS"
+            previous, state.status = state.status, "DELETE_IN_PROGRESS"
+            self._before_delete[state.stack_id] = previous
+        if previous == "CREATE_IN_PROGRESS":
+            self.cancel(state)
         self.touch()
 
     def run_delete(self, state: StackState) -> None:
@@ -299,7 +305,7 @@ class Backend(BaseBackend):
         A creation fails with "Internal Failure" and does what its OnFailure says; an update is rolled back from its
         journal; deletions, rollbacks and clean-ups begin again, which is safe because each step looks at what is
         still there. Resources that were in flight without a physical id are lost to the stack, as on AWS when a
-        handler dies. Returns the threads that do it.
+        handler dies. Nested stacks end before their parents. Returns the threads that do it.
         """
         threads = []
         for state in self.all_stacks():
@@ -315,6 +321,9 @@ class Backend(BaseBackend):
 
     def _resume_one(self, state: StackState) -> None:
         lost = "Internal Failure: the local cloud was stopped during the operation. "
+        for child in self.all_stacks():
+            if child.parent_id == state.stack_id and child.status.endswith("_IN_PROGRESS"):
+                self._resume_one(child)
         self._fail_in_flight(state)
         if state.status == "CREATE_IN_PROGRESS":
             self._operate(state, lambda operation: fail_creation(operation, lost))
@@ -328,13 +337,8 @@ class Backend(BaseBackend):
             self._operate(state, lambda operation: operation.record("UPDATE_COMPLETE", lost))
 
     def _fail_in_flight(self, state: StackState) -> None:
-        """Mark what was being worked on, in nested stacks too."""
+        """Mark what was being worked on."""
         with self.guard:
-            for child in self.stacks.values():
-                if child.parent_id == state.stack_id and child.status.endswith("_IN_PROGRESS"):
-                    self._fail_in_flight(child)
-                    if child.journal is None:
-                        child.record(child.status.replace("_IN_PROGRESS", "_FAILED"), "Internal Failure")
             for resource in state.resources.values():
                 if resource.status.endswith("_IN_PROGRESS"):
                     state.record(resource.status.replace("_IN_PROGRESS", "_FAILED"), "Internal Failure", resource)

@@ -125,6 +125,12 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def _name(function: str, argument: Any) -> str:
+    if not isinstance(argument, str):
+        raise CfnError(f"Template format error: Every {function} object must have a single String value.")
+    return argument
+
+
 def _get_att(argument: Any, scope: Scope) -> Any:
     logical_id, attribute = split_get_att(argument)
     return scope.get_att(logical_id, text_of(evaluate(attribute, scope)))
@@ -226,8 +232,8 @@ def _equals(argument: Any, _scope: Scope) -> bool:
 
 
 _LAZY: Final[dict[str, Callable[[Any, Scope], Any]]] = {
-    "Ref": lambda argument, scope: scope.ref(argument),
-    "Condition": lambda argument, scope: scope.condition(argument),
+    "Ref": lambda argument, scope: scope.ref(_name("Ref", argument)),
+    "Condition": lambda argument, scope: scope.condition(_name("Condition", argument)),
     "Fn::GetAtt": _get_att,
     "Fn::If": _if,
     "Fn::Sub": _sub,

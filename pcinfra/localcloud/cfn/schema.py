@@ -48,10 +48,10 @@ class ResourceSchema:
 
     @property
     def taggable(self) -> bool:
-        """Whether stack tags are propagated to the resource."""
+        """Whether stack tags are propagated to the resource, and follow the stack's."""
         tagging = self.document.get("tagging")
         if tagging is not None:
-            return bool(tagging.get("taggable", True))
+            return bool(tagging.get("taggable", True) and tagging.get("tagUpdatable", True))
         return "Tags" in self.properties
 
     def resolve(self, schema: Json) -> Json:

@@ -17,7 +17,7 @@ def update(operation: Operation, *, disable_rollback: bool = False) -> None:
     """Bring the stack to the operation's definition; what disappears is deleted last, in the clean-up phase."""
     state = operation.state
     with operation.backend.guard:
-        state.journal = Journal(previous=state.definition, outputs=list(state.outputs), resolved=state.resolved)
+        state.journal = state.journal or Journal(state.definition, outputs=list(state.outputs), resolved=state.resolved)
     operation.record("UPDATE_IN_PROGRESS", "User Initiated")
     state.updated = state.events[-1].timestamp
     reason = _apply(operation) or _outputs(operation)
@@ -122,6 +122,8 @@ def _apply(operation: Operation) -> str | None:
 def _apply_one(operation: Operation, spec: ResourceSpec, needs: frozenset[str]) -> None:
     state = operation.state
     current = state.resources.get(spec.logical_id)
+    if current is not None and current.status == "CREATE_FAILED":  # left by a creation that was not rolled back
+        operation.remove(current, retain=False)
     if current is None or not current.exists:
         _add(operation, spec, needs)
         return

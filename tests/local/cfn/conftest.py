@@ -30,6 +30,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("PCINFRA_LOCAL_DELAY", "0.05")
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # they cost a second for each account
     _services()
     cfn.install()
     from moto import mock_aws

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.cfn.harness import Cloud, log_group, parameter, resources
+from tests.local.cfn.harness import Cloud, Json, log_group, parameter, resources
 
 NETWORK = (Path(__file__).parent / "network.yaml").read_text()
 
@@ -86,7 +86,7 @@ def test_every_resource_reports_begin_physical_id_and_end(cloud: Cloud) -> None:
         ({"DisableRollback": True}, "CREATE_FAILED", ["first"]),
     ],
 )
-def test_on_failure_decides_what_stays(cloud: Cloud, arguments: dict[str, object], status: str, left: list[str]) -> None:
+def test_on_failure_decides_what_stays(cloud: Cloud, arguments: Json, status: str, left: list[str]) -> None:
     template = resources(
         First=log_group(LogGroupName="first"),
         Second={**parameter("x", Name="/taken"), "DependsOn": "First"},

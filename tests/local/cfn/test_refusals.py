@@ -100,7 +100,7 @@ def test_a_template_in_s3_may_have_a_megabyte(cloud: Cloud) -> None:
 
 
 def test_scalars_may_be_written_as_text(cloud: Cloud) -> None:
-    """"true" for true and "7" for 7, in both directions, as templates have it."""
+    """ "true" for true and "7" for 7, in both directions, as templates have it."""
     vpc = {
         "Type": "AWS::EC2::VPC",
         "Properties": {

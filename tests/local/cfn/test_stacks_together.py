@@ -177,7 +177,7 @@ def test_deleting_a_stack_ends_a_wait_that_is_going_on(cloud: Cloud) -> None:
     assert cloud.inventory()["log groups"] == []
 
 
-CRHELPER = '''
+CRHELPER = """
 import time
 import boto3
 from beside import Helper
@@ -196,8 +196,8 @@ def delete(event, _):
 
 def handler(event, context):
     helper(event, context)
-'''
-BESIDE = '''
+"""
+BESIDE = """
 class Helper:
     def __init__(self):
         self.Data = {}
@@ -207,8 +207,8 @@ class Helper:
     def delete(self, func):
         self._delete_func = func
         return func
-'''
-PLAIN = '''
+"""
+PLAIN = """
 import cfnresponse
 
 def handler(event, context):
@@ -217,7 +217,7 @@ def handler(event, context):
         cfnresponse.send(event, context, cfnresponse.FAILED, {}, reason="bad word")
     else:
         cfnresponse.send(event, context, cfnresponse.SUCCESS, {"Word": word.upper()}, "plain-id")
-'''
+"""
 
 
 def custom(code: Json, module: str, word: str) -> Json:
@@ -249,7 +249,7 @@ def custom(code: Json, module: str, word: str) -> Json:
     return {**resources(Role=role, Function=function, Thing=resource), "Outputs": outputs}
 
 
-IAM = {"Capabilities": ["CAPABILITY_IAM"]}
+IAM: Json = {"Capabilities": ["CAPABILITY_IAM"]}
 
 
 def test_a_custom_resource_runs_the_code_of_its_function(cloud: Cloud) -> None:
@@ -274,8 +274,9 @@ def test_a_custom_resource_with_inline_code_answers_through_cfnresponse(cloud: C
 
 def test_a_custom_resource_that_answers_failed_fails(cloud: Cloud) -> None:
     assert cloud.create(custom({"ZipFile": PLAIN}, "index", "bad"), **IAM)["StackStatus"].startswith("ROLLBACK")
-    assert "Received response status [FAILED] from custom resource. Message returned: bad word" in (
-        cloud.failures()["Thing"]
+    assert (
+        "Received response status [FAILED] from custom resource. Message returned: bad word"
+        in (cloud.failures()["Thing"])
     )
 
 

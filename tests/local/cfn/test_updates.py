@@ -35,9 +35,7 @@ def test_an_update_in_place_keeps_the_physical_resource(cloud: Cloud) -> None:
 
 
 def test_a_replacement_is_made_before_the_old_one_goes(cloud: Cloud) -> None:
-    cloud.create(
-        resources(Logs=log_group(LogGroupName="old"), Uses=parameter({"Ref": "Logs"}, Name="/uses"))
-    )
+    cloud.create(resources(Logs=log_group(LogGroupName="old"), Uses=parameter({"Ref": "Logs"}, Name="/uses")))
     cloud.update(resources(Logs=log_group(LogGroupName="new"), Uses=parameter({"Ref": "Logs"}, Name="/uses")))
 
     assert cloud.physical("Logs") == "new"
@@ -176,7 +174,7 @@ def test_a_custom_named_resource_cannot_be_replaced_under_the_same_name(cloud: C
             "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
         },
     }
-    named = {"Capabilities": ["CAPABILITY_NAMED_IAM"]}
+    named: Json = {"Capabilities": ["CAPABILITY_NAMED_IAM"]}
     cloud.create(resources(Role=role), **named)
     role = {**role, "Properties": {**role["Properties"], "Path": "/two/"}}
     assert cloud.update(resources(Role=role), **named)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
@@ -245,7 +243,9 @@ def test_a_change_set_tells_what_is_added_changed_replaced_and_removed(cloud: Cl
         "Added": ("Add", None),
         "Removed": ("Remove", None),
     }
-    detail = next(r["ResourceChange"] for r in found["Changes"] if r["ResourceChange"]["LogicalResourceId"] == "Replaced")
+    detail = next(
+        r["ResourceChange"] for r in found["Changes"] if r["ResourceChange"]["LogicalResourceId"] == "Replaced"
+    )
     assert detail["Details"][0]["Target"] == {
         "Attribute": "Properties",
         "Name": "LogGroupName",

@@ -133,6 +133,17 @@ class Handler:
     update: Update | None = None
 
 
+def refuse_changes(existing: Existing, properties: Json, *keys: str) -> None:
+    """Fail an update in place of properties that only AWS can change.
+
+    Raises:
+        ResourceFailure: one of them differs.
+    """
+    for key in keys:
+        if existing.properties.get(key) != properties.get(key):
+            raise ResourceFailure(f"not implemented by the local cloud: changing {key} in place")
+
+
 def names(text: str) -> frozenset[str]:
     """Property names, separated by spaces."""
     return frozenset(text.split())

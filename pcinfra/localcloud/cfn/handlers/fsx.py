@@ -16,6 +16,7 @@ from pcinfra.localcloud.cfn.handlers.base import (
     input_shape,
     is_gone,
     names,
+    refuse_changes,
 )
 
 FILE_SYSTEM_KEYS = (
@@ -164,6 +165,18 @@ def _create_volume(context: Context, properties: Json) -> Made:
     return Made(row["VolumeId"], {"VolumeId": row["VolumeId"], "ResourceARN": row["ResourceARN"], "UUID": ""})
 
 
+def _update_volume(context: Context, existing: Existing, properties: Json) -> Json:
+    refuse_changes(existing, properties, "Name", "OpenZFSConfiguration")
+    _set_tags(context, existing.attributes["ResourceARN"])
+    return existing.attributes
+
+
+def _update_snapshot(context: Context, existing: Existing, properties: Json) -> Json:
+    refuse_changes(existing, properties, "Name")
+    _set_tags(context, existing.attributes["ResourceARN"])
+    return existing.attributes
+
+
 def _delete_volume(context: Context, existing: Existing) -> None:
     options = existing.properties["OpenZFSConfiguration"].get("Options")
     extra = {"OpenZFSConfiguration": {"Options": options}} if options else {}
@@ -236,8 +249,14 @@ HANDLERS = (
         _delete_file_system,
         _update_file_system,
     ),
-    Handler("AWS::FSx::Volume", names("Name VolumeType OpenZFSConfiguration Tags"), _create_volume, _delete_volume),
-    Handler("AWS::FSx::Snapshot", names("Name VolumeId Tags"), _create_snapshot, _delete_snapshot),
+    Handler(
+        "AWS::FSx::Volume",
+        names("Name VolumeType OpenZFSConfiguration Tags"),
+        _create_volume,
+        _delete_volume,
+        _update_volume,
+    ),
+    Handler("AWS::FSx::Snapshot", names("Name VolumeId Tags"), _create_snapshot, _delete_snapshot, _update_snapshot),
     Handler(
         "AWS::FSx::DataRepositoryAssociation",
         frozenset({*ASSOCIATION_KEYS, "Tags"}),

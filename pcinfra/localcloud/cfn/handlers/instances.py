@@ -218,7 +218,7 @@ HANDLERS = (
     ),
     Handler(
         "AWS::EC2::PlacementGroup",
-        names("Strategy PartitionCount SpreadLevel Tags"),
+        names("Strategy PartitionCount SpreadLevel"),
         _create_placement_group,
         _delete_placement_group,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Json, Made, names
+from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Json, Made, names, refuse_changes
 
 
 def _create_zone(context: Context, properties: Json) -> Made:
@@ -31,6 +31,18 @@ def _tag_zone(context: Context, zone: str, properties: Json) -> None:
     tags = [{"Key": key, "Value": value} for key, value in {**context.tags, **own}.items()]
     if tags:
         context.client("route53").change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone, AddTags=tags)
+
+
+def _update_zone(context: Context, existing: Existing, properties: Json) -> Json:
+    refuse_changes(existing, properties, "VPCs")
+    route53, zone = context.client("route53"), existing.physical_id
+    found = route53.list_tags_for_resource(ResourceType="hostedzone", ResourceId=zone)["ResourceTagSet"]["Tags"]
+    wanted = {*context.tags, *(tag["Key"] for tag in properties.get("HostedZoneTags", []))}
+    stale = [tag["Key"] for tag in found if tag["Key"] not in wanted]
+    if stale:
+        route53.change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone, RemoveTagKeys=stale)
+    _tag_zone(context, zone, properties)
+    return existing.attributes
 
 
 def _delete_zone(context: Context, existing: Existing) -> None:
@@ -62,7 +74,7 @@ def _delete_record(context: Context, existing: Existing) -> None:
 
 
 HANDLERS = (
-    Handler("AWS::Route53::HostedZone", names("Name VPCs HostedZoneTags"), _create_zone, _delete_zone),
+    Handler("AWS::Route53::HostedZone", names("Name VPCs HostedZoneTags"), _create_zone, _delete_zone, _update_zone),
     Handler(
         "AWS::Route53::RecordSet",
         names("Name Type TTL ResourceRecords HostedZoneId"),

@@ -15,6 +15,7 @@ from pcinfra.localcloud.cfn.handlers.base import (
     Handler,
     Json,
     Made,
+    Update,
     error_code,
     is_gone,
     names,
@@ -156,6 +157,16 @@ def _same(entry: Json, wanted: Json) -> bool:
     return True
 
 
+def _update_rule(direction: str) -> Update:
+    def update(context: Context, existing: Existing, properties: Json) -> Json:
+        """Source: only the description of a rule can change in place."""
+        call = getattr(context.client("ec2"), f"update_security_group_rule_descriptions_{direction}")
+        call(GroupId=properties["GroupId"], IpPermissions=[permission(properties, direction)])
+        return existing.attributes
+
+    return update
+
+
 def _delete_rule(direction: str) -> Delete:
     def delete(context: Context, existing: Existing) -> None:
         try:
@@ -183,11 +194,13 @@ HANDLERS = (
         names(f"{RULE} SourceSecurityGroupId SourcePrefixListId"),
         _create_rule("ingress"),
         _delete_rule("ingress"),
+        _update_rule("ingress"),
     ),
     Handler(
         "AWS::EC2::SecurityGroupEgress",
         names(f"{RULE} DestinationSecurityGroupId DestinationPrefixListId"),
         _create_rule("egress"),
         _delete_rule("egress"),
+        _update_rule("egress"),
     ),
 )
