@@ -9,90 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pcinfra.errors import NotFound, PcinfraError
 from pcinfra.localcloud import CREDENTIALS, computefleet
 from pcinfra.localcloud.computefleet import Client, Instance
+from pcinfra.localcloud.machines import Machines, NodesFailed, SetupFailed, reason
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.commands import Running
 from pcinfra.localcloud.slurm.config import StaticNode, cluster_spec, instance_types, static_nodes
 from pcinfra.localcloud.slurm.spec import Spec
 
+if TYPE_CHECKING:
+    from pcinfra.localcloud.cfn.hooks import MadeResource, StackDeleted, WaitCondition
+
 _LOG = logging.getLogger(__name__)
 _LOG_LINES = 200
-
-
-class Made(Protocol):
-    """A resource of the cluster's stack."""
-
-    @property
-    def physical_id(self) -> str: ...
-    @property
-    def attributes(self) -> Mapping[str, Any]: ...
-
-
-class Condition(Protocol):
-    """What this module needs of :class:`pcinfra.localcloud.cfn.hooks.WaitCondition`."""
-
-    @property
-    def stack_name(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def parameters(self) -> Mapping[str, str | list[str]]: ...
-    @property
-    def resource(self) -> Callable[[str], Made]: ...
-    @property
-    def client(self) -> Client: ...
-    @property
-    def cancelled(self) -> Callable[[], bool]: ...
-
-
-class Deleted(Protocol):
-    """What this module needs of :class:`pcinfra.localcloud.cfn.hooks.StackDeleted`."""
-
-    @property
-    def stack_name(self) -> str: ...
-
-
-class SetupFailed(Exception):
-    """The head node would signal failure; the text is what CloudFormation reports of that signal."""
-
-    def __init__(self, reason: str, instance: str) -> None:
-        super().__init__(f"WaitCondition received failed message: '{reason}' for uniqueId: {instance}")
-
-
-@dataclass(frozen=True, slots=True)
-class Machines:
-    """Which instance is which node of a cluster.
-
-    Args:
-        head: instance id of the head node.
-        nodes: static node's name -> instance id; those that were terminated stay, and run no more.
-        log_group: of CloudWatch Logs; empty: none.
-    """
-
-    region: str
-    head: str
-    log_group: str = ""
-    nodes: Mapping[str, str] = field(default_factory=dict)
-
-    def find(self, instance_id: str, head: str) -> str | None:
-        """Return the name of the node that runs on the instance; ``head`` is the head node's."""
-        if instance_id == self.head:
-            return head
-        return next((name for name, instance in self.nodes.items() if instance == instance_id), None)
 
 
 class HeadNodes:
@@ -115,7 +55,7 @@ class HeadNodes:
 
     # -- CloudFormation -------------------------------------------------------------------------------------------
 
-    def wait_condition(self, condition: Condition) -> Mapping[str, str]:
+    def wait_condition(self, condition: WaitCondition) -> Mapping[str, str]:
         """Set the cluster up, or make it follow its new configuration; return the head node's signal.
 
         Raises:
@@ -127,10 +67,10 @@ class HeadNodes:
                 self._converge(condition, Instance(head.physical_id, _address(condition, head), ""))
         except Exception as error:
             _LOG.warning("cluster %s: %s", condition.stack_name, error)
-            raise SetupFailed(_reason(error), head.physical_id) from error
+            raise SetupFailed(reason(error), head.physical_id) from error
         return {head.physical_id: "HeadNode setup complete"}
 
-    def stack_deleted(self, deleted: Deleted) -> None:
+    def stack_deleted(self, deleted: StackDeleted) -> None:
         """Remove what is left of the cluster, if the stack was one."""
         with self._lock(deleted.stack_name):
             with contextlib.suppress(NotFound):
@@ -228,24 +168,25 @@ class HeadNodes:
 
     # -- one cluster ----------------------------------------------------------------------------------------------
 
-    def _converge(self, condition: Condition, head: Instance) -> None:
+    def _converge(self, condition: WaitCondition, head: Instance) -> None:
         name, client = condition.stack_name, condition.client
         config = _configuration(condition)
         group = str(condition.parameters.get("ClusterCWLogGroup") or "")
         group = "" if group == "NONE" else group
         computefleet.log(client, group, head, "cfn-init", [f"setting up the head node of {name}"])
+        before = set((self._machines(name) or Machines("", "")).nodes.values())
         nodes = self._instances(condition, config)
         instances = {node: instance.id for node, instance in nodes.items()}
-        self._write_machines(name, Machines(condition.region, head.id, group, instances))
+        Machines(condition.region, head.id, group, instances).write(self._directory(name))
         if condition.cancelled():
             raise PcinfraError("the operation was given up", where=name)
         cluster = self._describe(name, config, client, head, nodes)
-        cluster.start()
+        cluster.start(fresh=[node for node, instance in nodes.items() if instance.id not in before])
         computefleet.assign(client, name, nodes, (cluster.spec.head.name, head.address))
         computefleet.say_running(client, name)
         self._publish_logs(cluster, client, group, head, nodes)
 
-    def _instances(self, condition: Condition, config: Mapping[str, Any]) -> dict[str, Instance]:
+    def _instances(self, condition: WaitCondition, config: Mapping[str, Any]) -> dict[str, Instance]:
         """Launch what is missing, terminate what is no longer wanted; return the instance of every static node."""
         name, client = condition.stack_name, condition.client
         wanted = {node.name: node for node in static_nodes(config)}
@@ -265,7 +206,7 @@ class HeadNodes:
 
     def _launch(
         self,
-        condition: Condition,
+        condition: WaitCondition,
         missing: Sequence[StaticNode],
         machines: Machines | None,
         kept: Mapping[str, Instance],
@@ -348,7 +289,7 @@ class HeadNodes:
     def _restart(self, name: str) -> None:
         machines, cluster = self._machines(name), self._cluster(name)
         assert machines is not None
-        alive = computefleet.running(lambda service: self._client(service, machines.region), machines_ids(machines))
+        alive = computefleet.running(lambda service: self._client(service, machines.region), machines.ids)
         if machines.head not in alive:
             cluster.stop()
             return
@@ -379,33 +320,14 @@ class HeadNodes:
         return SlurmCluster.load(self._directory(name))
 
     def _machines(self, name: str) -> Machines | None:
-        try:
-            text = (self._directory(name) / "machines.json").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        return Machines(**json.loads(text))
-
-    def _write_machines(self, name: str, machines: Machines) -> None:
-        path = self._directory(name) / "machines.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(machines), indent=1), encoding="utf-8")
-        draft.replace(path)
+        return Machines.read(self._directory(name))
 
     def _lock(self, name: str) -> threading.RLock:
         with self._guard:
             return self._locks.setdefault(name, threading.RLock())
 
 
-class NodesFailed(Exception):
-    """Static nodes cannot be had."""
-
-
-def machines_ids(machines: Machines) -> list[str]:
-    return [machines.head, *machines.nodes.values()]
-
-
-def _configuration(condition: Condition) -> Mapping[str, Any]:
+def _configuration(condition: WaitCondition) -> Mapping[str, Any]:
     """Read the configuration that ParallelCluster stored for its head node (``get_config`` in its ``config_cfn``)."""
     bucket, root = (str(condition.parameters[key]) for key in ("ResourcesS3Bucket", "ArtifactS3RootDirectory"))
     key = f"{root}/configs/cluster-config-with-implied-values.yaml"
@@ -414,7 +336,7 @@ def _configuration(condition: Condition) -> Mapping[str, Any]:
     return content
 
 
-def _address(condition: Condition, head: Made) -> str:
+def _address(condition: WaitCondition, head: MadeResource) -> str:
     address = head.attributes.get("PrivateIp")
     if address:
         return str(address)
@@ -428,15 +350,6 @@ def _file_system_id(storage: Mapping[str, Any]) -> str:
             if settings and settings.get(key):
                 return str(settings[key])
     return ""
-
-
-def _reason(error: Exception) -> str:
-    """Say it as ParallelCluster's head node does, so that ``pcluster`` reports the right failure."""
-    text = " ".join(str(error).split())
-    node = getattr(error, "where", "")
-    if isinstance(error, NodesFailed) or "-st-" in node:
-        return f"Cluster has been set to PROTECTED mode due to failures detected in static node provisioning: {text}"
-    return f"Failed to run chef recipe aws-parallelcluster-slurm::config_head_node: {text}"
 
 
 def _last_lines(path: Path) -> list[str]:

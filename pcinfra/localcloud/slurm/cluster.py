@@ -102,11 +102,12 @@ class SlurmCluster:
             raise NotFound("there is no Slurm cluster", where=str(directory)) from error
         return cls(directory, Spec.load(text))
 
-    def start(self, *, absent: Collection[str] = ()) -> None:
+    def start(self, *, absent: Collection[str] = (), fresh: Collection[str] = ()) -> None:
         """Start every node and return when Slurm has all of them up. Whatever still ran of it is ended first.
 
         Args:
             absent: nodes that are not started: Slurm sees them down.
+            fresh: nodes that are new machines: what an earlier one of that name had for itself is removed.
 
         Raises:
             MissingTool: Slurm, munge or what makes namespaces is not installed.
@@ -115,6 +116,9 @@ class SlurmCluster:
         packages.require()
         with fleet.locked(self.paths):
             fleet.end(self.paths, self.spec.head.name)
+            for name in fresh:
+                shutil.rmtree(self.paths.node(self.spec.node(name).name), ignore_errors=True)
+            self.paths.make(self.spec, {})
             self._nodes.prepare(self.spec, accounts.user_id(self.paths.top))
             generation = fleet.new_generation(self.paths)
             try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,9 +115,6 @@ class NamespacedNodes:
         """Return a directory that only root can use, as the host and as the node call it."""
         return self.paths.node(node.name, "spool", "commands"), "/var/spool/commands"
 
-    def client_environment(self) -> dict[str, str]:
-        return {}
-
     def _shared_storage(self, spec: Spec) -> None:
         """ParallelCluster makes the top of every shared file system writable for all, as /tmp is."""
         for mount in spec.shared:
@@ -191,9 +186,3 @@ def _slurmctld() -> Daemon:
 
 def _slurmd() -> Daemon:
     return Daemon("slurmd", ("slurmd", "-D", "-f", "/opt/slurm/etc/slurm.conf"), after=_CONTROLLER_UP)
-
-
-def remove(paths: Paths, names: Sequence[str]) -> None:
-    """Remove what nodes had for themselves."""
-    for name in names:
-        shutil.rmtree(paths.node(name), ignore_errors=True)

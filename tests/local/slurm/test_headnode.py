@@ -21,7 +21,8 @@ boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto", reason="the local cloud is not installed: pip install 'pcinfra[local]'")
 
 from pcinfra.localcloud.cfn.hooks import MadeResource, StackDeleted, WaitCondition  # noqa: E402
-from pcinfra.localcloud.headnode import HeadNodes, SetupFailed  # noqa: E402
+from pcinfra.localcloud.headnode import HeadNodes  # noqa: E402
+from pcinfra.localcloud.machines import SetupFailed  # noqa: E402
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("_root")]
 
@@ -175,11 +176,18 @@ def test_an_update_launches_and_ends_nodes_and_keeps_files(stack: Stack, heads: 
     )
     assert stack.table(f"parallelcluster-{NAME}")["COMPUTE_FLEET"]["Data"]["M"]["status"]["S"] == "STOPPED"
 
+    third = next(iter(set(stack.compute()) - set(before)))
+    heads.run_command(third, ["touch /scratch/of-the-third"])
     stack.configure(1)
     heads.wait_condition(stack.condition())
     assert len(stack.compute()) == 1
     assert set(stack.table(f"parallelcluster-slurm-{NAME}")) == {"gpu-st-p5-1"}
     assert heads.run_command(head, ["sinfo -h -o %D"])[1] == "1\n"
+
+    stack.configure(3)
+    heads.wait_condition(stack.condition())
+    for instance in stack.compute():
+        assert heads.run_command(instance, ["ls /scratch"])[1] == "", "a new machine has an empty disk"
 
 
 def test_a_terminated_compute_instance_ends_its_node_alone(stack: Stack, heads: HeadNodes) -> None:
