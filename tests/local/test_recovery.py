@@ -18,7 +18,7 @@ from pcinfra.engine import Kind
 from pcinfra.errors import PlanFailed, Refused
 from pcinfra.project import Lustre, Prerequisites
 from pcinfra.stages.associations import AssociationFacts
-from pcinfra.stages.prerequisites import STACK, StackFacts, WantedStack
+from pcinfra.stages.prerequisites import STACK, StackFacts, wanted_stack
 from tests.account import Account
 from tests.conftest import new_project
 
@@ -31,7 +31,7 @@ def stack_of(account: Account) -> cloudformation.Stack:
 
 def request(account: Account, **changes: str) -> dict[str, object]:
     """Return a CreateStack request of this project, with some parameters changed."""
-    made = WantedStack.of(account.project, "us-east-1a").request()
+    made = wanted_stack(account.project, "us-east-1a").request()
     made["Parameters"] = [
         {**item, "ParameterValue": changes.get(item["ParameterKey"], item["ParameterValue"])}
         for item in made["Parameters"]
