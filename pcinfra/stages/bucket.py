@@ -186,7 +186,7 @@ class Bucket:
         for setting in settings(project, found.name):
             before = found.values.get(setting.name)
             if not setting.holds(before):
-                actions.append(_set(found.name, setting, before))
+                actions.append(_set(found.name, setting, before, actions))
         missing = tuple(p for p in PREFIXES if p.split("/")[0] + "/" not in found.prefixes)
         if missing:
             what = f"folders {' '.join(missing)}"
@@ -281,8 +281,12 @@ def _create(bucket: str, region: str, account: str) -> Action:
     return Action(BUCKET, Kind.CREATE, f"bucket {bucket}", "does not exist", operation, seconds=2)
 
 
-def _set(bucket: str, setting: Setting, before: Any) -> Action:
-    after = frozenset({BUCKET} | ({"bucket/public access"} if setting.name == "policy" else set()))
+def _set(bucket: str, setting: Setting, before: Any, earlier: list[Action]) -> Action:
+    """Return the Action that writes one setting, after those before it.
+
+    S3 API reference, error codes: two changes of one bucket at the same time can end in OperationAborted.
+    """
+    after = frozenset({earlier[-1].id} if earlier else ())
     value = setting.merged(before)
     why = "is not set" if before is None else "differs"
     changes = () if before is None else (Change(setting.name, json.dumps(before), json.dumps(value)),)
