@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 from pcinfra.aws import Aws, Target
 from pcinfra.doors import Doors
 from pcinfra.engine import Executor, Plan, Threads
+from pcinfra.errors import NotFound
 from pcinfra.jobs.follow import Follower
 from pcinfra.jobs.headnode import SsmHeadNode, head_node_id
 from pcinfra.jobs.manifest import new_run_id
@@ -166,6 +168,23 @@ def test_a_submission_is_one_command(doors: Doors) -> None:
     assert cloud.calls["ssm.SendCommand"] == 1
     assert launcher.submit(made) == first
     assert Follower(launcher, lambda text: None, lambda text: None).follow(made.run).exit_code == 0
+
+
+def test_files_are_put_and_read_from_an_offset(doors: Doors) -> None:
+    head = SsmHeadNode(doors.cloud, head_node_id(doors.cloud, "train"), "ubuntu")
+    content = random.Random(3).randbytes(70_000)
+    head.put({"a place/it's": content, "a place/empty": b""})
+    read, offset = b"", 0
+    while True:
+        piece, offset = head.read("a place/it's", offset)
+        if not piece:
+            break
+        read += piece
+    assert read == content
+    assert offset == len(content)
+    assert head.read("a place/empty", 0) == (b"", 0)
+    with pytest.raises(NotFound, match="there is no such file"):
+        head.read("a place/none", 0)
 
 
 def test_every_job_is_cancelled_before_its_cluster_goes(folder: Folder, doors: Doors) -> None:

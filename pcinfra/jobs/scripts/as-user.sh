@@ -3,7 +3,7 @@ fail() { echo "$1" >&2; exit 1; }
 
 if [ "$(id -u)" = 0 ]; then
   # Every node of ParallelCluster has its user's name in cfnconfig (aws-parallelcluster-cookbook, cfnconfig.erb).
-  [ -n "$user" ] || user=$(sed -n 's/^cfn_cluster_user=//p' /etc/parallelcluster/cfnconfig 2>/dev/null)
+  [ -n "$user" ] || user=$(sed -n 's/^cfn_cluster_user=//p' /etc/parallelcluster/cfnconfig 2>/dev/null | tr -d "\"'")
   for name in ubuntu ec2-user rocky; do
     [ -n "$user" ] || ! id -u "$name" >/dev/null 2>&1 || user=$name
   done

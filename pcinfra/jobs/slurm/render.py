@@ -27,7 +27,12 @@ def render(spec: JobSpec, run: str, script: bytes = b"") -> Manifest:
     Args:
         run: the run's id.
         script: the content of the file that ``spec.script`` names.
+
+    Raises:
+        ValueError: the job has nothing to run, or two things.
     """
+    if bool(spec.command) == bool(spec.script):
+        raise ValueError("a job has either a command or a script")
     files = [
         File("spec.json", spec.model_dump_json(indent=2).encode() + b"\n"),
         File("job.sbatch", job_sbatch(spec, run).encode()),

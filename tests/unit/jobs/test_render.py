@@ -114,6 +114,11 @@ def test_what_sbatch_would_misread_is_refused(value: str) -> None:
         directive("time", value)
 
 
+def test_a_job_without_anything_to_run_is_refused() -> None:
+    with pytest.raises(ValueError, match="either a command or a script"):
+        render(JobSpec(), "x-1")
+
+
 def test_only_known_options_are_given_to_sbatch() -> None:
     with pytest.raises(ValueError, match="not an option that pcinfra gives"):
         directive("wrap", "id")

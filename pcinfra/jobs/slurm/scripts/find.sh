@@ -13,6 +13,6 @@ find_run() {
   case ${#found[@]} in
     0) echo unknown; exit 0 ;;
     1) RUN=${found[0]#./} RUN=${RUN%/job.id} ;;
-    *) echo "many ${found[*]}"; exit 0 ;;
+    *) echo "many ${found[*]:$((${#found[@]} > 5 ? ${#found[@]} - 5 : 0))}"; exit 0 ;; # the newest of one name
   esac
 }
