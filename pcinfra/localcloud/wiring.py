@@ -16,7 +16,7 @@ from pcinfra.localcloud.cfn import clients
 from pcinfra.localcloud.cfn.backend import Backend
 from pcinfra.localcloud.cfn.backend import backends as stacks
 from pcinfra.localcloud.headnode import HeadNodes
-from pcinfra.localcloud.services import ec2, fsx, iam, s3, ssm
+from pcinfra.localcloud.services import cloudwatch, ec2, ecr, fsx, iam, s3, ssm
 from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,9 @@ class Cloud:
         iam.install()
         fsx.install()
         ec2.install(self._terminated)
+        ecr.install()
         s3.install()
+        cloudwatch.install()
         ssm.install(self._machines)
         _answer_own_calls()
 

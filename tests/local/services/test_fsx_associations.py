@@ -177,11 +177,10 @@ def test_eight_and_no_more(client: Client, system: str) -> None:
     request = {"FileSystemId": system, "FileSystemPath": "/d8", "DataRepositoryPath": f"{BUCKET}/d8"}
     assert refusal(fsx.create_data_repository_association, **request)[0] == "ServiceLimitExceeded"
     asked = {"Filters": [{"Name": "file-system-id", "Values": [system]}], "MaxResults": 3}
-    sizes, token = [], {}
-    while token is not None:
-        page = fsx.describe_data_repository_associations(**asked, **token)
-        sizes.append(len(page["Associations"]))
-        token = {"NextToken": page["NextToken"]} if "NextToken" in page else None
+    pages = [fsx.describe_data_repository_associations(**asked)]
+    while "NextToken" in pages[-1]:
+        pages.append(fsx.describe_data_repository_associations(**asked, NextToken=pages[-1]["NextToken"]))
+    sizes = [len(page["Associations"]) for page in pages]
     assert sizes == [3, 3, 2]
 
 
@@ -266,7 +265,7 @@ def test_an_export_wants_automatic_export_off(client: Client, system: str) -> No
     eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     request = {"FileSystemId": system, "Type": "EXPORT_TO_REPOSITORY", "Report": {"Enabled": False}}
     assert "Disable automatic export" in refusal(fsx.create_data_repository_task, **request)[1]
-    off = {"AutoExportPolicy": {"Events": []}}
+    off: dict[str, Any] = {"AutoExportPolicy": {"Events": []}}
     fsx.update_data_repository_association(AssociationId=wanted, S3=off)
     eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     assert fsx.create_data_repository_task(**request)["DataRepositoryTask"]["Lifecycle"] == "PENDING"

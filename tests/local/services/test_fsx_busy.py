@@ -27,7 +27,7 @@ def fsx(monkeypatch: pytest.MonkeyPatch) -> FsxBackend:
 
 @pytest.fixture
 def system(fsx: FsxBackend) -> str:
-    ec2 = ec2_backends[ACCOUNT][REGION]
+    ec2: Any = ec2_backends[ACCOUNT][REGION]
     subnet = next(iter(ec2.describe_subnets()))
     group = ec2.create_security_group(f"lustre-{uuid4().hex}", "x", vpc_id=subnet.vpc_id)
     ec2.authorize_security_group_ingress(group.id, "-1", None, None, [{"CidrIp": "10.0.0.0/8"}], vpc_id=subnet.vpc_id)

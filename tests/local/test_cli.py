@@ -1,0 +1,73 @@
+"""``pcinfra local``, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("moto", reason="the local cloud is not installed: pip install 'pcinfra[local]'")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    pcinfra(tmp_path, "stop")
+
+
+def pcinfra(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pcinfra.cli.main", "local", *arguments]
+    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def test_start_status_stop_reset(folder: Path) -> None:
+    url = pcinfra(folder, "start").stdout.strip()
+    assert url.startswith("http://127.0.0.1:")
+    assert pcinfra(folder, "start").stdout.strip() == url
+
+    exports = pcinfra(folder, "start", "--export").stdout
+    program = f'{exports}\nexec "$0" -c "$1"'
+    code = "import boto3; boto3.client('s3', region_name='us-east-1').create_bucket(Bucket='made-by-boto3')"
+    subprocess.run(["bash", "-c", program, sys.executable, code], check=True)
+
+    found = json.loads(pcinfra(folder, "status", "--output", "json").stdout)
+    assert (found["running"], found["endpoint"], found["resources"]) == (True, url, {"buckets": 1})
+    table = pcinfra(folder, "status")
+    assert url in table.stdout
+    assert table.returncode == 0
+
+    assert pcinfra(folder, "stop").stdout == "stopped\n"
+    stopped = json.loads(pcinfra(folder, "status", "-o", "json").stdout)
+    assert (stopped["running"], stopped["pid"], stopped["resources"]) == (False, None, {"buckets": 1})
+
+    refused = pcinfra(folder, "reset")
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    assert pcinfra(folder, "reset", "--yes").stdout == "reset\n"
+    assert json.loads(pcinfra(folder, "status", "-o", "json").stdout)["resources"] == {}
+
+
+def test_nothing_is_there(folder: Path) -> None:
+    for arguments in (["status"], ["stop"], ["reset"]):
+        assert pcinfra(folder, *arguments).returncode == 0
+    assert "stopped" in pcinfra(folder, "status").stdout
+    assert not (folder / ".pcinfra").exists()
+
+
+def test_another_directory(folder: Path) -> None:
+    where = ["--directory", "else where"]
+    url = pcinfra(folder, "start", *where).stdout.strip()
+    assert json.loads(pcinfra(folder, "status", *where, "-o", "json").stdout)["endpoint"] == url
+    assert not (folder / ".pcinfra").exists()
+    assert pcinfra(folder, "stop", *where).stdout == "stopped\n"
+
+
+def test_help_teaches(folder: Path) -> None:
+    answer = pcinfra(folder, "--help").stdout
+    assert "aws s3 ls" in answer
+    for command in ("start", "stop", "status", "reset"):
+        assert command in answer
