@@ -199,7 +199,7 @@ class _Body:
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles what pickle's registry cannot name: lambdas, and large objects of S3."""
+    """Pickles what pickle's registry cannot name: lambdas, private keys, and large objects of S3."""
 
     def __init__(self, file: io.BytesIO, objects: Path) -> None:
         super().__init__(file, protocol=5)
@@ -209,6 +209,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is FakeKey and obj.contentsize > INLINE and not obj.disposed:
             return self._large_object(obj)
+        if type(obj).__module__.startswith("cryptography.") and hasattr(obj, "private_bytes"):
+            return _private_key(obj)
         if isinstance(obj, types.FunctionType) and obj.__name__ == "<lambda>" and not obj.__closure__:
             return _function, (marshal.dumps(obj.__code__), obj.__module__)
         return NotImplemented
@@ -246,6 +248,14 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         return (self._directory / str(pid)).read_bytes()
+
+
+def _private_key(key: Any) -> Any:
+    """The asymmetric keys of KMS."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    text = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    return form.load_pem_private_key, (text, None)
 
 
 def _function(code: bytes, module: str) -> types.FunctionType:

@@ -145,6 +145,18 @@ def test_kill_loses_a_second_at_most(cloud: LocalCloud) -> None:
     assert_filled(cloud.ensure(), file_system)
 
 
+def test_keys_are_kept(cloud: LocalCloud) -> None:
+    endpoint = cloud.ensure()
+    kms = client(endpoint, "kms")
+    key = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
+    request = {"KeyId": key, "Message": b"message", "SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256"}
+    signature = kms.sign(**request)["Signature"]
+    cloud.stop()
+    kms = client(cloud.start(), "kms")
+    assert kms.verify(**request, Signature=signature)["SignatureValid"]
+    assert "not kept" not in cloud.log.read_text()
+
+
 def test_a_deleted_object_takes_its_file_with_it(cloud: LocalCloud) -> None:
     endpoint = cloud.ensure()
     fill(endpoint)

@@ -57,7 +57,7 @@ def _check_images() -> None:
 def _check_tag(repository: Any, manifest: str, tag: str | None) -> None:
     """PutImage, ImageTagAlreadyExistsException: "the repository is configured for tag immutability"."""
     taken = any(tag in image.image_tags and image.image_manifest != manifest for image in repository.images)
-    if tag and taken and str(repository.image_tag_mutability) == "IMMUTABLE":
+    if tag and taken and repository.image_tag_mutability == "IMMUTABLE":
         why = f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be overwritten"
         raise ServiceError("ImageTagAlreadyExistsException", f"{why} because the repository is immutable.")
 
