@@ -254,14 +254,19 @@ class Backend(BaseBackend):
             CfnError: refused, or "No updates are to be performed."
         """
         values = self.prepare(definition)
-        if state.status not in UPDATABLE:
-            raise CfnError(f"Stack:{state.stack_id} is in {state.status} state and can not be updated.")
+        self._check_updatable(state)
         refuse_type_changes(state.resources, load(definition.body).resources)
         if not changes.any_change(self, state, definition, values):
             raise CfnError("No updates are to be performed.")
         with self.guard:
+            self._check_updatable(state)  # again: another update may have begun meanwhile
             state.status = "UPDATE_IN_PROGRESS"
         return values
+
+    @staticmethod
+    def _check_updatable(state: StackState) -> None:
+        if state.status not in UPDATABLE:
+            raise CfnError(f"Stack:{state.stack_id} is in {state.status} state and can not be updated.")
 
     def run_update(self, state: StackState, definition: Definition) -> None:
         """Check and carry out an update, and return when it is done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from typing import Any
 
 Json = dict[str, Any]
@@ -12,20 +13,22 @@ PATIENCE = 60.0
 """Seconds that an operation may take before a test gives up on it."""
 
 
+@cache
+def _client(service: str, region: str) -> Any:
+    """Clients outlive the accounts: making one takes longer than most tests."""
+    import boto3
+
+    return boto3.Session("key", "secret", region_name=region).client(service)
+
+
 class Cloud:
     """The public API, called through boto3."""
 
     def __init__(self) -> None:
-        import boto3
+        self.cfn = self.client("cloudformation")
 
-        self.session = boto3.Session(region_name="us-east-1")
-        self.cfn = self.session.client("cloudformation")
-        self._clients: dict[str, Any] = {}
-
-    def client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self.session.client(service)
-        return self._clients[service]
+    def client(self, service: str, region: str = "us-east-1") -> Any:
+        return _client(service, region)
 
     def create(self, template: Json | str, name: str = "stack", **arguments: Any) -> Json:
         """Create a stack and return it as it is when nothing moves any more."""
