@@ -255,7 +255,13 @@ def _private_key(key: Any) -> Any:
     from cryptography.hazmat.primitives import serialization as form
 
     text = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-    return form.load_pem_private_key, (text, None)
+    return _read_private_key, (text,)
+
+
+def _read_private_key(text: bytes) -> Any:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(text, None)
 
 
 def _function(code: bytes, module: str) -> types.FunctionType:
