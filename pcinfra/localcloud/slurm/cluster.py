@@ -35,7 +35,7 @@ class Nodes(Protocol):
     @property
     def bridged(self) -> bool: ...
     def prepare(self, spec: Spec, uid: int) -> None: ...
-    def announcement(self) -> Path: ...
+    def signs(self) -> tuple[Path, ...]: ...
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders: ...
     def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]: ...
     def private(self, node: Node) -> tuple[Path, str]: ...
@@ -243,7 +243,8 @@ class SlurmCluster:
             for old in self.paths.node(machine.name, "log").glob("*.ended"):
                 old.unlink()
         if self.spec.head in machines:
-            self._nodes.announcement().unlink(missing_ok=True)
+            for sign in self._nodes.signs():
+                sign.unlink(missing_ok=True)
         bridge = self._bridge(generation) if self._nodes.bridged else ""
         fleet.start(self.paths, [self._nodes.orders(self.spec, each, generation, bridge) for each in machines])
 
@@ -268,7 +269,7 @@ class SlurmCluster:
     def _not_up(self, names: Sequence[str]) -> list[str]:
         """Ask only a controller that listens: Slurm's programs pause for a second when they are refused."""
         self._raise_if_ended([self.spec.head.name, *names])
-        if not self._nodes.announcement().exists():
+        if not self._nodes.signs()[0].exists():
             return [self.spec.head.name]
         states = self._sinfo()
         if not names:

@@ -48,9 +48,9 @@ class NamespacedNodes:
         for machine in spec.machines:
             self._private(machine)
 
-    def announcement(self) -> Path:
-        """The file that slurmd waits for, on the host."""
-        return self.paths.configuration / Path(_CONTROLLER_UP).name
+    def signs(self) -> tuple[Path, ...]:
+        """The files that say that the controller can be asked, the last to appear first."""
+        return (self.paths.configuration / Path(_CONTROLLER_UP).name,)
 
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
         own = self.paths.node

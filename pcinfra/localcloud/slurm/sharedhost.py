@@ -45,8 +45,9 @@ class SharedHostNodes:
         (self.paths.node(spec.head.name, "spool", "slurmd")).mkdir(exist_ok=True)
         write_configuration(self.paths.configuration, spec, self._place(spec))
 
-    def announcement(self) -> Path:
-        return self.paths.configuration / ".slurmctld-listens"
+    def signs(self) -> tuple[Path, ...]:
+        """The files that say that the controller and munged can be asked."""
+        return self.paths.configuration / ".slurmctld-listens", self._munge / "socket"
 
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
         del bridge
@@ -141,16 +142,17 @@ class SharedHostNodes:
     def _munged(self) -> Daemon:
         files = {"key-file": "munge.key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         options = (f"--{option}={self._munge / name}" for option, name in files.items())
-        return Daemon("munged", (_path("munged"), "--force", "--num-threads=2", *options), detaches=True)
+        return Daemon("munged", _ending(_path("munged"), "--foreground", "--force", "--num-threads=2", *options))
 
     def _slurmctld(self) -> Daemon:
         port = _configured_port(self.paths.configuration / "slurm.conf")
         argv = _ending(_path("slurmctld"), "-D", "-f", str(self.paths.configuration / "slurm.conf"))
-        return Daemon("slurmctld", argv, listens=port, announces=str(self.announcement()))
+        listens, munge = map(str, self.signs())
+        return Daemon("slurmctld", argv, after=munge, listens=port, announces=listens)
 
     def _slurmd(self, node: Node) -> Daemon:
         argv = _ending(_path("slurmd"), "-D", "-f", str(self.paths.configuration / "slurm.conf"), "-N", node.name)
-        return Daemon("slurmd", argv, after=str(self.announcement()))
+        return Daemon("slurmd", argv, after=str(self.signs()[0]))
 
 
 def _runs_on(spec: Spec) -> str:

@@ -113,16 +113,22 @@ def _run_daemons(orders: Orders, logs: Path, mark: dict[str, str]) -> None:
     """Start the daemons and collect whatever ends, until SIGTERM: then end the daemons and return."""
     environment = {"PATH": PROGRAMS, "LANG": "C.UTF-8", **orders.environment, **mark}
     running: dict[int, str] = {}
-    for daemon in orders.daemons:
-        pid = _start(daemon, logs, environment)
-        if daemon.detaches:
-            _note_end(logs, daemon.name, os.waitpid(pid, 0)[1])
-            continue
+    try:
+        for daemon in orders.daemons:
+            _bring_up(daemon, logs, environment, running)
+        while signal.sigwait(_SIGNALS) == signal.SIGCHLD:
+            _collect(running, logs)
+    finally:
+        _end(running)
+
+
+def _bring_up(daemon: Daemon, logs: Path, environment: dict[str, str], running: dict[int, str]) -> None:
+    pid = _start(daemon, logs, environment)
+    if not daemon.detaches:
         running[pid] = daemon.name
         _announce(daemon, pid)
-    while signal.sigwait(_SIGNALS) == signal.SIGCHLD:
-        _collect(running, logs)
-    _end(running)
+    elif status := os.waitpid(pid, 0)[1]:
+        _note_end(logs, daemon.name, status)
 
 
 def _start(daemon: Daemon, logs: Path, environment: dict[str, str]) -> int:
@@ -181,9 +187,7 @@ def _collect(running: dict[int, str], logs: Path) -> None:
 
 def _note_end(logs: Path, name: str, status: int) -> None:
     """Leave the exit status of a daemon where whoever waits for the cluster finds it."""
-    code = os.waitstatus_to_exitcode(status)
-    if code or name != "munged":
-        (logs / f"{name}.ended").write_text(str(code), encoding="ascii")
+    (logs / f"{name}.ended").write_text(str(os.waitstatus_to_exitcode(status)), encoding="ascii")
 
 
 def _end(running: dict[int, str]) -> None:

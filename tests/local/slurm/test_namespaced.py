@@ -140,7 +140,6 @@ def test_a_process_left_in_the_background_keeps_nobody_waiting(cluster: SlurmClu
     result = cluster.start_script(HEAD, "setsid sleep 60 & echo done").wait(20)
     assert result is not None
     assert result.stdout == "done\n"
-    output(cluster, "pkill -x sleep", user="")
 
 
 def test_a_cluster_that_is_not_there_cannot_be_loaded(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ said["conf"] = Path(cluster.paths.configuration, "slurm.conf").read_text()
 def test_a_crashed_node_and_a_stopped_cluster_leave_no_process_of_a_job(directory: Path) -> None:
     lines = """
 before = sleepers()
-bash("sbatch -N2 --wrap 'srun sleep 4713'")
+bash(f"sbatch -w {first} --wrap 'sleep 4713'; sbatch -w {second} --wrap 'sleep 4713'")
 end = time.monotonic() + 30
 while sleepers() < before + 2 and time.monotonic() < end:
     time.sleep(0.1)
@@ -161,7 +161,8 @@ def test_what_a_killed_process_started_is_found_and_ended(directory: Path) -> No
     lines = """
 bash("sbatch -N2 --wrap 'srun sleep 4713'")
 from pcinfra.localcloud.slurm import fleet
-fleet.alive(cluster.paths, first).supervisor.kill()
+for record in fleet.records(cluster.paths).values():
+    record.supervisor.kill()
 child = subprocess.Popen([sys.executable, "-c", "import sys; from pathlib import Path\\n"
     "from pcinfra.localcloud.slurm.cluster import SlurmCluster\\n"
     "SlurmCluster.load(Path(sys.argv[1])).start(); print('started', flush=True); sys.stdin.read()",
