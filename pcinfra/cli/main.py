@@ -105,7 +105,8 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         _debug(arguments)
         click.echo(
-            f"error: a defect of pcinfra: {type(error).__name__}: {error}\n  try: the same command with --debug", err=True
+            f"error: a defect of pcinfra: {type(error).__name__}: {error}\n  try: the same command with --debug",
+            err=True,
         )
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
