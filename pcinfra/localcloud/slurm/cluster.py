@@ -35,6 +35,7 @@ class Nodes(Protocol):
     @property
     def bridged(self) -> bool: ...
     def prepare(self, spec: Spec, uid: int) -> None: ...
+    def leave(self) -> None: ...
     def signs(self) -> tuple[Path, ...]: ...
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders: ...
     def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]: ...
@@ -126,13 +127,17 @@ class SlurmCluster:
                 self._launch(present, generation)
                 self._wait_ready([machine.name for machine in present if machine != self.spec.head])
             except BaseException:
-                fleet.end(self.paths, self.spec.head.name)
+                self._end()
                 raise
 
     def stop(self) -> None:
         """End every process, namespace and mount of the cluster; files stay. Nothing happens when it is stopped."""
         with fleet.locked(self.paths):
-            fleet.end(self.paths, self.spec.head.name)
+            self._end()
+
+    def _end(self) -> None:
+        fleet.end(self.paths, self.spec.head.name)
+        self._nodes.leave()
 
     def destroy(self) -> None:
         """Stop the cluster and remove its directory with everything in it."""

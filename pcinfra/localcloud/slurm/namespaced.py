@@ -48,6 +48,9 @@ class NamespacedNodes:
         for machine in spec.machines:
             self._private(machine)
 
+    def leave(self) -> None:
+        """Nothing of these nodes is outside the cluster's directory."""
+
     def signs(self) -> tuple[Path, ...]:
         """The files that say that the controller can be asked, the last to appear first."""
         return (self.paths.configuration / Path(_CONTROLLER_UP).name,)

@@ -6,6 +6,7 @@ started the cluster, and the shared storage is where :meth:`SlurmCluster.shared_
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from pcinfra.localcloud.slurm.spec import Node, Spec
 _SOCKET_LIMIT = 107
 """Longest path of a Unix socket (sun_path less its NUL); see unix(7)."""
 
+_LONGEST_STEP = "_1000000.4294967291"
+"""What slurmstepd puts behind the node's name in the name of its socket: a job and its external step."""
+
 
 @dataclass(frozen=True, slots=True)
 class SharedHostNodes:
@@ -36,14 +40,21 @@ class SharedHostNodes:
         """Write the configuration with ports that are free now."""
         del uid
         _check_loopback()
-        self._check_socket()
+        self._check_sockets(spec)
+        self._make_alias()
         for folder in (self._munge, self.paths.top / "state", self._devices):
             folder.mkdir(mode=0o700, exist_ok=True)
         accounts.write_munge_key(self._munge / "munge.key")
         self._make_devices(max((node.gpus for node in spec.nodes), default=0))
         self.paths.shared("/home").joinpath(spec.user).mkdir(exist_ok=True)
-        (self.paths.node(spec.head.name, "spool", "slurmd")).mkdir(exist_ok=True)
+        for machine in spec.machines:
+            (self._spools / machine.name).mkdir(exist_ok=True)
         write_configuration(self.paths.configuration, spec, self._place(spec))
+
+    def leave(self) -> None:
+        """Remove the alias: nothing of a stopped cluster is outside its directory."""
+        if self._alias.is_symlink() and self._alias.readlink() == self._spools:
+            self._alias.unlink()
 
     def signs(self) -> tuple[Path, ...]:
         """The files that say that the controller and munged can be asked."""
@@ -101,14 +112,39 @@ class SharedHostNodes:
     def _devices(self) -> Path:
         return self.paths.top / "dev"
 
-    def _check_socket(self) -> None:
-        path = self._munge / "socket"
-        if len(os.fsencode(path)) > _SOCKET_LIMIT:
+    @property
+    def _spools(self) -> Path:
+        return self.paths.top / "spools"
+
+    @property
+    def _alias(self) -> Path:
+        """A short name of the directory of spools: slurmstepd makes sockets there, and their paths are limited."""
+        mark = hashlib.sha256(f"{os.geteuid()} {self.paths.top}".encode()).hexdigest()
+        return Path(f"/tmp/pci{mark[:10]}")  # noqa: S108  (a link of ours, checked below)
+
+    def _make_alias(self) -> None:
+        self._spools.mkdir(mode=0o700, exist_ok=True)
+        self.leave()
+        try:
+            self._alias.symlink_to(self._spools)
+        except FileExistsError as error:
             raise PcinfraError(
-                f"the path of munge's socket has more than {_SOCKET_LIMIT} bytes",
-                where=str(path),
-                hint="use a directory with a shorter path",
-            )
+                "is there, and is not the link that this cluster needs",
+                where=str(self._alias),
+                hint=f"rm {self._alias}",
+            ) from error
+
+    def _check_sockets(self, spec: Spec) -> None:
+        name = max((node.name for node in spec.nodes), key=len, default="")
+        step = self._alias / name / f"{name}{_LONGEST_STEP}"
+        for path, hint in (
+            (self._munge / "socket", "use a directory with a shorter path"),
+            (step, "use shorter names of queues, or run as root"),
+        ):
+            if len(os.fsencode(path)) > _SOCKET_LIMIT:
+                raise PcinfraError(
+                    f"the path of a socket would have more than {_SOCKET_LIMIT} bytes", where=str(path), hint=hint
+                )
 
     def _make_devices(self, gpus: int) -> None:
         """Links to a character device: with anything else jobs get no CUDA_VISIBLE_DEVICES."""
@@ -129,7 +165,7 @@ class SharedHostNodes:
             slurm_user=me,
             daemon_user=me,
             state=str(self.paths.top / "state"),
-            spool=str(self.paths.top / "nodes" / "%n" / "spool" / "slurmd"),
+            spool=str(self._alias / "%n"),
             logs=str(self.paths.node(spec.head.name, "log")),
             node_log="../../%n/log/slurmd.log",
             run=str(self.paths.run),
