@@ -55,14 +55,32 @@ class Lustre(Section):
         description="SCRATCH_2 is cheaper and keeps no second copy; the others survive a broken disk. "
         "Changing it makes a new, empty file system.",
     )
-    capacity: int = Field(1200, description="GiB: 1200 or a multiple of 2400. It can grow later, but never shrink.")
+    storage_type: Literal["SSD", "HDD"] = Field("SSD", description="HDD is cheaper and slower, for PERSISTENT_1 only.")
+    drive_cache: Literal["READ", "NONE"] = Field(
+        "NONE", description="READ puts an SSD cache in front of HDD; with SSD there is NONE."
+    )
+    capacity: int = Field(
+        1200,
+        description="GiB. SSD: 1200 or a multiple of 2400; HDD: a multiple of 6000 (throughput 12) or 1800 (40). "
+        "Changing it makes a new, empty file system.",
+    )
     throughput: int | None = Field(
         250,
-        description="MB/s per TiB. PERSISTENT_2: 125, 250, 500 or 1000; PERSISTENT_1: 50, 100 or 200; "
-        "SCRATCH_2 has none: write null.",
+        description="MB/s per TiB. PERSISTENT_2: 125, 250, 500 or 1000; PERSISTENT_1: 50, 100 or 200, on HDD 12 or "
+        "40; SCRATCH_2 has none: write null.",
     )
     compression: Literal["LZ4", "NONE"] = Field("LZ4", description="Compress files on disk.")
     version: Literal["2.12", "2.15"] = Field("2.15", description="Lustre version. In quotes, because it is text.")
+    metadata_iops: int | None = Field(
+        None,
+        description="Metadata operations per second of PERSISTENT_2 with 2.15: 1500, 3000, 6000 or a multiple of "
+        "12000 up to 192000; null follows the capacity. They can grow, but never shrink.",
+    )
+    efa: bool = Field(
+        False,
+        description="Let instances reach the servers by EFA, and GPUs by GPUDirect Storage. PERSISTENT_2 with 2.15; "
+        "capacity in steps of 38400 (throughput 125), 19200 (250), 9600 (500) or 4800 (1000).",
+    )
 
 
 class OpenZFS(Section):

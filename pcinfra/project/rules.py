@@ -40,28 +40,54 @@ def lustre(project: Project) -> Iterator[Finding]:
     """FSx's rules for Lustre file systems; see :mod:`pcinfra.stacks.limits`."""
     fs = project.prerequisites.lustre
     kind = (*_LUSTRE, "deployment_type")
-    why = limits.lustre_throughput_problem(fs.deployment_type, fs.throughput)
-    if why:
-        yield Finding((*_LUSTRE, "throughput"), why, _throughput_hint(fs), (kind,))
-    why = limits.lustre_capacity_problem(fs.deployment_type, fs.capacity, fs.throughput)
-    if why:
-        yield Finding((*_LUSTRE, "capacity"), why, f"capacity: {_lustre_capacity(fs.capacity)}", (kind,))
+    storage = limits.lustre_storage_problem(fs.deployment_type, fs.storage_type)
+    if storage:
+        yield Finding((*_LUSTRE, "storage_type"), storage, "storage_type: SSD", (kind,))
+        return
+    yield from _lustre_size(fs)
     why = limits.lustre_version_problem(fs.deployment_type, fs.version)
     if why is None and project.associations:
         why = limits.lustre_association_problem(fs.deployment_type, fs.version)
     if why:
         yield Finding((*_LUSTRE, "version"), why, 'version: "2.15"', (kind,))
+    yield from _lustre_extras(fs)
+
+
+def _lustre_size(fs: Lustre) -> Iterator[Finding]:
+    also = tuple((*_LUSTRE, name) for name in ("deployment_type", "storage_type"))
+    why = limits.lustre_throughput_problem(fs.deployment_type, fs.throughput, fs.storage_type)
+    if why:
+        yield Finding((*_LUSTRE, "throughput"), why, _throughput_hint(fs), also)
+        if fs.storage_type == "HDD":
+            return  # the size depends on it
+    why = limits.lustre_capacity_problem(fs.deployment_type, fs.capacity, fs.throughput, fs.storage_type)
+    if why is None and fs.efa and limits.lustre_has_metadata(fs.deployment_type, fs.version):
+        why = limits.lustre_efa_problem(fs.deployment_type, fs.capacity, fs.throughput, fs.version)
+        also = (*also, (*_LUSTRE, "efa"), (*_LUSTRE, "throughput"))
+    if why:
+        size = limits.lustre_next_capacity(fs.capacity, fs.throughput, fs.storage_type, efa=fs.efa)
+        yield Finding((*_LUSTRE, "capacity"), why, f"capacity: {size}", also)
+
+
+def _lustre_extras(fs: Lustre) -> Iterator[Finding]:
+    also = tuple((*_LUSTRE, name) for name in ("deployment_type", "version"))
+    why = limits.lustre_metadata_problem(fs.deployment_type, fs.version, fs.metadata_iops)
+    if why and fs.metadata_iops is not None:
+        possible = limits.lustre_has_metadata(fs.deployment_type, fs.version)
+        near = _nearest_number(fs.metadata_iops, limits.LUSTRE_METADATA_IOPS) if possible else "null"
+        yield Finding((*_LUSTRE, "metadata_iops"), why, f"metadata_iops: {near}", also)
+    if fs.efa and not limits.lustre_has_metadata(fs.deployment_type, fs.version):
+        why = limits.lustre_efa_problem(fs.deployment_type, fs.capacity, fs.throughput, fs.version)
+        yield Finding((*_LUSTRE, "efa"), why or "", "efa: false", also)
+    if fs.drive_cache == "READ" and fs.storage_type != "HDD":
+        why = "a cache in front of the disks exists with storage_type HDD only"
+        yield Finding((*_LUSTRE, "drive_cache"), why, "drive_cache: NONE", ((*_LUSTRE, "storage_type"),))
 
 
 def _throughput_hint(fs: Lustre) -> str:
-    allowed = limits.lustre_throughputs(fs.deployment_type)
+    allowed = limits.lustre_throughputs(fs.deployment_type, fs.storage_type)
     wanted = _nearest_number(fs.throughput or 250, allowed) if allowed else "null"
     return f"throughput: {wanted}"
-
-
-def _lustre_capacity(wanted: int) -> int:
-    """Return the next larger size (SSD): nobody asks for too much by mistake."""
-    return 1200 if wanted <= 1200 else -(-wanted // 2400) * 2400
 
 
 def _nearest_number(wanted: int, allowed: Iterable[int]) -> int:

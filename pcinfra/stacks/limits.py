@@ -123,6 +123,15 @@ def _sizes(deployment_type: str, throughput: int | None, storage_type: str) -> t
     return (3600, (1200, 2400)) if deployment_type == "SCRATCH_1" else (2400, (1200,))
 
 
+def lustre_next_capacity(wanted: int, throughput: int | None, storage_type: str = "SSD", *, efa: bool = False) -> int:
+    """Return the next size from ``wanted`` upwards: nobody asks for too much by mistake. Not for SCRATCH_1."""
+    if not efa and storage_type == "SSD" and wanted <= 1200:
+        return 1200
+    step = LUSTRE_HDD_STEP.get(throughput or 0, 6000) if storage_type == "HDD" else 2400
+    step = LUSTRE_EFA_STEP.get(throughput or 0, step) if efa else step
+    return max(1, -(-wanted // step)) * step
+
+
 def lustre_version_problem(deployment_type: str, version: str) -> str | None:
     """PERSISTENT_2 does not exist with Lustre 2.10."""
     if version not in LUSTRE_VERSIONS:

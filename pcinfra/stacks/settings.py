@@ -34,7 +34,7 @@ class StackSettings:
     flow_logs_bucket_arn: str = _parameter("FlowLogsBucketArn", "")
     lustre_deployment_type: str = _parameter("LustreDeploymentType", "PERSISTENT_2")
     lustre_storage_type: str = _parameter("LustreStorageType", "SSD")
-    lustre_drive_cache: str = _parameter("LustreDriveCacheType", "READ")
+    lustre_drive_cache: str = _parameter("LustreDriveCacheType", "NONE")
     """Used with HDD only."""
     lustre_capacity: int = _parameter("Capacity", 1200)
     lustre_throughput: int | None = _parameter("PerUnitStorageThroughput", 250)

@@ -39,18 +39,26 @@ if TYPE_CHECKING:
 STACK = "prerequisites/stack"
 BACKUPS = "prerequisites/backups"
 
-# What a change of these parameters replaces, and with it loses. FSx: a file system's deployment type, zone and
-# storage type are fixed at creation; its capacity can grow but not shrink.
+# What a change of these parameters replaces, and with it loses. Source: CloudFormation resource reference,
+# AWS::FSx::FileSystem and AWS::EC2::Subnet, "Update requires: Replacement". FSx itself could make a file system
+# larger, but CloudFormation would make a new one instead.
+_LUSTRE = "everything on the Lustre file system"
+_OPENZFS = "everything on the OpenZFS file system"
+_BOTH = "everything on both file systems"
 REPLACES = {
-    "LustreDeploymentType": "everything on the Lustre file system",
-    "LustreStorageType": "everything on the Lustre file system",
-    "LustreEfa": "everything on the Lustre file system",
-    "OpenZFSDeploymentType": "everything on the OpenZFS file system",
-    "PrimarySubnetAZ": "everything on both file systems",
-    "VpcCidr": "everything on both file systems",
+    "Capacity": _LUSTRE,
+    "LustreDeploymentType": _LUSTRE,
+    "LustreStorageType": _LUSTRE,
+    "LustreDriveCacheType": _LUSTRE,
+    "LustreVersion": _LUSTRE,
+    "LustreEfa": _LUSTRE,
+    "OpenZFSCapacity": _OPENZFS,
+    "OpenZFSDeploymentType": _OPENZFS,
+    "PrimarySubnetAZ": _BOTH,
+    "VpcCidr": _BOTH,
     "PublicSubnetCidr": "the public subnet",
-    "PrivateCidr": "everything on both file systems",
-    "PrimaryPrivateSubnetCidr": "everything on both file systems",
+    "PrivateCidr": _BOTH,
+    "PrimaryPrivateSubnetCidr": _BOTH,
 }
 
 OUTPUT_VARIABLES = {
@@ -172,10 +180,14 @@ def settings(project: Project, zone: str) -> StackSettings:
         primary_private_subnet_cidr=wanted.private_subnet_cidr,
         create_s3_endpoint=wanted.s3_endpoint,
         lustre_deployment_type=wanted.lustre.deployment_type,
+        lustre_storage_type=wanted.lustre.storage_type,
+        lustre_drive_cache=wanted.lustre.drive_cache,
         lustre_capacity=wanted.lustre.capacity,
         lustre_throughput=wanted.lustre.throughput,
         lustre_compression=wanted.lustre.compression,
         lustre_version=wanted.lustre.version,
+        lustre_metadata_iops=wanted.lustre.metadata_iops,
+        lustre_efa=wanted.lustre.efa,
         openzfs_deployment_type=wanted.openzfs.deployment_type,
         openzfs_capacity=wanted.openzfs.capacity,
         openzfs_throughput=wanted.openzfs.throughput,
