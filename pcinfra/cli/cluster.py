@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     from pcinfra.clusters.pcluster import Description
 
 
+def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
+    """A name that no cluster can have is told here rather than by CloudFormation."""
+    return options.cluster_name(name)
+
+
+_name = click.argument("name", callback=_checked)
+
+
 @click.group()
 def cluster() -> None:
     """Create, show and delete ParallelCluster clusters."""
 
 
 @cluster.command(short_help="Print its pcluster configuration.")
-@click.argument("name")
+@_name
 @options.pass_session
 def render(session: Session, name: str) -> None:
     """Print the pcluster configuration of cluster NAME, with the reason of each derived value."""
@@ -32,7 +40,7 @@ def render(session: Session, name: str) -> None:
 
 
 @cluster.command(short_help="Check its configuration; create nothing.")
-@click.argument("name")
+@_name
 @click.option("--offline", is_flag=True, help="Only pcluster's schema; make no call at all.")
 @options.output
 @options.pass_session
@@ -47,7 +55,7 @@ def validate(session: Session, name: str, offline: bool, output: str) -> None:
 
 
 @cluster.command(short_help="Create it and wait until it is ready.")
-@click.argument("name")
+@_name
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @options.pass_session
 def create(session: Session, name: str, dry_run: bool) -> None:
@@ -67,8 +75,7 @@ def create(session: Session, name: str, dry_run: bool) -> None:
         print_plan(plan)
         return
     session.run(plan)
-    program = "pcinfra --local" if session.local else "pcinfra"
-    click.echo(f"cluster {name} is ready; a first job: {program} submit examples/hello.yaml --follow")
+    click.echo(session.typed(f"cluster {name} is ready; a first job: pcinfra submit examples/hello.yaml --follow"))
 
 
 @cluster.command(name="list", short_help="List this project's clusters.")
@@ -89,7 +96,7 @@ def list_(session: Session, output: str) -> None:
 
 
 @cluster.command(short_help="Show its state, and why it failed if it did.")
-@click.argument("name")
+@_name
 @options.output
 @options.pass_session
 def show(session: Session, name: str, output: str) -> None:
@@ -111,7 +118,7 @@ def show(session: Session, name: str, output: str) -> None:
 
 
 @cluster.command(short_help="Delete it and wait until it is gone.")
-@click.argument("name")
+@_name
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @options.yes
 @options.pass_session

@@ -30,7 +30,7 @@ def env(session: Session, form: str) -> None:
     missing = [name for name, value in variables.items() if not value]
     sys.stdout.write(FORMS[form](variables))
     if missing:
-        click.echo(f"not known yet: {', '.join(missing)}\n  try: pcinfra up", err=True)
+        click.echo(session.typed(f"not known yet: {', '.join(missing)}\n  try: pcinfra up"), err=True)
 
 
 def _shell(variables: dict[str, str]) -> str:

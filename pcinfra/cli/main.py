@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from pcinfra import __version__
+from pcinfra.cli import streams
+from pcinfra.cli.session import Session
 from pcinfra.errors import PcinfraError
 
 # name -> (module, attribute, one line for --help); the module is imported when the command is used.
@@ -25,6 +27,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),
     "cancel": ("pcinfra.cli.jobs", "cancel", "Cancel a run."),
     "down": ("pcinfra.cli.down", "down", "Take everything away again, in the right order, and prove it."),
+    "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
+    "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
+    "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
     "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),
     "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml."),
     "completion": ("pcinfra.cli.completion", "completion", "Print the shell completion script."),
@@ -64,8 +69,8 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else " See pcinfra --help."
-            raise click.UsageError(f"no command {args[0]!r}.{hint}", ctx)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -79,44 +84,63 @@ class LazyGroup(click.Group):
 @click.pass_context
 def root(ctx: click.Context, /, **options: Any) -> None:
     """From an empty AWS account to a running multi-node GPU training job, and back to nothing."""
-    from pcinfra.cli.session import Session
-
-    ctx.obj = Session(**options)
+    vars(ctx.ensure_object(Session)).update(options)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
     arguments = sys.argv[1:] if argv is None else argv
+    session = Session()
+    streams.prepare()
     try:
-        status = root.main(arguments, prog_name="pcinfra", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        status = 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        status = 130
-    except PcinfraError as error:
-        _debug(arguments)
-        click.echo(f"error: {error}", err=True)
-        status = error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 0
+        status = root.main(arguments, prog_name="pcinfra", standalone_mode=False, obj=session)
+        sys.stdout.flush()
     except Exception as error:
-        _debug(arguments)
-        click.echo(
-            f"error: a defect of pcinfra: {type(error).__name__}: {error}\n  try: the same command with --debug",
-            err=True,
-        )
-        status = 1
+        status = _told(error, session)
+    except KeyboardInterrupt:
+        status = _told(click.Abort(), session)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _debug(arguments: list[str]) -> None:
-    if "--debug" in arguments:
-        import traceback
+def _told(error: Exception, session: Session) -> int:
+    """Say what went wrong and return the exit status."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return 2
+    if isinstance(error, click.ClickException):
+        click.echo(streams.readable(_usage(error)), err=True)
+        return 2
+    if isinstance(error, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = None  # else what is left in it fails once more at the end
+        return 1
+    if session.debug:
+        _print_traceback(error)
+    click.echo(f"error: {streams.readable(_words(error, session))}", err=True)
+    return error.exit_code if isinstance(error, PcinfraError) else 1
 
-        traceback.print_exc()
+
+def _usage(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "pcinfra"
+    return f"error: {error.format_message()}\n  try: {path} --help"
+
+
+def _words(error: Exception, session: Session) -> str:
+    if isinstance(error, PcinfraError):
+        lines = str(error).split("\n")
+        return "\n".join(session.typed(line) if line.startswith("  try: ") else line for line in lines)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"a defect of pcinfra: {type(error).__name__}: {error}\n  try: the same command with --debug"
+
+
+def _print_traceback(error: Exception) -> None:
+    import traceback
+
+    traceback.print_exception(error)
 
 
 if __name__ == "__main__":

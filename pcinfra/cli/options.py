@@ -47,3 +47,19 @@ def confirm(question: str, sure: bool) -> None:
         raise Refused("needs a yes, and there is no terminal to ask at", hint="the same command with --yes")
     if not click.confirm(question, err=True):
         raise Refused("not done")
+
+
+def cluster_name(name: str) -> str:
+    """Return ``name`` if a cluster can be called so.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    import re
+
+    from pcinfra.errors import UsageError
+    from pcinfra.project.fields import CLUSTER
+
+    if re.fullmatch(CLUSTER.regex, name):
+        return name
+    raise UsageError(f"the name of a cluster {CLUSTER.why}", where=repr(name), hint="pcinfra cluster list")

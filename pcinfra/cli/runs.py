@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pcinfra.cli.options import cluster_name
 from pcinfra.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ def named(session: Session, cluster: str | None) -> str:
     """Return ``cluster``, or the project's only one.
 
     Raises:
-        UsageError: it is not said and there is none or more than one.
+        UsageError: no cluster can be called so; or it is not said and there is none or more than one.
     """
     known = list(session.project.clusters)
-    if cluster:
-        return cluster
+    if cluster is not None:
+        return cluster_name(cluster)
     if len(known) != 1:
         why = "the project has several clusters" if known else "the project has no cluster"
         raise UsageError(why, where="--cluster", hint=" or ".join(f"--cluster {name}" for name in known))

@@ -5,6 +5,8 @@ Nothing is read or contacted before it is asked for.
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from pcinfra.stages import Facts
 
 
+_ALONE = ("init", "local", "schema", "completion")
+"""Commands that no global option changes."""
+
+
 @dataclass
 class Session:
     """The global options of one invocation."""
@@ -30,6 +36,17 @@ class Session:
     profile: str = ""
     jobs: int = 16
     debug: bool = False
+
+    def typed(self, text: str) -> str:
+        """Return ``text`` with the commands in it as they must be typed for the same project and target."""
+        from pcinfra.cli.main import COMMANDS
+
+        flags = ["--local"] if self.local else []
+        flags += ["-f", self.project_file] if self.project_file else []
+        flags += ["--profile", self.profile] if self.profile else []
+        commands = "|".join(name for name in COMMANDS if name not in _ALONE)
+        program = " ".join(("pcinfra", shlex.join(flags))) if flags else "pcinfra"
+        return re.sub(rf"\bpcinfra (?=({commands})\b)", lambda _: f"{program} ", text)
 
     @cached_property
     def project(self) -> Project:

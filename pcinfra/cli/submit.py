@@ -48,7 +48,7 @@ def submit(
     if follow:
         ctx.exit(follow_run(launcher, manifest.run))
     click.echo(manifest.run)
-    click.echo(f"  follow: pcinfra logs {manifest.run} --follow", err=True)
+    click.echo(session.typed(f"  follow: pcinfra logs {manifest.run} --follow"), err=True)
 
 
 def _submitted(launcher: Launcher, manifest: Manifest) -> str:
