@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.cost import plan_costs, print_costs
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ def plan(session: Session, output: str) -> None:
 
     wanted = stages.up(session.project, session.facts())
     if output == "json":
-        ui.print_json(as_json(wanted))
+        ui.print_json({**as_json(wanted), "costs": plan_costs(wanted, session.project)})
     else:
         ui.print_plan(wanted)
+        print_costs(wanted, session.project)
 
 
 @click.command()

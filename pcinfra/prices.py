@@ -1,0 +1,155 @@
+"""What AWS charges for what pcinfra makes: a dated price book, and the costs of a project by it.
+
+The bundled book is ``prices.csv``, whose rows name their source and its date. It can be brought up to date from the
+AWS Price List API (:func:`refreshed`). A price that is in neither is not known, and is never guessed.
+
+Amounts are USD at list price, without tax, discounts, credits, requests and data transfer.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pcinfra.errors import CloudError, NotFound
+
+if TYPE_CHECKING:
+    from pcinfra.aws import Cloud
+
+MONTH = 730
+"""Hours of a month, as AWS's pricing pages and calculator count them."""
+
+LIVE = "AWS Price List API"
+API_REGION = "us-east-1"
+"""The Price List API answers for every region, in us-east-1, eu-central-1 and ap-south-1 only (its user guide)."""
+
+_DATA = Path(__file__).with_name("prices.csv")
+_SOURCE = "#: "
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of one ``unit`` of an item: ``hour``, ``GB``, ``GB-month`` or ``MBps-month``.
+
+    Args:
+        item: for example ``ec2/p5.48xlarge``, ``nat-gateway``, ``lustre/PERSISTENT_2/250``.
+        source: where it was read.
+        date: when, as ``2026-02-09``.
+    """
+
+    region: str
+    item: str
+    unit: str
+    usd: float
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Prices by region and item."""
+
+    prices: Mapping[tuple[str, str], Price]
+
+    def find(self, region: str, item: str) -> Price | None:
+        """Return the price of ``item``, or None when it is not known."""
+        return self.prices.get((region, item))
+
+    def plus(self, prices: Iterable[Price]) -> Book:
+        """Return this book with ``prices`` in place of its own."""
+        return Book({**self.prices, **{(price.region, price.item): price for price in prices}})
+
+
+def bundled() -> Book:
+    """Return the book that ships with pcinfra."""
+    lines = _DATA.read_text(encoding="utf-8").splitlines()
+    sources = dict(_sources(lines))
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    prices = (
+        Price(row["region"], row["item"], row["unit"], float(row["usd"]), *sources[row["source"]]) for row in rows
+    )
+    return Book({}).plus(prices)
+
+
+def _sources(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield the name, and the address and date, of each source that the head of the file lists."""
+    for line in lines:
+        if line.startswith(_SOURCE):
+            name, date, address = line.removeprefix(_SOURCE).split(",", 2)
+            yield name, (address, date)
+
+
+# Price List API: service code, product family, and the attributes that leave one product; {} is the instance type.
+# Source: AWS Price List user guide, "Finding services and products", and the attributes of the EC2 offer file.
+_INSTANCE = {
+    "instanceType": "{}",
+    "operatingSystem": "Linux",
+    "tenancy": "Shared",
+    "preInstalledSw": "NA",
+    "capacitystatus": "Used",
+    "marketoption": "OnDemand",
+}
+
+
+def refreshed(book: Book, cloud: Cloud, region: str, instance_types: Iterable[str], today: str) -> tuple[Book, str]:
+    """Return ``book`` with the present prices of some instance types, and why that went no further.
+
+    Args:
+        cloud: an account, in :data:`API_REGION`.
+        today: the date of the new prices.
+
+    Returns:
+        The book, and an empty text, or the reason why some of its prices are those of before.
+    """
+    found: list[Price] = []
+    for name in sorted(set(instance_types)):
+        try:
+            found.append(_instance_price(cloud, region, name, today))
+        except CloudError as error:
+            if not isinstance(error, NotFound):
+                return book.plus(found), error.why
+    return book.plus(found), ""
+
+
+def _instance_price(cloud: Cloud, region: str, name: str, today: str) -> Price:
+    """Return the on-demand price of an instance type.
+
+    Raises:
+        NotFound: it is not sold on demand in ``region``.
+    """
+    fields = {key: value.format(name) for key, value in _INSTANCE.items()} | {"regionCode": region}
+    filters = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in fields.items()]
+    products = cloud.call("pricing", "GetProducts", ServiceCode="AmazonEC2", Filters=filters)["PriceList"]
+    amounts = {amount for product in products for amount in _hourly(json.loads(product)) if amount > 0}
+    if len(amounts) != 1:
+        raise NotFound(f"{len(amounts)} on-demand prices", where=f"{name} in {region}")
+    return Price(region, f"ec2/{name}", "hour", amounts.pop(), LIVE, today)
+
+
+def _hourly(product: Mapping[str, Any]) -> Iterator[float]:
+    for term in product.get("terms", {}).get("OnDemand", {}).values():
+        for dimension in term.get("priceDimensions", {}).values():
+            if dimension.get("unit") == "Hrs":
+                yield float(dimension.get("pricePerUnit", {}).get("USD", 0))
+
+
+def as_lines(prices: Iterable[Price]) -> str:
+    """Return ``prices`` as JSON lines, which :func:`from_lines` reads."""
+    fields = ("region", "item", "unit", "usd", "source", "date")
+    return "".join(json.dumps({name: getattr(price, name) for name in fields}) + "\n" for price in prices)
+
+
+def from_lines(text: str) -> list[Price]:
+    """Return the prices of :func:`as_lines`; a line that is none is left out."""
+    found = []
+    for line in text.splitlines():
+        try:
+            price = Price(**json.loads(line))
+            found.append(replace(price, usd=float(price.usd)))
+        except (TypeError, ValueError):
+            continue
+    return found
