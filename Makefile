@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.pcinfra-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check bench render clean
+.PHONY: help setup demo test lint types check soak bench render clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ demo: $(STAMP)  ## From nothing to a finished two-node Slurm job on this machine
 
 test: $(STAMP)  ## Run every test.
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+soak: $(STAMP)  ## Let every call fail in every way, and kill up and down 200 times. About half an hour.
+	@$(BIN)/python -m tests.soak
 
 lint: $(STAMP)  ## Check style, shell scripts and the CloudFormation template.
 	@tools/lint "$(BIN)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcinfra.engine import Action, Kind, Plan
 from pcinfra.stages.associations import EXPORT, Associations
+from pcinfra.stages.backups import ReadBackups
 from pcinfra.stages.base import Facts, Health, Resource, Stage
 from pcinfra.stages.bucket import BUCKET, Bucket, ReadContents
 from pcinfra.stages.image import Image
@@ -24,13 +25,15 @@ REGISTRY: tuple[Stage, ...] = (Prerequisites(), Image(), Bucket(), Scripts(), As
 
 _ACCOUNT = "read/account"
 _CONTENTS = "read/contents"
+_BACKUPS = "read/backups"
+_TEARDOWN = (_CONTENTS, _BACKUPS)  # what only a teardown needs to know
 
 
 def reading(project: Project, contents: bool = False) -> Plan:
     """Return the Plan that reads the facts of every stage; a stage is read as soon as those it needs are.
 
     Args:
-        contents: also count the objects of the bucket, which only a teardown needs to know.
+        contents: also count the objects of the bucket and look for backups, which only a teardown needs to know.
     """
     account = Action(_ACCOUNT, Kind.READ, "account", "", ReadAccount())
     stages = [
@@ -41,7 +44,8 @@ def reading(project: Project, contents: bool = False) -> Plan:
         for stage in REGISTRY
     ]  # fmt: skip
     count = Action(_CONTENTS, Kind.READ, "contents of the bucket", "", ReadContents(project), frozenset({_ACCOUNT}))
-    return Plan((account, *stages, *((count,) if contents else ())))
+    backups = Action(_BACKUPS, Kind.READ, "backups", "", ReadBackups(project.project), frozenset({_ACCOUNT}))
+    return Plan((account, *stages, *((count, backups) if contents else ())))
 
 
 def facts_of(results: Mapping[str, Any]) -> Facts:
@@ -50,7 +54,10 @@ def facts_of(results: Mapping[str, Any]) -> Facts:
     for stage in REGISTRY:
         if f"read/{stage.name}" in results:
             facts = facts.plus(results[f"read/{stage.name}"])
-    return facts.plus(results[_CONTENTS]) if _CONTENTS in results else facts
+    for extra in _TEARDOWN:
+        if extra in results:
+            facts = facts.plus(results[extra])
+    return facts
 
 
 def up(project: Project, facts: Facts) -> Plan:

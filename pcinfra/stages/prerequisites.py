@@ -15,7 +15,8 @@ from pcinfra import cloudformation as cfn
 from pcinfra.cloudformation import Condition, Stack
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Refused
-from pcinfra.stages import zones
+from pcinfra.stages import backups, zones
+from pcinfra.stages.backups import BackupFacts
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.stack_operations import (
     CHANGES,
@@ -23,7 +24,6 @@ from pcinfra.stages.stack_operations import (
     ContinueRollback,
     CreateChangeSet,
     CreateStack,
-    DeleteBackups,
     DeleteStack,
     UpdateStack,
     WaitForStack,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pcinfra.stacks.settings import StackSettings
 
 STACK = "prerequisites/stack"
-BACKUPS = "prerequisites/backups"
 
 # What a change of these parameters replaces, and with it loses. Source: CloudFormation resource reference,
 # AWS::FSx::FileSystem and AWS::EC2::Subnet, "Update requires: Replacement". FSx itself could make a file system
@@ -117,15 +116,17 @@ class Prerequisites:
     def down(self, project: Project, facts: Facts) -> Plan:
         stack = facts.of(StackFacts).stack
         if stack is None:
-            return Plan()
+            return _left_backups(project, facts)
         if _adopted(stack):
             return Plan(notes=(f"stack {stack.name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, stack)
         gone = _delete(stack, f"is {stack.status}", loses=_FILES)
         openzfs = stack.outputs.get("FSxOpenZFSFilesystemId", "")
-        if project.prerequisites.openzfs.final_backup or not openzfs:
+        kept = facts.values.get(BackupFacts, BackupFacts())
+        may_be = openzfs or kept.count or stack.condition is Condition.DELETING
+        if project.prerequisites.openzfs.final_backup or not may_be:
             return Plan((gone,))
-        return Plan((gone, _delete_backups(openzfs)))
+        return Plan((gone, backups.deletion(project, openzfs, kept, after=STACK)))
 
     def status(self, project: Project, facts: Facts) -> list[Resource]:
         found = facts.of(StackFacts)
@@ -153,6 +154,14 @@ class Prerequisites:
         }
         variables |= {name: found.outputs.get(key, "") for key, name in OUTPUT_VARIABLES.items()}
         return variables
+
+
+def _left_backups(project: Project, facts: Facts) -> Plan:
+    """Return the deletion of what a teardown that was cut short has left of the stack."""
+    found = facts.values.get(BackupFacts, BackupFacts())
+    if project.prerequisites.openzfs.final_backup or not found.count:
+        return Plan()
+    return Plan((backups.deletion(project, "", found),))
 
 
 _FILES = "everything on the Lustre file system that is not in S3, and everything on the OpenZFS file system"
@@ -334,12 +343,4 @@ def _delete(stack: Stack, why: str, thing: str = "stack", loses: str = "") -> Ac
     return Action(
         f"prerequisites/{thing}", Kind.DELETE, f"stack {stack.name}", why, DeleteStack(stack.id, stack.name),
         seconds=600, loses=loses,
-    )  # fmt: skip
-
-
-def _delete_backups(file_system: str) -> Action:
-    """FSx backs an OpenZFS file system up when it is deleted; CloudFormation has no way to say that it should not."""
-    return Action(
-        BACKUPS, Kind.DELETE, f"backups of {file_system}", "final_backup is false, and they cost",
-        DeleteBackups(file_system), frozenset({STACK}),
     )  # fmt: skip

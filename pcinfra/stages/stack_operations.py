@@ -172,20 +172,6 @@ class DeleteStack:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteBackups:
-    """Delete the backups of a file system that is gone; the result is their number."""
-
-    file_system: str
-
-    def start(self, doors: Doors, results: Mapping[str, Any]) -> int:
-        filters = [{"Name": "file-system-id", "Values": [self.file_system]}]
-        backups = doors.cloud.pages("fsx", "DescribeBackups", "Backups", Filters=filters)
-        for backup in backups:
-            doors.cloud.call("fsx", "DeleteBackup", BackupId=backup["BackupId"])
-        return len(backups)
-
-
-@dataclass(frozen=True, slots=True)
 class ContinueRollback:
     """Continue the rollback of an update that failed. The result is the Stack."""
 
