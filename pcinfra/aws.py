@@ -275,6 +275,32 @@ def _refusal(error: ClientError, where: str) -> errors.CloudError:
     return kind(why, where=where, hint=hint, code=code)
 
 
+def refusal(code: str, status: int, message: str, where: str, region: str = "") -> errors.CloudError:
+    """Return the error of our tree for a refusal that did not come through boto3; ``region``: of the bucket."""
+    why = message if code in message else f"{code}: {message}"
+    if code in _ELSEWHERE or status == 301:
+        return _elsewhere(
+            f"the bucket is in another region{f', {region}' if region else ''} ({why})", region, where, code
+        )
+    kind, hint = _classify(code, status)
+    return kind(why, where=where, hint=hint, code=code)
+
+
+def credentials(target: Target) -> Any:
+    """Return boto3's credentials for ``target``; their ``get_frozen_credentials`` renews them when need be.
+
+    Raises:
+        CredentialsError: there are none, or they cannot be read.
+    """
+    with _mapped("credentials"):
+        import boto3
+
+        found = boto3.Session(region_name=target.region, profile_name=target.profile or None).get_credentials()
+    if found is None:
+        raise errors.CredentialsError("no usable AWS credentials", hint=_LOGIN, code="NoCredentialsError")
+    return found
+
+
 def _classify(code: str, status: int) -> tuple[type[errors.CloudError], str]:
     if code in _EXPIRED:
         return errors.CredentialsError, f"the session has expired; {_LOGIN}"
