@@ -62,7 +62,7 @@ class Associations:
     needs: ClassVar[tuple[str, ...]] = (Prerequisites.name, Bucket.name)
 
     def read(self, project: Project, doors: Doors, facts: Facts) -> AssociationFacts:
-        file_system = facts.of(StackFacts).outputs.get("FSxLustreFilesystemId", "")
+        file_system = facts.of(StackFacts).lustre
         if not file_system:
             return AssociationFacts("", {})
         rows = doors.cloud.pages(
@@ -176,6 +176,8 @@ def _bring(wanted: Wanted, found: Found | None, before: list[Action]) -> list[Ac
     if found.state == "DELETING":
         gone = _delete(found, "is being deleted", before, "clear-")
         return [gone, _create(wanted, "does not exist", [*before, gone])]
+    if found.state == "MISCONFIGURED":
+        return [_update(wanted, found, before, f"is misconfigured: {found.failure}")]
     if not _same_policies(wanted, found):
         return [_update(wanted, found, before)]
     if found.state == "CREATING":
@@ -191,7 +193,7 @@ def _create(wanted: Wanted, why: str, before: list[Action]) -> Action:
     )  # fmt: skip
 
 
-def _update(wanted: Wanted, found: Found, before: list[Action]) -> Action:
+def _update(wanted: Wanted, found: Found, before: list[Action], why: str = "events differ") -> Action:
     new = dict(wanted.policies)
     keys = [policy for policy, _ in _DIRECTIONS]
     changes = tuple(
@@ -200,7 +202,7 @@ def _update(wanted: Wanted, found: Found, before: list[Action]) -> Action:
         if set(found.policies.get(k, ())) != set(new.get(k, ()))
     )
     return Action(
-        f"associations/{wanted.name}", Kind.UPDATE, f"association {wanted.path}", "events differ",
+        f"associations/{wanted.name}", Kind.UPDATE, f"association {wanted.path}", why,
         UpdateAssociation(wanted, found.id), _last(before), seconds=30, changes=changes,
     )  # fmt: skip
 

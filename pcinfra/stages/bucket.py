@@ -172,10 +172,10 @@ class Bucket:
 
     def read(self, project: Project, doors: Doors, facts: Facts) -> BucketFacts:
         name = project.bucket_name(facts.account)
-        if not _exists(doors.cloud, name, facts.account):
+        listing = _listing(doors.cloud, name, facts.account)
+        if listing is None:
             return BucketFacts(name)
         values = {setting.name: _read(doors.cloud, name, setting) for setting in settings(project, name)}
-        listing = doors.cloud.call("s3", "ListObjectsV2", Bucket=name, Delimiter="/")
         prefixes = frozenset(entry["Prefix"] for entry in listing.get("CommonPrefixes", []))
         return BucketFacts(name, True, values, prefixes)
 
@@ -237,15 +237,15 @@ def _refuse_foreign(project: Project, found: BucketFacts) -> None:
         )  # fmt: skip
 
 
-def _exists(cloud: Cloud, bucket: str, account: str) -> bool:
-    """Return whether the bucket exists here and is ours.
+def _listing(cloud: Cloud, bucket: str, account: str) -> dict[str, Any] | None:
+    """Return the top level of the bucket, or None when there is none; refuse one that is not ours.
 
-    Source: S3 API reference, HeadBucket: 404 there is none, 403 no access, 301 another region.
+    Source: S3 API reference, ListObjectsV2 and "Error responses": 404 there is none, 403 no access, 301 another region.
     """
     try:
-        cloud.call("s3", "HeadBucket", Bucket=bucket, ExpectedBucketOwner=account)
+        return cloud.call("s3", "ListObjectsV2", Bucket=bucket, Delimiter="/", ExpectedBucketOwner=account)
     except NotFound:
-        return False
+        return None
     except AccessDenied as error:
         raise Refused(
             "exists, and this account may not use it: it belongs to somebody else, or a policy forbids it",
@@ -258,7 +258,6 @@ def _exists(cloud: Cloud, bucket: str, account: str) -> bool:
                 hint="its region: in pcinfra.yaml, or another bucket.name",
             ) from error  # fmt: skip
         raise
-    return True
 
 
 _UNSET = {
@@ -313,7 +312,7 @@ class CreateBucket:
         try:
             doors.cloud.call("s3", "CreateBucket", Bucket=self.bucket, **where)
         except Conflict as error:
-            if not _exists(doors.cloud, self.bucket, self.account):
+            if _listing(doors.cloud, self.bucket, self.account) is None:
                 raise Refused(error.why, where=f"bucket {self.bucket}", hint="bucket.name in pcinfra.yaml") from error
 
 

@@ -7,7 +7,7 @@ creation can only be deleted; a failed rollback of an update is continued; what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pcinfra import assets
@@ -15,9 +15,10 @@ from pcinfra import cloudformation as cfn
 from pcinfra.cloudformation import Condition, Stack
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Refused
-from pcinfra.stages import backups, zones
+from pcinfra.stages import backups, file_systems, zones
 from pcinfra.stages.backups import BackupFacts
 from pcinfra.stages.base import Facts, Health, Resource
+from pcinfra.stages.file_systems import FileSystem
 from pcinfra.stages.stack_operations import (
     CHANGES,
     DIGEST_TAG,
@@ -74,17 +75,34 @@ OUTPUT_VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class StackFacts:
-    """The stack as it is (None: there is none), the zone that ``auto`` stands for, and what a deletion kept."""
+    """The stack as it is (None: there is none), the zone that ``auto`` stands for, and what a deletion kept.
+
+    ``systems`` are its file systems by id, as far as FSx knows them; ``notes`` say why a new stack gets what ``auto``
+    stands for.
+    """
 
     stack: Stack | None
     zone: str
     retained: tuple[str, ...] = ()
+    systems: Mapping[str, FileSystem] = field(default_factory=dict)
+    second_zone: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> Mapping[str, str]:
         """The stack's outputs; empty while what they name is going, or was never finished."""
         gone = (Condition.DELETING, Condition.EMPTY, Condition.BROKEN)
         return {} if self.stack is None or self.stack.condition in gone else self.stack.outputs
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """The stack's file systems that were deleted by hand: logical ids, and what to call each."""
+        return file_systems.lost(self.outputs, self.systems)
+
+    @property
+    def lustre(self) -> str:
+        """The id of the Lustre file system; empty while there is none."""
+        return "" if "FSxLFilesystem" in self.lost else self.outputs.get("FSxLustreFilesystemId", "")
 
 
 class Prerequisites:
@@ -95,19 +113,18 @@ class Prerequisites:
 
     def read(self, project: Project, doors: Doors, facts: Facts) -> StackFacts:
         stack = cfn.find(doors.cloud, project.prerequisites.stack)
-        if stack and stack.condition is not Condition.EMPTY:
-            zone = stack.parameters.get("PrimarySubnetAZ", "")
-        else:
-            zone = zones.choose(project, doors.cloud)
-        if project.availability_zone != "auto":
-            zone = project.availability_zone
-        return StackFacts(stack, zone, _retained(doors.cloud, stack))
+        stands = stack is not None and stack.condition is not Condition.EMPTY
+        chosen = zones.standing(project, stack.parameters) if stack and stands else zones.choose(project, doors.cloud)
+        found = StackFacts(stack, chosen.first, second_zone=chosen.second, notes=chosen.notes)
+        ids = [found.outputs[key] for key in file_systems.STORAGE if key in found.outputs]
+        retained, systems = _retained(doors.cloud, stack), file_systems.read(doors.cloud, ids)
+        return replace(found, retained=retained, systems=systems)
 
     def up(self, project: Project, facts: Facts) -> Plan:
         found = facts.of(StackFacts)
-        wanted = wanted_stack(project, found.zone)
+        wanted = wanted_stack(project, found.zone, found.second_zone)
         if found.stack is None:
-            return Plan((_create(wanted, "does not exist"),))
+            return Plan((_create(wanted, "does not exist"),), found.notes)
         if _adopted(found.stack):
             return Plan(notes=(f"stack {wanted.name} was not made by pcinfra: it is used as it is",))
         _refuse_foreign(project, found.stack)
@@ -139,10 +156,11 @@ class Prerequisites:
         rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason)]
         named = (
             ("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"),
-            ("security group", "SecurityGroup"), ("FSx for Lustre", "FSxLustreFilesystemId"),
-            ("FSx for OpenZFS root volume", "FSxORootVolumeId"),
+            ("security group", "SecurityGroup"),
         )  # fmt: skip
         rows += [Resource(self.name, text, found.outputs[key], health) for text, key in named if key in found.outputs]
+        rows += [_system_row(text, found.outputs[key], found) for key, (_, text) in file_systems.STORAGE.items()
+                 if key in found.outputs]  # fmt: skip
         return rows
 
     def env(self, project: Project, facts: Facts) -> dict[str, str]:
@@ -156,6 +174,16 @@ class Prerequisites:
         return variables
 
 
+def _system_row(what: str, identity: str, found: StackFacts) -> Resource:
+    system = found.systems.get(identity)
+    if system is None:
+        return Resource(
+            Prerequisites.name, what, identity, Health.FAILED, "was deleted by hand; pcinfra up makes it anew"
+        )
+    health = {"AVAILABLE": Health.OK, "UPDATING": Health.OK, "CREATING": Health.BUSY}.get(system.state, Health.FAILED)
+    return Resource(Prerequisites.name, what, identity, health, " ".join(filter(None, (system.state, system.failure))))
+
+
 def _left_backups(project: Project, facts: Facts) -> Plan:
     """Return the deletion of what a teardown that was cut short has left of the stack."""
     found = facts.values.get(BackupFacts, BackupFacts())
@@ -167,27 +195,33 @@ def _left_backups(project: Project, facts: Facts) -> Plan:
 _FILES = "everything on the Lustre file system that is not in S3, and everything on the OpenZFS file system"
 
 
-def wanted_stack(project: Project, zone: str) -> WantedStack:
-    """Return the stack that ``project`` asks for, in the availability zone ``zone``."""
+def wanted_stack(project: Project, zone: str, second: str = "") -> WantedStack:
+    """Return the stack that ``project`` asks for, in the availability zone ``zone``; ``second`` is the other one."""
     template = (assets.folder("cfn") / "parallelcluster-prerequisites.yaml").read_text(encoding="utf-8")
-    parameters = tuple(sorted(settings(project, zone).parameters().items()))
+    parameters = tuple(sorted(settings(project, zone, second).parameters().items()))
     tags = tuple(sorted(project.tags_for(Prerequisites.name).items()))
     return WantedStack(project.prerequisites.stack, template, parameters, tags)
 
 
-def settings(project: Project, zone: str) -> StackSettings:
-    """Return the template's settings for ``project``, in the availability zone ``zone``."""
+def settings(project: Project, zone: str, second: str = "") -> StackSettings:
+    """Return the template's settings for ``project``; see :func:`wanted_stack`."""
     from pcinfra.stacks.settings import StackSettings
 
     wanted = project.prerequisites
     return StackSettings(
         primary_subnet_az=zone,
+        secondary_subnet_az=second if project.two_zones else "",
         vpc_name=wanted.vpc_name,
         vpc_cidr=wanted.vpc_cidr,
         public_subnet_cidr=wanted.public_subnet_cidr,
         private_cidr=wanted.private_cidr,
         primary_private_subnet_cidr=wanted.private_subnet_cidr,
+        secondary_private_subnet_cidr=_second_subnet(project),
         create_s3_endpoint=wanted.s3_endpoint,
+        create_dynamodb_endpoint=wanted.dynamodb_endpoint,
+        create_ecr_endpoints=wanted.ecr_endpoints,
+        create_ssm_endpoints=wanted.ssm_endpoints,
+        flow_logs_bucket_arn=_bucket_arn(project, wanted.flow_logs_bucket),
         lustre_deployment_type=wanted.lustre.deployment_type,
         lustre_storage_type=wanted.lustre.storage_type,
         lustre_drive_cache=wanted.lustre.drive_cache,
@@ -197,11 +231,27 @@ def settings(project: Project, zone: str) -> StackSettings:
         lustre_version=wanted.lustre.version,
         lustre_metadata_iops=wanted.lustre.metadata_iops,
         lustre_efa=wanted.lustre.efa,
-        openzfs_deployment_type=wanted.openzfs.deployment_type,
+        openzfs_deployment_type=project.openzfs_deployment_type,
         openzfs_capacity=wanted.openzfs.capacity,
         openzfs_throughput=wanted.openzfs.throughput,
         openzfs_backup_retention_days=wanted.openzfs.backup_days,
+        openzfs_backup_time=wanted.openzfs.backup_time,
     )
+
+
+def _second_subnet(project: Project) -> str:
+    """Return the range of the second private subnet; the template's default where there is none."""
+    from pcinfra.project.sizes import second_subnet
+
+    wanted = project.prerequisites
+    if not project.two_zones:
+        return "10.1.128.0/17"
+    beside = second_subnet(wanted.private_cidr, wanted.private_subnet_cidr)
+    return wanted.secondary_private_subnet_cidr or beside or ""
+
+
+def _bucket_arn(project: Project, bucket: str | None) -> str:
+    return f"arn:{project.partition}:s3:::{bucket}" if bucket else ""
 
 
 def _adopted(stack: Stack) -> bool:
@@ -221,7 +271,7 @@ def _refuse_foreign(project: Project, stack: Stack) -> None:
 
 def _same(project: Project, found: StackFacts) -> bool:
     assert found.stack is not None
-    return found.stack.tags.get(DIGEST_TAG) == wanted_stack(project, found.zone).digest
+    return found.stack.tags.get(DIGEST_TAG) == wanted_stack(project, found.zone, found.second_zone).digest
 
 
 def _health(stack: Stack) -> Health:
@@ -247,9 +297,23 @@ def _retained(cloud: Cloud, stack: Stack | None) -> tuple[str, ...]:
 
 def _when_ready(wanted: WantedStack, found: StackFacts) -> Plan:
     assert found.stack is not None
+    if found.lost:
+        return _heal(wanted, found)
     if found.stack.tags.get(DIGEST_TAG) == wanted.digest:
         return Plan()
     return Plan(_update(wanted, found.stack))
+
+
+def _heal(wanted: WantedStack, found: StackFacts) -> Plan:
+    """Return what makes file systems anew that were deleted by hand."""
+    assert found.stack is not None
+    leaving = tuple(i for i, system in found.systems.items() if system.state == "DELETING")
+    forget = file_systems.forgetting(wanted, found.stack.id, found.lost, leaving)
+    ask, change = _update(wanted, found.stack, after=file_systems.FORGET)
+    names = ", ".join(found.lost.values())
+    anew = replace(change, why=f"make anew, and empty: {names}")
+    note = f"{names} was deleted by hand: what was only there is lost; make the clusters that mount it anew"
+    return Plan((*forget, ask, anew), (note,))
 
 
 def _when_busy(wanted: WantedStack, found: StackFacts) -> Plan:

@@ -18,7 +18,10 @@ from pcinfra.engine import Kind
 from pcinfra.errors import PlanFailed, Refused
 from pcinfra.project import Lustre, Prerequisites
 from pcinfra.stages.associations import AssociationFacts
+from pcinfra.stages.base import Health
+from pcinfra.stages.file_systems import FORGET
 from pcinfra.stages.prerequisites import STACK, StackFacts, wanted_stack
+from pcinfra.stages.prerequisites import Prerequisites as Stage
 from tests.account import Account
 from tests.conftest import new_project
 
@@ -156,6 +159,66 @@ def test_a_change_that_replaces_a_file_system_says_what_it_loses(account: Accoun
     changed = account.project.prerequisites.model_copy(update={"lustre": lustre})
     after = Account(account.target, account.project.model_copy(update={"prerequisites": changed}))
     assert [a.loses for a in after.plan().losses] == ["everything on the Lustre file system"]
+
+
+def systems(account: Account) -> dict[str, str]:
+    """Return the project's file systems: their ids by FSx's type."""
+    mark = {"Key": "pcinfra:project", "Value": account.project.project}
+    rows = account.cloud.pages("fsx", "DescribeFileSystems", "FileSystems")
+    return {row["FileSystemType"]: row["FileSystemId"] for row in rows if mark in row["Tags"]}
+
+
+@pytest.mark.parametrize(("kind", "wait"), [("LUSTRE", False), ("OPENZFS", True)], ids=["going", "gone"])
+def test_a_file_system_deleted_by_hand_is_made_anew(account: Account, kind: str, wait: bool) -> None:
+    account.up()
+    before = systems(account)
+    account.call("fsx", "DeleteFileSystem", FileSystemId=before[kind])
+    while wait and kind in systems(account):
+        time.sleep(0.05)
+    rows = Stage().status(account.project, account.facts())
+    assert Health.FAILED in {row.health for row in rows if before[kind] in (row.id, row.detail)}
+    plan = account.up()
+    assert before[kind] in next(action.what for action in plan.actions if action.id == FORGET)
+    assert any("deleted by hand" in note for note in plan.notes)
+    after = systems(account)
+    assert sorted(after) == ["LUSTRE", "OPENZFS"]
+    assert {key for key in after if after[key] != before[key]} == {kind}
+    assert len(account.facts().of(AssociationFacts).found) == 4
+    assert account.plan().actions == ()
+
+
+def test_a_stack_deleted_by_hand_is_made_anew(account: Account) -> None:
+    account.up()
+    account.call("cloudformation", "DeleteStack", StackName=account.project.prerequisites.stack)
+    while account.facts().of(StackFacts).stack:
+        time.sleep(0.1)
+    assert {action.stage for action in account.up().actions} == {"prerequisites", "associations"}
+    assert account.plan().actions == ()
+
+
+def empty(account: Account) -> None:
+    name = account.project.bucket.name
+    for version in account.call("s3", "ListObjectVersions", Bucket=name)["Versions"]:
+        account.call("s3", "DeleteObject", Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+
+
+def test_a_bucket_emptied_or_deleted_by_hand_is_filled_again(account: Account) -> None:
+    account.up()
+    empty(account)
+    assert {action.stage for action in account.up().actions} == {"bucket", "scripts"}
+    assert account.plan().actions == ()
+    empty(account)
+    account.call("s3", "DeleteBucket", Bucket=account.project.bucket.name)
+    assert (account.plan().actions[0].id, account.plan().actions[0].kind) == ("bucket/bucket", Kind.CREATE)
+    account.up()
+    assert account.plan().actions == ()
+
+
+def test_a_repository_deleted_by_hand_is_made_again(account: Account) -> None:
+    account.up()
+    account.call("ecr", "DeleteRepository", repositoryName=account.project.image.repository, force=True)
+    assert [action.id for action in account.up().actions] == ["image/repository", "image/life cycle", "image/image"]
+    assert account.plan().actions == ()
 
 
 # --- whole processes ---------------------------------------------------------------------------------------------
