@@ -47,7 +47,7 @@ class Shell(Protocol):
         cwd: Path | None = None,
         timeout: float | None = None,
     ) -> Completed:
-        """Run to the end and return what it left, whatever its status.
+        """Run to the end and return what it left, whatever its status. Ctrl-C at the terminal does not reach it.
 
         Args:
             env: the whole environment of the command; None means ours.
@@ -85,6 +85,7 @@ class Subprocess:
                 text=True,
                 capture_output=True,
                 check=False,
+                process_group=0,
             )
         except FileNotFoundError as error:
             raise MissingTool(f"{command[0]} is not installed", where=command[0]) from error

@@ -11,7 +11,7 @@ import click
 from pcinfra import __version__
 from pcinfra.cli import streams
 from pcinfra.cli.session import Session
-from pcinfra.errors import PcinfraError
+from pcinfra.errors import Interrupted, PcinfraError
 
 # name -> (module, attribute, one line for --help); the module is imported when the command is used.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -26,11 +26,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logs": ("pcinfra.cli.jobs", "logs", "Print or follow the log of a run."),
     "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),
     "cancel": ("pcinfra.cli.jobs", "cancel", "Cancel a run."),
+    "data": ("pcinfra.cli.data", "data", "Bring files to S3 and Lustre and back."),
     "down": ("pcinfra.cli.down", "down", "Take everything away again, in the right order, and prove it."),
     "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
     "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
     "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
-    "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
     "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),
     "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml."),
     "completion": ("pcinfra.cli.completion", "completion", "Print the shell completion script."),
@@ -119,7 +119,8 @@ def _told(error: Exception, session: Session) -> int:
         return 1
     if session.debug:
         _print_traceback(error)
-    click.echo(f"error: {streams.readable(_words(error, session))}", err=True)
+    head = "" if isinstance(error, Interrupted) else "error: "
+    click.echo(head + streams.readable(_words(error, session)), err=True)
     return error.exit_code if isinstance(error, PcinfraError) else 1
 
 

@@ -101,15 +101,17 @@ class Session:
         return stages.facts_of(self.read(stages.reading(self.project, contents)))
 
     def read(self, plan: Plan) -> dict[str, Any]:
-        """Carry out a Plan that only reads, silently; its first failure is raised as it is."""
+        """Carry out a Plan that only reads, silently; its first failure is raised as it is, and so is Ctrl-C."""
         from pcinfra.engine import Executor, Threads
-        from pcinfra.errors import PlanFailed
+        from pcinfra.errors import Interrupted, PlanFailed
 
         workers = Threads(self.jobs)
         try:
             return Executor(self.doors, workers).run(plan)
         except PlanFailed as error:
             raise error.__cause__ or error from None
+        except Interrupted:
+            raise KeyboardInterrupt from None
         finally:
             workers.close()
 

@@ -176,6 +176,8 @@ class _Run:
 
     def _let_calls_end(self) -> None:
         """Take in the calls that are under way, so that what they made is known to the cloud."""
+        for action_id in self.starting:
+            self._tell(Step.PROGRESS, self._action(action_id), "lets this call end; Ctrl-C again does not")
         while self.starting:
             for done in self.executor.workers.wait(None):
                 if isinstance(done.key, str):

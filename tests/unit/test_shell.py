@@ -1,0 +1,73 @@
+"""The door to subprocesses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pcinfra.errors import CommandFailed, MissingTool
+from pcinfra.shell import Subprocess
+
+
+def test_status_and_output_are_the_commands(tmp_path: os.PathLike[str]) -> None:
+    done = Subprocess().run(["sh", "-c", "cat; echo no >&2; exit 3"], stdin="yes")
+    assert (done.status, done.stdout, done.stderr) == (3, "yes", "no\n")
+    with pytest.raises(CommandFailed, match="exit status 3\nno"):
+        done.check()
+
+
+def test_a_signal_is_a_status_above_128() -> None:
+    assert Subprocess().run(["sh", "-c", "kill -9 $$"]).status == 137
+
+
+def test_a_program_that_is_not_there_is_a_missing_tool() -> None:
+    with pytest.raises(MissingTool, match="no-such-program is not installed"):
+        Subprocess().run(["no-such-program"])
+
+
+def test_after_its_time_a_command_is_killed() -> None:
+    with pytest.raises(CommandFailed, match=r"no end after 0\.2 s"):
+        Subprocess().run(["sleep", "600"], timeout=0.2)
+
+
+CALLER = """
+import threading
+from pcinfra.shell import Subprocess
+
+ended = threading.Event()
+
+def call():
+    print(Subprocess().run(["sh", "-c", "read x < FIFO; echo $x"]).stdout, end="", flush=True)
+    ended.set()
+
+threading.Thread(target=call).start()
+print("up", flush=True)
+try:
+    ended.wait()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_at_the_terminal_lets_the_command_end(tmp_path: os.PathLike[str]) -> None:
+    fifo = os.path.join(tmp_path, "fifo")
+    os.mkfifo(fifo)
+    argv = [sys.executable, "-c", CALLER.replace("FIFO", fifo)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    killer = threading.Timer(60, process.kill)
+    killer.start()
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"
+    with open(fifo, "w", encoding="utf-8") as gate:  # opens once the command reads
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        gate.write("to the end\n")
+    assert process.stdout.read() == "to the end\n"
+    process.stdout.close()
+    process.wait()
+    killer.cancel()
