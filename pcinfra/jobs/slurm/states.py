@@ -66,6 +66,17 @@ _REASONS = {
     "TimeLimit": "the time limit was reached",
     "NonZeroExitCode": "",
 }
+_PASSING = (
+    "Priority",
+    "Resources",
+    "BeginTime",
+    "Dependency",
+    "JobHeldUser",
+    "JobHeldAdmin",
+    "Licenses",
+    "Reservation",
+)
+"""What a job only waits for. Slurm goes on telling it of one that was cancelled meanwhile."""
 
 
 def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
@@ -116,7 +127,8 @@ def _slurm(line: str) -> tuple[State | None, str, str]:
     if not word:
         return None, "", ""
     state = _STATES.get(word.split()[0], State.UNKNOWN)
-    return state, _ENDINGS.get(word, "") or reason_in_words(reason), nodes
+    why = "" if state.ended and reason.strip("()") in _PASSING else reason_in_words(reason)
+    return state, _ENDINGS.get(word, "") or why, nodes
 
 
 def reason_in_words(reason: str) -> str:

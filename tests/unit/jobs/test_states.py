@@ -42,6 +42,8 @@ CASES = [
     ({"asked": "0", "slurm": "", "result": STOPPED}, f"{CANCELLED}, exit code 143", 143),
     ({"asked": "0", "slurm": "", "result": STOPPED, **OURS}, "cancelled, exit code 143", 143),
     ({"asked": "0", "slurm": "", **OURS}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "slurm": "CANCELLED|Resources|", **OURS}, "cancelled, exit code 143", 143),
+    ({"asked": "0", "kept": "CANCELLED|(Priority)|", **OURS}, "cancelled, exit code 143", 143),
     ({"asked": "0", "slurm": "NODE_FAIL|None|n1"}, "lost: a node failed, exit code 137", 137),
     ({"asked": "0", "slurm": "", "kept": "NODE_FAIL|None|n1"}, "lost: a node failed, exit code 137", 137),
     ({"asked": "0", "slurm": "OUT_OF_MEMORY|OutOfMemory|n1"}, "failed: out of memory, exit code 1", 1),
