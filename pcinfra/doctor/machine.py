@@ -1,0 +1,95 @@
+"""What this machine must have: Python, Node.js, pcluster, the Session Manager plugin and something to build images."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from pcinfra.clusters.pcluster import INSTALL, INSTALL_NODE
+from pcinfra.doctor.model import Line, failure, ok, warning
+from pcinfra.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from pcinfra.doors import Doors
+    from pcinfra.project import Project
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = 18
+PCLUSTER = "3.16.1"
+PATIENCE = 15.0  # seconds for a program to answer
+
+_PLUGIN = {"x86_64": "ubuntu_64bit", "aarch64": "ubuntu_arm64"}
+
+
+def python(_: Project, doors: Doors) -> Iterator[Line]:
+    version, wanted = platform.python_version(), ".".join(map(str, OLDEST_PYTHON))
+    if sys.version_info >= OLDEST_PYTHON:
+        yield ok("Python", f"{version} ({sys.executable})")
+    else:
+        yield failure("Python", f"{version}; pcinfra needs {wanted}", f"install Python {wanted} or newer")
+
+
+def node(_: Project, doors: Doors) -> Iterator[Line]:
+    """pcluster writes its CloudFormation template with the AWS CDK, which runs on Node.js."""
+    path = doors.shell.which("node")
+    if not path:
+        yield failure("Node.js", "not installed; pcluster needs it to create clusters", INSTALL_NODE)
+        return
+    said = doors.shell.run(["node", "--version"], timeout=PATIENCE).check().stdout.strip()
+    major = re.match(r"v?(\d+)\.", said)
+    if major and int(major[1]) >= OLDEST_NODE:
+        yield ok("Node.js", f"{said.lstrip('v')} ({path})")
+    else:
+        yield failure("Node.js", f"{said or 'says no version'}; pcluster needs {OLDEST_NODE}", INSTALL_NODE)
+
+
+def pcluster(_: Project, doors: Doors) -> Iterator[Line]:
+    try:
+        version = metadata.version("aws-parallelcluster")
+    except metadata.PackageNotFoundError:
+        yield failure("pcluster", "not installed; clusters cannot be created", INSTALL)
+        return
+    if version == PCLUSTER:
+        yield ok("pcluster", version)
+    else:
+        yield warning("pcluster", f"{version}; pcinfra is made for {PCLUSTER}", INSTALL)
+
+
+def session_manager(_: Project, doors: Doors) -> Iterator[Line]:
+    """Only a shell on a node needs it: jobs, logs and files go through the API."""
+    if path := doors.shell.which("session-manager-plugin"):
+        yield ok("Session Manager plugin", path)
+        return
+    folder = _PLUGIN.get(platform.machine(), _PLUGIN["x86_64"])
+    address = f"https://s3.amazonaws.com/session-manager-downloads/plugin/latest/{folder}/session-manager-plugin.deb"
+    found = "not installed; only a shell on a node needs it"
+    yield warning("Session Manager plugin", found, f"curl -fsSO {address} && sudo dpkg -i session-manager-plugin.deb")
+
+
+def engine(_: Project, doors: Doors) -> Iterator[Line]:
+    """Find a program that builds images, and whether it runs."""
+    found = [name for name in ("docker", "podman") if doors.shell.which(name)]
+    if not found:
+        yield warning("image builder", "neither docker nor podman is installed", "sudo apt-get install podman")
+        return
+    for name in found:
+        why = _why_not(name, doors)
+        if not why:
+            yield ok("image builder", f"{name} runs")
+            return
+    fix = "sudo systemctl start docker" if "docker" in found else "podman info   (it says what is wrong)"
+    yield warning("image builder", f"{found[0]} is installed and does not run: {why}", fix)
+
+
+def _why_not(name: str, doors: Doors) -> str:
+    """Return why the engine cannot be used; empty when it can."""
+    try:
+        done = doors.shell.run([name, "info"], timeout=PATIENCE)
+    except CommandFailed as error:
+        return error.stderr
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return "" if not done.status else lines[-1] if lines else f"exit status {done.status}"
