@@ -122,10 +122,10 @@ class _Reckoner:
             self._line(
                 network, "FSx for OpenZFS",
                 [
-                    (f"openzfs/{zfs.deployment_type}", float(zfs.capacity)),
-                    (f"openzfs-throughput/{zfs.deployment_type}", float(zfs.throughput)),
+                    (f"openzfs/{project.openzfs_deployment_type}", float(zfs.capacity)),
+                    (f"openzfs-throughput/{project.openzfs_deployment_type}", float(zfs.throughput)),
                 ],
-                f"{zfs.capacity} GiB {zfs.deployment_type}, {zfs.throughput} MB/s",
+                f"{zfs.capacity} GiB {project.openzfs_deployment_type}, {zfs.throughput} MB/s",
             ),
         ]  # fmt: skip
 

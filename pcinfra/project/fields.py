@@ -119,6 +119,9 @@ RESERVATION = Pattern(
 VPC_NAME = Pattern(r"\S.{0,199}", "must be 1 to 200 characters, and not begin with a space", str.strip)
 """The parameter VPCName of the prerequisites template."""
 
+BACKUP_TIME = Pattern(r"([01]\d|2[0-3]):[0-5]\d", "must be a time of day, HH:MM in UTC", example='"19:00"')
+"""Source: FSx API reference, CreateFileSystemOpenZFSConfiguration, DailyAutomaticBackupStartTime."""
+
 CONTEXT = Pattern(
     r"builtin:[a-z0-9-]+|(?!builtin:).*\S.*", "must be a folder, or builtin: and the name of an image of pcinfra"
 )
@@ -181,6 +184,13 @@ def bucket(value: str) -> str:
     if taken:
         raise fault(f"{taken[0]} at the start or end of a bucket's name is reserved by S3", instead="auto")
     return value
+
+
+def flow_logs_bucket(value: str) -> str:
+    """Accept names of buckets that exist. Source: S3 user guide, "General purpose bucket naming rules"."""
+    if value == "auto":
+        raise fault("must be the name of a bucket: flow logs do not go into the project's own", hint="my-flow-logs")
+    return bucket(value)
 
 
 def queue(value: str) -> str:
@@ -266,6 +276,8 @@ ImageTag = Annotated[str, AfterValidator(IMAGE_TAG), _matching(IMAGE_TAG)]
 InstanceType = Annotated[str, AfterValidator(INSTANCE_TYPE), _matching(INSTANCE_TYPE)]
 ReservationId = Annotated[str, AfterValidator(RESERVATION)]
 VpcName = Annotated[str, AfterValidator(VPC_NAME)]
+BackupTime = Annotated[str, AfterValidator(BACKUP_TIME), _matching(BACKUP_TIME)]
+FlowLogsBucket = Annotated[str, AfterValidator(flow_logs_bucket)]
 BuildContext = Annotated[str, AfterValidator(CONTEXT)]
 LustrePath = Annotated[str, AfterValidator(FSX_PATH)]
 S3Prefix = Annotated[str, AfterValidator(PREFIX)]

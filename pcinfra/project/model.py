@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pcinfra.project.fields import (
     AssociationName,
+    BackupTime,
     BucketName,
     BuildContext,
     Cidr,
     ClusterName,
+    FlowLogsBucket,
     ImageTag,
     InstanceType,
     LustrePath,
@@ -31,10 +33,11 @@ from pcinfra.project.fields import (
     VpcName,
     Zone,
 )
+from pcinfra.stacks import limits, regions
 
 EventType = Literal["NEW", "CHANGED", "DELETED"]
 LustreDeploymentType = Literal["SCRATCH_2", "PERSISTENT_1", "PERSISTENT_2"]
-OpenZFSDeploymentType = Literal["SINGLE_AZ_1", "SINGLE_AZ_2", "SINGLE_AZ_HA_1", "SINGLE_AZ_HA_2"]
+OpenZFSDeploymentType = Literal["auto", "SINGLE_AZ_1", "SINGLE_AZ_2", "SINGLE_AZ_HA_1", "SINGLE_AZ_HA_2", "MULTI_AZ_1"]
 CapacityType = Literal["ONDEMAND", "SPOT", "CAPACITY_BLOCK"]
 OperatingSystem = Literal["ubuntu2204", "ubuntu2404", "alinux2023"]
 
@@ -87,17 +90,19 @@ class OpenZFS(Section):
     """FSx for OpenZFS, the home directories at /home on every node."""
 
     deployment_type: OpenZFSDeploymentType = Field(
-        "SINGLE_AZ_HA_2",
-        description="HA types fail over by themselves. Not every region has every type. "
-        "Changing it makes a new, empty file system.",
+        "auto",
+        description="HA types and MULTI_AZ_1 fail over by themselves; MULTI_AZ_1 makes a second zone. Not every region "
+        "has every type: auto is the first of SINGLE_AZ_HA_2, SINGLE_AZ_HA_1 and MULTI_AZ_1 that the region has and "
+        "that takes the throughput. Changing it makes a new, empty file system.",
     )
-    capacity: int = Field(512, description="GiB: 64 to 524288.")
+    capacity: int = Field(512, description="GiB: 64 to 524288. Changing it makes a new, empty file system.")
     throughput: int = Field(
         320,
-        description="MB/s. Types ending in _1: 64, 128, 256, 512, 1024, 2048, 3072 or 4096; "
-        "in _2: 160, 320, 640, 1280, 2560, 3840, 5120, 7680 or 10240.",
+        description="MB/s. SINGLE_AZ_1 and SINGLE_AZ_HA_1: 64, 128, 256, 512, 1024, 2048, 3072 or 4096; "
+        "the others: 160, 320, 640, 1280, 2560, 3840, 5120, 7680 or 10240.",
     )
     backup_days: int = Field(7, ge=0, le=90, description="Days that the daily backups are kept; 0 makes none.")
+    backup_time: BackupTime = Field("19:00", description="When the daily backup is made, HH:MM in UTC, in quotes.")
     final_backup: bool = Field(
         False,
         description="Keep the backup of /home that FSx makes when the file system is deleted. It costs until you "
@@ -116,7 +121,30 @@ class Prerequisites(Section):
     private_subnet_cidr: Cidr = Field(
         "10.1.0.0/17", description="Private subnet, inside private_cidr: compute nodes and file systems."
     )
-    s3_endpoint: bool = Field(True, description="Reach S3 directly instead of through the NAT gateway, which costs.")
+    secondary_private_subnet_cidr: Cidr | None = Field(
+        None,
+        description="Private subnet in the second zone, where there is one; null is one as large as the first, "
+        "beside it.",
+    )
+    s3_endpoint: bool = Field(
+        True, description="Reach S3 directly instead of through the NAT gateway, whose traffic costs. Free."
+    )
+    dynamodb_endpoint: bool = Field(
+        True, description="Reach DynamoDB, where ParallelCluster keeps a cluster's state, directly. Free."
+    )
+    ecr_endpoints: bool = Field(
+        False,
+        description="Reach ECR without the NAT gateway: two interface endpoints, each about 0.01 USD an hour and "
+        "0.01 USD a GB in us-east-1. Image layers come from S3 in any case.",
+    )
+    ssm_endpoints: bool = Field(
+        False,
+        description="Reach Session Manager and Run Command without the NAT gateway: three interface endpoints, each "
+        "about 0.01 USD an hour in us-east-1.",
+    )
+    flow_logs_bucket: FlowLogsBucket | None = Field(
+        None, description="S3 bucket of yours that takes the VPC's flow logs; null records none. S3 bills for them."
+    )
     lustre: Lustre = Lustre()
     openzfs: OpenZFS = OpenZFS()
 
@@ -211,7 +239,12 @@ class Project(Section):
 
     project: ProjectName = Field("training", description="Name of the project. Everything it makes is tagged with it.")
     region: Region = Field("us-east-1", description="AWS region.")
-    availability_zone: Zone = Field("auto", description="Name such as us-east-1a, or auto: one that has the instances.")
+    availability_zone: Zone = Field(
+        "auto", description="Name such as us-east-1a, or auto: one that has the instances and the capacity reservation."
+    )
+    secondary_availability_zone: Zone = Field(
+        "auto", description="Second zone with a private subnet of its own; auto makes one only for OpenZFS MULTI_AZ_1."
+    )
     tags: dict[TagKey, TagValue] = Field(
         {}, max_length=40, description="Tags of your own for everything that is made, at most 40."
     )
@@ -226,6 +259,26 @@ class Project(Section):
     clusters: dict[ClusterName, Cluster] = Field(
         default_factory=lambda: {"train": Cluster()}, description="Clusters, by name: pcinfra cluster create NAME."
     )
+
+    @property
+    def partition(self) -> str:
+        """``aws``, ``aws-cn`` or ``aws-us-gov``. Source: IAM user guide, "Amazon Resource Names (ARNs)"."""
+        start = self.region.split("-")[0]
+        return "aws-cn" if start == "cn" else "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    @property
+    def openzfs_deployment_type(self) -> str:
+        """The deployment type of OpenZFS, with ``auto`` resolved for the region and the throughput."""
+        wanted = self.prerequisites.openzfs
+        if wanted.deployment_type != "auto":
+            return wanted.deployment_type
+        choices = regions.openzfs_choices(self.region)
+        return next((c for c in choices if wanted.throughput in limits.OPENZFS_THROUGHPUT[c]), choices[0])
+
+    @property
+    def two_zones(self) -> bool:
+        """Whether there is a second private subnet, in another zone."""
+        return self.secondary_availability_zone != "auto" or self.openzfs_deployment_type == "MULTI_AZ_1"
 
     def bucket_name(self, account: str) -> str:
         """Return the bucket's name in ``account`` (12 digits)."""

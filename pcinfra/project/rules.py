@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 
 from pcinfra import assets, catalog
+from pcinfra.project import sizes
 from pcinfra.project.fields import PRIVATE_RANGES, SHARED_RANGE
 from pcinfra.project.model import Cluster, Lustre, OpenZFS, Project, Queue
 from pcinfra.project.positions import Finding, KeyPath, Rule
@@ -16,15 +17,23 @@ _LUSTRE: KeyPath = ("prerequisites", "lustre")
 _FIRST: KeyPath = ("prerequisites", "vpc_cidr")
 _SECOND: KeyPath = ("prerequisites", "private_cidr")
 _OPENZFS: KeyPath = ("prerequisites", "openzfs")
+_ZONES = ("availability_zone", "secondary_availability_zone")
 _RESERVED_PREFIXES = {"scripts/": "the bootstrap scripts", "parallelcluster/": "ParallelCluster"}
 
 
 def zone_in_region(project: Project) -> Iterator[Finding]:
     """A zone's name is its region's name and a letter. Source: EC2 user guide, "Availability Zones"."""
-    zone = project.availability_zone
-    if zone != "auto" and zone[:-1] != project.region:
-        why = f"{zone} is not a zone of the region {project.region}"
-        yield Finding(("availability_zone",), why, "availability_zone: auto", (("region",),))
+    zones = {name: str(getattr(project, name)) for name in _ZONES}
+    for name, zone in zones.items():
+        if zone != "auto" and zone[:-1] != project.region:
+            why = f"{zone} is not a zone of the region {project.region}"
+            yield Finding((name,), why, f"{name}: auto", (("region",),))
+    first, second = zones.values()
+    if first == second != "auto":
+        why = f"{second} is the first zone already"
+        yield Finding(
+            ("secondary_availability_zone",), why, "secondary_availability_zone: auto", tuple((z,) for z in zones)
+        )
 
 
 def tag_keys_differ(project: Project) -> Iterator[Finding]:
@@ -97,10 +106,12 @@ def _nearest_number(wanted: int, allowed: Iterable[int]) -> int:
 def openzfs(project: Project) -> Iterator[Finding]:
     """FSx's rules for OpenZFS file systems; see :mod:`pcinfra.stacks.limits`."""
     fs: OpenZFS = project.prerequisites.openzfs
-    why = limits.openzfs_throughput_problem(fs.deployment_type, fs.throughput)
+    kind = project.openzfs_deployment_type
+    why = limits.openzfs_throughput_problem(kind, fs.throughput)
     if why:
-        near = _nearest_number(fs.throughput, limits.OPENZFS_THROUGHPUT[fs.deployment_type])
-        also = ((*_OPENZFS, "deployment_type"),)
+        near = _nearest_number(fs.throughput, limits.OPENZFS_THROUGHPUT[kind])
+        also: tuple[KeyPath, ...] = ((*_OPENZFS, "deployment_type"),)
+        also += (("region",),) if fs.deployment_type == "auto" else ()
         yield Finding((*_OPENZFS, "throughput"), why, f"throughput: {near}", also)
     why = limits.openzfs_capacity_problem(fs.capacity)
     if why:
@@ -148,6 +159,49 @@ def _inside(name: str, inner: str, outer_name: str, outer: str) -> Iterator[Find
 def _first_half(outer: str) -> str:
     network = IPv4Network(outer)
     return str(network if network.prefixlen >= 28 else next(network.subnets()))
+
+
+def second_subnet_fits(project: Project) -> Iterator[Finding]:
+    """The second private subnet lies beside the first. Source: VPC user guide, "Subnet CIDR blocks"."""
+    pre = project.prerequisites
+    given = pre.secondary_private_subnet_cidr
+    also: tuple[KeyPath, ...] = (_SECOND, ("prerequisites", "private_subnet_cidr"))
+    path = ("prerequisites", "secondary_private_subnet_cidr")
+    if given is not None:
+        yield from _inside("secondary_private_subnet_cidr", given, "private_cidr", pre.private_cidr)
+        if IPv4Network(given).overlaps(IPv4Network(pre.private_subnet_cidr)):
+            beside = sizes.second_subnet(pre.private_cidr, pre.private_subnet_cidr)
+            hint = f"secondary_private_subnet_cidr: {beside or 'null'}"
+            yield Finding(path, f"{given} overlaps private_subnet_cidr ({pre.private_subnet_cidr})", hint, also)
+    elif project.two_zones and not sizes.second_subnet(pre.private_cidr, pre.private_subnet_cidr):
+        why = f"leaves no room in private_cidr ({pre.private_cidr}) for the private subnet of the second zone"
+        hint = f"private_subnet_cidr: {_first_half(pre.private_cidr)}"
+        yield Finding(("prerequisites", "private_subnet_cidr"), why, hint, (*also, _OPENZFS, (_ZONES[1],)))
+
+
+def fleet_fits(project: Project) -> Iterator[Finding]:
+    """The private subnet has an address for every node of every cluster; see :func:`pcinfra.project.sizes.addresses`.
+
+    Source: VPC user guide, "Subnet sizing": five addresses of each subnet are AWS's.
+    """
+    pre = project.prerequisites
+    needed, prefix = sizes.addresses(project), IPv4Network(pre.private_subnet_cidr).prefixlen
+    if needed <= sizes.usable(prefix):
+        return
+    why = f"has {sizes.usable(prefix)} addresses, and nodes and file systems take up to {needed}"
+    also: tuple[KeyPath, ...] = (("clusters",), _LUSTRE, _SECOND)
+    yield Finding(("prerequisites", "private_subnet_cidr"), why, _larger_subnet(project, needed), also)
+
+
+def _larger_subnet(project: Project, needed: int) -> str:
+    pre = project.prerequisites
+    prefix = sizes.prefix_for(needed)
+    if prefix is None:
+        return f"fewer nodes: the largest subnet, /{sizes.LARGEST}, has {sizes.usable(sizes.LARGEST)} addresses"
+    wanted = IPv4Network((IPv4Network(pre.private_subnet_cidr).network_address, prefix), strict=False)
+    if wanted.subnet_of(IPv4Network(pre.private_cidr)):
+        return f"private_subnet_cidr: {wanted}"
+    return f"private_subnet_cidr: {wanted}, with private_cidr: {wanted}"
 
 
 def association_paths(project: Project) -> Iterator[Finding]:
@@ -298,6 +352,8 @@ RULES: tuple[Rule[Project], ...] = (
     lustre,
     openzfs,
     ranges_fit,
+    second_subnet_fits,
+    fleet_fits,
     association_paths,
     association_prefixes,
     association_events,

@@ -34,7 +34,10 @@ def add_network(template: Template) -> None:
     template.add_condition("WithS3Endpoint", Equals(Ref("CreateS3Endpoint"), "true"))
     template.add_condition("WithSecondZone", Not(Equals(Ref("SecondarySubnetAZ"), "")))
     template.add_condition("WithFlowLogs", Not(Equals(Ref("FlowLogsBucketArn"), "")))
-    for resource in (*_vpc(), *_gateways(), *_subnets(), *_routes(), _s3_endpoint(), *_security_group()):
+    template.add_condition("WithDynamoDBEndpoint", Equals(Ref("CreateDynamoDBEndpoint"), "true"))
+    template.add_condition("WithEcrEndpoints", Equals(Ref("CreateEcrEndpoints"), "true"))
+    template.add_condition("WithSsmEndpoints", Equals(Ref("CreateSsmEndpoints"), "true"))
+    for resource in (*_vpc(), *_gateways(), *_subnets(), *_routes(), *_endpoints(), *_security_group()):
         template.add_resource(resource)
 
 
@@ -147,20 +150,60 @@ def _association(title: str, subnet: str, table: str, **attributes: Any) -> ec2.
     return ec2.SubnetRouteTableAssociation(title, SubnetId=Ref(subnet), RouteTableId=Ref(table), **attributes)
 
 
-def _s3_endpoint() -> ec2.VPCEndpoint:
+def _endpoints() -> list[AWSObject]:
+    """Ways to AWS that spare the NAT gateway.
+
+    Those of S3 and DynamoDB are routes and free. The others are network interfaces, billed by the hour; what
+    ParallelCluster's nodes call when they have a public or a NAT route needs none of them. Source: VPC user guide,
+    "Gateway endpoints"; ECR user guide, "Interface VPC endpoints" (api and dkr); Systems Manager user guide, "Improve
+    the security of EC2 instances by using VPC endpoints" (ssm, ssmmessages, ec2messages).
+    """
+    return [
+        _gateway_endpoint("S3Endpoint", "s3", "WithS3Endpoint", _s3_statements()),
+        _gateway_endpoint("DynamoDBEndpoint", "dynamodb", "WithDynamoDBEndpoint", _dynamodb_statements()),
+        _interface_endpoint("EcrApiEndpoint", "ecr.api", "WithEcrEndpoints"),
+        _interface_endpoint("EcrDockerEndpoint", "ecr.dkr", "WithEcrEndpoints"),
+        _interface_endpoint("SsmEndpoint", "ssm", "WithSsmEndpoints"),
+        _interface_endpoint("SsmMessagesEndpoint", "ssmmessages", "WithSsmEndpoints"),
+        _interface_endpoint("Ec2MessagesEndpoint", "ec2messages", "WithSsmEndpoints"),
+    ]
+
+
+def _gateway_endpoint(title: str, service: str, condition: str, statements: list[dict[str, Any]]) -> ec2.VPCEndpoint:
     return ec2.VPCEndpoint(
-        "S3Endpoint",
-        Condition="WithS3Endpoint",
+        title,
+        Condition=condition,
         VpcEndpointType="Gateway",
         VpcId=Ref("VPC"),
-        ServiceName=Sub("com.amazonaws.${AWS::Region}.s3"),
+        ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
         RouteTableIds=[Ref("PublicRouteTable"), Ref("PrivateRouteTable")],
-        PolicyDocument={"Version": "2012-10-17", "Statement": _endpoint_statements()},
-        Tags=named("S3 endpoint"),
+        PolicyDocument={"Version": "2012-10-17", "Statement": statements},
+        Tags=named(f"{service} endpoint"),
     )
 
 
-def _endpoint_statements() -> list[dict[str, Any]]:
+def _interface_endpoint(title: str, service: str, condition: str) -> ec2.VPCEndpoint:
+    """In one zone: a second interface would cost as much again, and the nodes are in the first zone."""
+    return ec2.VPCEndpoint(
+        title,
+        Condition=condition,
+        VpcEndpointType="Interface",
+        VpcId=Ref("VPC"),
+        ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
+        SubnetIds=[Ref("PrimaryPrivateSubnet")],
+        SecurityGroupIds=[Ref("SecurityGroup")],
+        PrivateDnsEnabled=True,
+        Tags=named(f"{service} endpoint"),
+    )
+
+
+def _dynamodb_statements() -> list[dict[str, Any]]:
+    """Tables of this account only: nobody else's are ParallelCluster's."""
+    ours = {"StringEquals": {"aws:ResourceAccount": Ref("AWS::AccountId")}}
+    return [_allow("OwnTables", ("dynamodb:*",), "*") | {"Condition": ours}]
+
+
+def _s3_statements() -> list[dict[str, Any]]:
     """Read anywhere, write in this account only: what leaves through the endpoint stays ours.
 
     Reading cannot be narrowed to buckets: package mirrors, image layers of ECR, the SSM agent, ParallelCluster's

@@ -16,6 +16,7 @@ from pcinfra.stacks.settings import StackSettings
 TRUE_FALSE = ("true", "false")
 CIDR = r"\d{1,3}(\.\d{1,3}){3}/(1[6-9]|2[0-8])"
 BUCKET_ARN = r"(arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?)?"
+KEY_ARN = r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36})?"
 
 GROUPS = {
     "Network": (
@@ -28,6 +29,9 @@ GROUPS = {
         "PrimaryPrivateSubnetCidr",
         "SecondaryPrivateSubnetCidr",
         "CreateS3Endpoint",
+        "CreateDynamoDBEndpoint",
+        "CreateEcrEndpoints",
+        "CreateSsmEndpoints",
         "FlowLogsBucketArn",
     ),
     "FSx for Lustre": (
@@ -46,14 +50,16 @@ GROUPS = {
         "OpenZFSCapacity",
         "OpenZFSThroughput",
         "OpenZFSBackupRetentionDays",
+        "OpenZFSBackupTime",
     ),
+    "Both file systems": ("KmsKeyArn",),
 }
 
 
 def add_parameters(template: Template, settings: StackSettings) -> None:
     """Declare every parameter; ``settings`` are the defaults."""
     defaults = settings.parameters()
-    for parameter in (*_network(), *_lustre(), *_openzfs()):
+    for parameter in (*_network(), *_lustre(), *_openzfs(), _key()):
         if parameter.title in defaults:
             text = defaults[parameter.title]
             parameter.Default = int(text) if parameter.Type == "Number" else text
@@ -119,13 +125,16 @@ def _network() -> list[Parameter]:
             Type="AWS::EC2::AvailabilityZone::Name",
             Description="Zone of the subnets and the file systems: where the instances or the reservation are.",
         ),
-        _text("SecondarySubnetAZ", "Another zone, for OpenZFS MULTI_AZ_1 only; empty makes one zone."),
+        _text("SecondarySubnetAZ", "Another zone, which OpenZFS MULTI_AZ_1 needs; empty makes one zone."),
         _text("VpcCidr", "First address range of the VPC; holds the public subnet.", CIDR),
         _text("PublicSubnetCidr", "Public subnet, inside VpcCidr: head node and NAT gateway.", CIDR),
         _text("PrivateCidr", "Second address range of the VPC; holds the private subnets.", CIDR),
         _text("PrimaryPrivateSubnetCidr", "Private subnet, inside PrivateCidr: nodes, file systems.", CIDR),
         _text("SecondaryPrivateSubnetCidr", "Second private subnet, used with SecondarySubnetAZ.", CIDR),
         _choice("CreateS3Endpoint", "Reach S3 directly instead of through the NAT gateway.", TRUE_FALSE),
+        _choice("CreateDynamoDBEndpoint", "Reach DynamoDB directly instead of through the NAT gateway.", TRUE_FALSE),
+        _choice("CreateEcrEndpoints", "Two interface endpoints for ECR, billed by the hour.", TRUE_FALSE),
+        _choice("CreateSsmEndpoints", "Three interface endpoints for Session Manager, billed by the hour.", TRUE_FALSE),
         _text("FlowLogsBucketArn", "Bucket (ARN) for VPC flow logs; empty records none.", BUCKET_ARN),
     ]
 
@@ -200,7 +209,14 @@ def _openzfs() -> list[Parameter]:
                 "case: CloudFormation has no property against it."
             ),
         ),
+        _text("OpenZFSBackupTime", "When the daily backup is made, HH:MM in UTC.", r"([01]\d|2[0-3]):[0-5]\d"),
     ]
+
+
+def _key() -> Parameter:
+    return _text(
+        "KmsKeyArn", "Key (ARN) that encrypts the file systems, but SCRATCH_2; empty is FSx's own key.", KEY_ARN
+    )
 
 
 def _text(name: str, description: str, pattern: str | None = None) -> Parameter:

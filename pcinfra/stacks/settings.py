@@ -23,7 +23,7 @@ class StackSettings:
     primary_subnet_az: str = _parameter("PrimarySubnetAZ", "")
     """Name of the availability zone, such as us-east-1f; a stack cannot be created without it."""
     secondary_subnet_az: str = _parameter("SecondarySubnetAZ", "")
-    """A second zone, for MULTI_AZ_1 only; empty makes no second private subnet."""
+    """A second zone, which MULTI_AZ_1 needs; empty makes no second private subnet."""
     vpc_name: str = _parameter("VPCName", "AWS ParallelCluster")
     vpc_cidr: str = _parameter("VpcCidr", "10.0.0.0/16")
     public_subnet_cidr: str = _parameter("PublicSubnetCidr", "10.0.0.0/17")
@@ -31,6 +31,9 @@ class StackSettings:
     primary_private_subnet_cidr: str = _parameter("PrimaryPrivateSubnetCidr", "10.1.0.0/17")
     secondary_private_subnet_cidr: str = _parameter("SecondaryPrivateSubnetCidr", "10.1.128.0/17")
     create_s3_endpoint: bool = _parameter("CreateS3Endpoint", True)
+    create_dynamodb_endpoint: bool = _parameter("CreateDynamoDBEndpoint", True)
+    create_ecr_endpoints: bool = _parameter("CreateEcrEndpoints", False)
+    create_ssm_endpoints: bool = _parameter("CreateSsmEndpoints", False)
     flow_logs_bucket_arn: str = _parameter("FlowLogsBucketArn", "")
     lustre_deployment_type: str = _parameter("LustreDeploymentType", "PERSISTENT_2")
     lustre_storage_type: str = _parameter("LustreStorageType", "SSD")
@@ -49,6 +52,10 @@ class StackSettings:
     openzfs_throughput: int = _parameter("OpenZFSThroughput", 320)
     openzfs_backup_retention_days: int = _parameter("OpenZFSBackupRetentionDays", 7)
     """Days that daily backups are kept; 0 makes none."""
+    openzfs_backup_time: str = _parameter("OpenZFSBackupTime", "19:00")
+    """HH:MM in UTC."""
+    kms_key_arn: str = _parameter("KmsKeyArn", "")
+    """Encrypts the file systems; empty leaves it to the key of FSx in the account (aws/fsx)."""
 
     def parameters(self) -> dict[str, str]:
         """Return the parameters for CreateStack.

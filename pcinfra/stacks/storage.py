@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from troposphere import And, Equals, If, Not, NoValue, Ref, Template, fsx
+from troposphere import And, Condition, Equals, If, Not, NoValue, Ref, Template, fsx
 
 from pcinfra.stacks.network import SECURITY_RULES, named
 
@@ -23,11 +23,14 @@ def add_storage(template: Template) -> None:
     template.add_condition("LustreWithEfa", Equals(Ref("LustreEfa"), "true"))
     template.add_condition("OpenZFSMultiAz", Equals(Ref("OpenZFSDeploymentType"), "MULTI_AZ_1"))
     template.add_condition("OpenZFSBackups", Not(Equals(Ref("OpenZFSBackupRetentionDays"), 0)))
+    template.add_condition("WithKmsKey", Not(Equals(Ref("KmsKeyArn"), "")))
+    template.add_condition("LustreWithKmsKey", And(Condition("WithKmsKey"), Not(Condition("LustreScratch"))))
     template.add_resource(_lustre())
     template.add_resource(_openzfs())
 
 
 def _lustre() -> fsx.FileSystem:
+    """``/lustre``. SCRATCH_2 takes no key of one's own. Source: FSx API reference, CreateFileSystem, KmsKeyId."""
     return fsx.FileSystem(
         "FSxLFilesystem",
         FileSystemType="LUSTRE",
@@ -35,6 +38,7 @@ def _lustre() -> fsx.FileSystem:
         StorageType=Ref("LustreStorageType"),
         StorageCapacity=Ref("Capacity"),
         SubnetIds=[Ref("PrimaryPrivateSubnet")],
+        KmsKeyId=If("LustreWithKmsKey", Ref("KmsKeyArn"), NoValue),
         LustreConfiguration=fsx.LustreConfiguration(
             DeploymentType=Ref("LustreDeploymentType"),
             PerUnitStorageThroughput=If("LustreScratch", NoValue, Ref("PerUnitStorageThroughput")),
@@ -71,13 +75,14 @@ def _openzfs() -> fsx.FileSystem:
         StorageType="SSD",
         StorageCapacity=Ref("OpenZFSCapacity"),
         SubnetIds=If("OpenZFSMultiAz", [one, two], [one]),
+        KmsKeyId=If("WithKmsKey", Ref("KmsKeyArn"), NoValue),
         OpenZFSConfiguration=fsx.OpenZFSConfiguration(
             DeploymentType=Ref("OpenZFSDeploymentType"),
             ThroughputCapacity=Ref("OpenZFSThroughput"),
             PreferredSubnetId=If("OpenZFSMultiAz", one, NoValue),
             RouteTableIds=If("OpenZFSMultiAz", tables, NoValue),
             AutomaticBackupRetentionDays=Ref("OpenZFSBackupRetentionDays"),
-            DailyAutomaticBackupStartTime=If("OpenZFSBackups", "19:00", NoValue),
+            DailyAutomaticBackupStartTime=If("OpenZFSBackups", Ref("OpenZFSBackupTime"), NoValue),
             WeeklyMaintenanceStartTime="1:04:00",
             CopyTagsToBackups=True,
             CopyTagsToVolumes=True,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from pcinfra.aws import Target
 from pcinfra.engine import Plan
-from pcinfra.project import Lustre, Project
+from pcinfra.project import Lustre, OpenZFS, Project
 from pcinfra.stages.prerequisites import StackFacts
 from tests.account import Account
 from tests.conftest import new_project
@@ -70,3 +71,48 @@ def test_lustre_is_what_was_chosen(local_target: Target, lustre: Lustre) -> None
     assert made.get("DriveCacheType") == (lustre.drive_cache if lustre.storage_type == "HDD" else None)
     assert made.get("MetadataConfiguration", {}).get("Iops") == lustre.metadata_iops
     assert made.get("EfaEnabled", False) is lustre.efa
+
+
+OPENZFS = {
+    "single": OpenZFS(deployment_type="SINGLE_AZ_1", throughput=64, capacity=64, backup_days=0),
+    "single, second generation": OpenZFS(deployment_type="SINGLE_AZ_2", throughput=160),
+    "highly available": OpenZFS(deployment_type="SINGLE_AZ_HA_1", throughput=4096, backup_days=90, backup_time="03:30"),
+    "two zones": OpenZFS(deployment_type="MULTI_AZ_1", throughput=160),
+    "auto": OpenZFS(),
+}
+
+
+@pytest.mark.parametrize("openzfs", OPENZFS.values(), ids=OPENZFS.keys())
+def test_openzfs_is_what_was_chosen(local_target: Target, openzfs: OpenZFS) -> None:
+    project = project_with(openzfs=openzfs)
+    with standing(local_target, project) as account:
+        system = file_system(account, "FSxOpenZFSFilesystemId")
+        second = outputs(account).get("SecondaryPrivateSubnet")
+    made = system["OpenZFSConfiguration"]
+    assert made["DeploymentType"] == project.openzfs_deployment_type != "auto"
+    assert (made["ThroughputCapacity"], system["StorageCapacity"]) == (openzfs.throughput, openzfs.capacity)
+    assert made["AutomaticBackupRetentionDays"] == openzfs.backup_days
+    if openzfs.backup_days:
+        assert made["DailyAutomaticBackupStartTime"] == openzfs.backup_time
+    multi = openzfs.deployment_type == "MULTI_AZ_1"
+    assert len(system["SubnetIds"]) == (2 if multi else 1)
+    assert (second is not None) is multi
+
+
+def test_the_network_has_the_endpoints_and_logs_that_were_chosen(local_target: Target) -> None:
+    bucket = f"flows-{uuid4().hex[:12]}"
+    chosen = project_with(ecr_endpoints=True, ssm_endpoints=True, s3_endpoint=False, flow_logs_bucket=bucket)
+    project = chosen.model_copy(update={"secondary_availability_zone": "us-east-1c"})
+    Account(local_target, project).call("s3", "CreateBucket", Bucket=bucket)
+    with standing(local_target, project) as account:
+        here = [{"Name": "vpc-id", "Values": [outputs(account)["VPC"]]}]
+        endpoints = account.call("ec2", "DescribeVpcEndpoints", Filters=here)["VpcEndpoints"]
+        flows = account.call("ec2", "DescribeFlowLogs")["FlowLogs"]
+        subnets = account.call("ec2", "DescribeSubnets", Filters=here)["Subnets"]
+    services = {
+        row["ServiceName"].removeprefix("com.amazonaws.us-east-1."): row["VpcEndpointType"] for row in endpoints
+    }
+    interfaces = dict.fromkeys(("ecr.api", "ecr.dkr", "ssm", "ssmmessages", "ec2messages"), "Interface")
+    assert services == {"dynamodb": "Gateway", **interfaces}
+    assert f"arn:aws:s3:::{bucket}" in [row["LogDestination"] for row in flows]
+    assert ("us-east-1c", "10.1.128.0/17") in [(row["AvailabilityZone"], row["CidrBlock"]) for row in subnets]

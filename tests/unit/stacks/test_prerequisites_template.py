@@ -206,8 +206,41 @@ def test_multi_az_needs_another_zone(second: str, broken: bool) -> None:
 
 def test_one_zone_makes_no_second_subnet_and_records_no_flows() -> None:
     optional = {"SecondaryPrivateSubnet", "SecondaryPrivateSubnetRTAssociation", "VpcFlowLog"}
-    assert set(RESOURCES) - resolved().resources() == optional
-    assert "S3Endpoint" not in resolved(CreateS3Endpoint="false").resources()
+    assert set(RESOURCES) - resolved().resources() == optional | INTERFACES
+
+
+INTERFACES = {"EcrApiEndpoint", "EcrDockerEndpoint", "SsmEndpoint", "SsmMessagesEndpoint", "Ec2MessagesEndpoint"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "endpoints"),
+    [
+        ("CreateS3Endpoint", {"S3Endpoint"}),
+        ("CreateDynamoDBEndpoint", {"DynamoDBEndpoint"}),
+        ("CreateEcrEndpoints", {"EcrApiEndpoint", "EcrDockerEndpoint"}),
+        ("CreateSsmEndpoints", INTERFACES - {"EcrApiEndpoint", "EcrDockerEndpoint"}),
+    ],
+)
+def test_each_group_of_endpoints_is_a_choice(parameter: str, endpoints: set[str]) -> None:
+    with_them, without = (resolved(**{parameter: value}).resources() for value in ("true", "false"))
+    assert with_them - without == endpoints
+
+
+def test_interface_endpoints_are_where_the_nodes_are() -> None:
+    stack = resolved(CreateEcrEndpoints="true", CreateSsmEndpoints="true")
+    for name in INTERFACES:
+        endpoint = stack.properties(name)
+        assert (endpoint["SubnetIds"], endpoint["SecurityGroupIds"]) == (["PrimaryPrivateSubnet"], ["SecurityGroup"])
+        assert endpoint["PrivateDnsEnabled"] is True
+
+
+def test_a_key_encrypts_every_file_system_that_takes_one() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    for resource in ("FSxLFilesystem", "OpenZFSFileSystem"):
+        assert resolved(KmsKeyArn=key).properties(resource)["KmsKeyId"] == key
+        assert "KmsKeyId" not in resolved().properties(resource)
+    scratch = resolved(KmsKeyArn=key, LustreDeploymentType="SCRATCH_2")
+    assert "KmsKeyId" not in scratch.properties("FSxLFilesystem")
 
 
 def test_multi_az_names_every_subnet_and_route_table() -> None:
@@ -278,6 +311,7 @@ class Evaluator:
         self.values = {**defaults, **given}
         self.functions: dict[str, Callable[[Any], Any]] = {
             "Ref": lambda name: ABSENT if name == "AWS::NoValue" else self.values.get(name, name),
+            "Condition": self.holds,
             "Fn::Equals": lambda pair: str(self(pair[0])) == str(self(pair[1])),
             "Fn::Not": lambda one: not self(one[0]),
             "Fn::And": lambda every: all(self(each) for each in every),

@@ -1,0 +1,48 @@
+"""How many addresses the private subnet has and needs. Pure arithmetic on ranges."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pcinfra.project.model import Project
+
+RESERVED = 5
+"""Addresses of every subnet that AWS keeps. Source: VPC user guide, "Subnet sizing"."""
+
+LARGEST = 16
+"""Prefix of the largest VPC range and subnet. Source: VPC user guide, "VPC CIDR blocks"."""
+
+
+def usable(prefix: int) -> int:
+    """Return the number of addresses of a subnet that instances can have."""
+    return int(2 ** (32 - prefix)) - RESERVED
+
+
+def prefix_for(addresses: int) -> int | None:
+    """Return the prefix of the smallest subnet with so many addresses; None when there is none."""
+    return next((prefix for prefix in range(28, LARGEST - 1, -1) if usable(prefix) >= addresses), None)
+
+
+def addresses(project: Project) -> int:
+    """Return how many addresses of the private subnet everything takes when all clusters are at their largest.
+
+    One for each node whatever its number of network cards: since ParallelCluster 3.15 only one card of an instance
+    has an address (release notes, efa-only network interfaces). One for each head node. For the file systems the
+    upper estimate: one for each started 1200 GiB of Lustre and one for its metadata, three for OpenZFS. One for each
+    interface endpoint.
+    """
+    pre = project.prerequisites
+    nodes = sum(1 + sum(queue.max_nodes for queue in cluster.queues) for cluster in project.clusters.values())
+    files = 1 + -(-max(pre.lustre.capacity, 0) // 1200) + 3
+    return nodes + files + 2 * pre.ecr_endpoints + 3 * pre.ssm_endpoints
+
+
+def second_subnet(private: str, first: str) -> str | None:
+    """Return a subnet of ``private`` as large as ``first`` and apart from it, the first one; None without room."""
+    taken = IPv4Network(first)
+    if not taken.subnet_of(IPv4Network(private)):
+        return None
+    others = IPv4Network(private).subnets(new_prefix=taken.prefixlen)
+    return next((str(subnet) for subnet in others if subnet != taken), None)
