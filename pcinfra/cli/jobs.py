@@ -15,14 +15,23 @@ from pcinfra.cli.session import Session
 @options.output
 @options.pass_session
 def jobs(session: Session, /, limit: int, cluster: str | None, output: str) -> None:
-    """List the runs of a cluster, newest first."""
+    """List the runs of a cluster, newest first.
+
+    \b
+    pcinfra jobs
+    pcinfra jobs --output json | jq -r '.[] | select(.state == "running").run'
+    """
     from dataclasses import asdict
 
     from pcinfra import ui
 
-    runs = launcher_for(session, named(session, cluster)).runs(limit)
+    name = named(session, cluster)
+    runs = launcher_for(session, name).runs(limit)
     if output == "json":
         ui.print_json([asdict(status) for status in runs])
+        return
+    if not runs:
+        click.echo(f"No runs on {name} yet: pcinfra submit FILE")
         return
     rows = [(s.run, s.job, s.state, "" if s.exit_code is None else s.exit_code, s.nodes, s.why) for s in runs]
     ui.print_table(("RUN", "JOB", "STATE", "EXIT", "NODES", "WHY"), rows)
