@@ -40,14 +40,14 @@ class HeadNodes:
 
     Args:
         directory: the state directory. A cluster is in ``clusters/NAME``, and the content of a file system that was
-            not made with the cluster in ``filesystems/ID``, where it outlives the cluster.
+            not made with the cluster in ``filesystems/ID``, where it outlives the cluster (FSx makes and removes it).
         client: makes a boto3 client of (service, region).
         port: returns the port of the loopback that the local cloud answers on; 0: nodes cannot reach it.
     """
 
     def __init__(self, directory: Path, client: Callable[[str, str], Any], port: Callable[[], int]) -> None:
         self._clusters = directory / "clusters"
-        self._file_systems = directory / "filesystems"
+        self.file_systems = directory / "filesystems"
         self._client = client
         self._port = port
         self._locks: dict[str, threading.RLock] = {}
@@ -164,7 +164,7 @@ class HeadNodes:
 
     def file_system(self, identity: str) -> Path:
         """Return where the content of a file system or volume is that clusters mount; it need not exist."""
-        return self._file_systems / identity
+        return self.file_systems / identity
 
     # -- one cluster ----------------------------------------------------------------------------------------------
 

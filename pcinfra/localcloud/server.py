@@ -82,8 +82,8 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     cloud.begin()
     pid_file = directory / "server.json"
     _write_pid_file(pid_file, web.port)
-    _tell(arguments.ready_fd, web.port)
     _LOG.info("answering at http://%s:%d", HOST, web.port)
+    _tell(arguments.ready_fd, web.port)
     end.wait()
     web.shutdown()
     web.server_close()

@@ -40,7 +40,9 @@ class Cloud:
         )
         cfn.install(hooks)
         iam.install()
-        fsx.install()
+        storage = fsx.Storage(self._machines.file_systems)
+        fsx.install(storage)
+        self._mover = fsx.Mover(storage, touched)
         ec2.install(self._terminated)
         ecr.install()
         s3.install()
@@ -51,6 +53,7 @@ class Cloud:
     def begin(self) -> None:
         """Let what was going on when the state was saved go on; calls are answered already."""
         ssm.fail_interrupted()
+        self._mover.start()
         self._machines.start_all()
         for _, _, backend in list(stacks.iter_backends()):
             assert isinstance(backend, Backend)
@@ -59,6 +62,7 @@ class Cloud:
     def end(self) -> None:
         """End every command and stop every machine."""
         ssm.cancel_all()
+        self._mover.stop()
         self._machines.stop_all()
 
     def _terminated(self, instance_ids: list[str]) -> None:

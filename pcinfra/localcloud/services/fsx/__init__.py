@@ -6,6 +6,8 @@ form of the documentation inside botocore's model of the service, and the FSx fo
 
 from __future__ import annotations
 
+from pcinfra.localcloud.services.fsx.mover import Mover
 from pcinfra.localcloud.services.fsx.responses import install
+from pcinfra.localcloud.services.fsx.storage import Storage
 
-__all__ = ["install"]
+__all__ = ["Mover", "Storage", "install"]

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.s3.models import s3_backends
-
-from pcinfra.localcloud.services.fsx import tasks
+from pcinfra.localcloud.services.fsx import automatic, tasks
 from pcinfra.localcloud.services.fsx.backend import FsxBackend, checked_tags, page
 from pcinfra.localcloud.services.fsx.errors import bad_request, not_found, refused, unsupported
 from pcinfra.localcloud.services.fsx.model import Association, FileSystem
+from pcinfra.localcloud.services.fsx.posix import DEFAULT_MODE, signature
+from pcinfra.localcloud.services.fsx.repository import trouble
+from pcinfra.localcloud.services.fsx.transfer import Link
+from pcinfra.localcloud.services.fsx.tree import Unfollowable
 from pcinfra.localcloud.services.s3 import valid_name
 
 LIMIT = 8
+_WRITABLE = 0o1777
 _POLICIES = ("AutoImportPolicy", "AutoExportPolicy")
 
 
@@ -62,11 +65,10 @@ def delete(backend: FsxBackend, request: dict[str, Any]) -> dict[str, Any]:
     if backend.running_tasks(association.file_system):
         raise bad_request("The file system has a data repository task in the PENDING or EXECUTING state.")
     association.begin_removal()
-    return {
-        "AssociationId": association.id,
-        "Lifecycle": "DELETING",
-        "DeleteDataInFileSystem": bool(request.get("DeleteDataInFileSystem")),
-    }
+    with_data = bool(request.get("DeleteDataInFileSystem"))
+    if with_data and backend.storage:
+        Link.of(association, backend.storage).tree.clear()
+    return {"AssociationId": association.id, "Lifecycle": "DELETING", "DeleteDataInFileSystem": with_data}
 
 
 def _make(backend: FsxBackend, request: dict[str, Any]) -> Association:
@@ -89,9 +91,28 @@ def _make(backend: FsxBackend, request: dict[str, Any]) -> Association:
         tags=checked_tags(request.get("Tags")),
     )
     association.arn = backend.arn(f"association/{system.id}/{association.id}")
+    _prepare(backend, association)
     if association.batch_import:
         tasks.begin_batch_import(backend, association)
     return association
+
+
+def _prepare(backend: FsxBackend, association: Association) -> None:
+    """Make the directory, and notice what is on both sides: only what changes from now on is an event.
+
+    Where files are exported from, everybody may write, as the head node's bootstrap script sees to on AWS: it is
+    not run here, and the directory would be root's alone. A directory that is there keeps its permissions.
+    """
+    if backend.storage is None:
+        return
+    link = Link.of(association, backend.storage)
+    try:
+        link.tree.prepare(_WRITABLE if association.events("AutoExportPolicy") else DEFAULT_MODE)
+        found = link.tree.listing().found
+    except (OSError, Unfollowable) as error:
+        raise bad_request(f"FileSystemPath {association.path} cannot be a directory: {error}") from error
+    association.ledger.files = {path: signature(status) for path, status in found.items()}
+    automatic.begin(link)
 
 
 def _check_file_system(system: FileSystem) -> None:
@@ -147,19 +168,13 @@ def _policies(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(backend: FsxBackend, association: Association) -> dict[str, Any]:
-    return association.describe(_trouble(backend, association))
+    return association.describe(trouble_of(backend, association))
 
 
-def _trouble(backend: FsxBackend, association: Association) -> str:
-    """ "MISCONFIGURED... until the configuration is corrected, automatic import and export will not work"."""
-    owner = s3_backends.bucket_accounts.get(association.bucket)
-    if owner is None:
-        return f"The S3 bucket {association.bucket} does not exist."
-    partition, account = owner
-    region = s3_backends[account][partition].buckets[association.bucket].region_name
-    if association.events("AutoImportPolicy") and region != backend.region_name:
-        return f"Automatic import needs the S3 bucket in {backend.region_name}; it is in {region}."
-    return ""
+def trouble_of(backend: FsxBackend, association: Association) -> str:
+    """Return why the association is MISCONFIGURED, empty when it is not."""
+    imports = bool(association.events("AutoImportPolicy"))
+    return trouble(association.bucket, backend.region_name, imports)
 
 
 def _find(backend: FsxBackend, wanted: str) -> Association:

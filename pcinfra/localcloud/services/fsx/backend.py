@@ -17,6 +17,7 @@ from pcinfra.localcloud.gate import turn
 from pcinfra.localcloud.services.fsx.clock import delay, new_id
 from pcinfra.localcloud.services.fsx.errors import bad_request, incompatible, not_found, refused
 from pcinfra.localcloud.services.fsx.model import Association, Backup, FileSystem, Tags, Task, Volume
+from pcinfra.localcloud.services.fsx.storage import Storage
 
 MAX_TAGS = 50
 
@@ -27,6 +28,8 @@ class FsxBackend(BaseBackend, TaggableResourcesMixin):
     """What one account has in one region. The operations are in the modules beside this one."""
 
     SERVICE_NAMESPACE = "fsx"
+    storage: Storage | None = None
+    """Where the content of all file systems is; None: nowhere."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -73,7 +76,7 @@ class FsxBackend(BaseBackend, TaggableResourcesMixin):
         """Drop what has finished being deleted, and what went with it."""
         for system in [system for system in self.file_systems.values() if system.gone]:
             self._forget_file_system(system)
-        _drop(self.volumes, lambda volume: volume.gone)
+        self._discard(_drop(self.volumes, lambda volume: volume.gone))
         _drop(self.associations, lambda association: association.gone)
         _drop(self.backups, lambda backup: backup.gone)
 
@@ -81,8 +84,19 @@ class FsxBackend(BaseBackend, TaggableResourcesMixin):
         for interface in gone.interfaces:
             self.ec2.enis.pop(interface, None)
         del self.file_systems[gone.id]
-        _drop(self.volumes, lambda volume: volume.file_system == gone.id)
+        volumes = _drop(self.volumes, lambda volume: volume.file_system == gone.id)
+        self._discard([gone.id, *volumes])
         _drop(self.associations, lambda association: association.file_system == gone.id)
+
+    def keep_content(self, identity: str) -> None:
+        """Make the directory for the content of a new file system or volume."""
+        if self.storage:
+            self.storage.make(identity)
+
+    def _discard(self, identities: Sequence[str]) -> None:
+        for identity in identities:
+            if self.storage:
+                self.storage.discard(identity)
 
     def forget_soon(self) -> None:
         """Network interfaces of a deleted file system go by themselves, whether or not anybody asks for it again."""
@@ -189,9 +203,12 @@ def _position(token: str | None) -> int:
         raise bad_request("NextToken is not valid.") from None
 
 
-def _drop(held: dict[str, T], is_gone: Callable[[T], bool]) -> None:
-    for key in [key for key, value in held.items() if is_gone(value)]:
+def _drop(held: dict[str, T], is_gone: Callable[[T], bool]) -> list[str]:
+    """Return the keys of what was dropped."""
+    gone = [key for key, value in held.items() if is_gone(value)]
+    for key in gone:
         del held[key]
+    return gone
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

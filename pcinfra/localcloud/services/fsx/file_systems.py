@@ -101,6 +101,8 @@ def _make(backend: FsxBackend, request: dict[str, Any]) -> FileSystem:
     if kind == "OPENZFS":
         root = (request["OpenZFSConfiguration"].get("RootVolumeConfiguration")) or {}
         system.root_volume = volumes.make_root(backend, system, root).id
+    else:
+        backend.keep_content(system.id)
     return system
 
 

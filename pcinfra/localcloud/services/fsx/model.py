@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pcinfra.localcloud.services.fsx.clock import Timed, delay
+from pcinfra.localcloud.services.fsx.ledger import Ledger
 
 Tags = list[dict[str, str]]
 
@@ -101,6 +102,7 @@ class Association(Timed):
     chunk_size: int = 1024
     s3: dict[str, Any] = field(default_factory=dict)
     tags: Tags = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def bucket(self) -> str:
@@ -138,7 +140,7 @@ class Association(Timed):
 
 @dataclass
 class Task:
-    """A data repository task. It begins at ``start_at`` and takes :func:`~clock.delay`."""
+    """A data repository task. It begins at ``start_at`` and takes at least :func:`~clock.delay`."""
 
     id: str
     arn: str
@@ -151,8 +153,17 @@ class Task:
     start_at: float = field(default_factory=lambda: time.time() + delay() / 4)
     duration: float = field(default_factory=delay)
     cancelled_at: float | None = None
-    found: int | None = None
-    """Number of files, counted when it has ended."""
+    done_at: float | None = None
+    """When its work had been done."""
+    succeeded: int = 0
+    failed: int = 0
+    failure: str = ""
+    """Why it failed as a whole."""
+
+    @property
+    def due(self) -> bool:
+        """Whether its work is to be done now."""
+        return self.done_at is None and self.lifecycle == "EXECUTING"
 
     @property
     def lifecycle(self) -> str:
@@ -161,11 +172,17 @@ class Task:
             return "CANCELED"
         if now < self.start_at:
             return "PENDING"
-        return "EXECUTING" if now < self.start_at + self.duration else "SUCCEEDED"
+        if self.done_at is None or now < self._end:
+            return "EXECUTING"
+        return "FAILED" if self.failed or self.failure else "SUCCEEDED"
 
     @property
     def running(self) -> bool:
         return self.lifecycle in ("PENDING", "EXECUTING")
+
+    @property
+    def _end(self) -> float:
+        return self.cancelled_at or max(self.done_at or 0.0, self.start_at + self.duration)
 
     def describe(self) -> dict[str, Any]:
         """Return the API's DataRepositoryTask."""
@@ -181,12 +198,14 @@ class Task:
             "Paths": self.paths,
             "Report": self.report,
         }
+        if lifecycle == "FAILED":
+            row["FailureDetails"] = {"Message": self.failure or f"{self.failed} files could not be processed."}
         if lifecycle != "PENDING":
             row["StartTime"] = self.start_at
-        if not self.running:
-            row["EndTime"] = self.cancelled_at or self.start_at + self.duration
-            number = self.found or 0
-            row["Status"] = {"TotalCount": number, "SucceededCount": number, "FailedCount": 0}
+            total = self.succeeded + self.failed
+            row["Status"] = {"TotalCount": total, "SucceededCount": self.succeeded, "FailedCount": self.failed}
+        if lifecycle not in ("PENDING", "EXECUTING"):
+            row["EndTime"] = self._end
         return row
 
 

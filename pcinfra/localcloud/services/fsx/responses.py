@@ -14,6 +14,7 @@ from moto.core.responses import ActionResult, BaseResponse
 
 from pcinfra.localcloud.services.fsx import associations, backups, file_systems, shapes, tasks, volumes
 from pcinfra.localcloud.services.fsx.backend import FsxBackend, backends
+from pcinfra.localcloud.services.fsx.storage import Storage
 from pcinfra.localcloud.services.patching import put
 
 Operation = Callable[[FsxBackend, dict[str, Any]], dict[str, Any]]
@@ -26,8 +27,13 @@ class FsxResponse(BaseResponse):
         super().__init__(service_name="fsx")
 
 
-def install() -> None:
-    """Take the place of moto's FSx."""
+def install(storage: Storage | None = None) -> None:
+    """Take the place of moto's FSx.
+
+    Args:
+        storage: where the content of all file systems is; None: there is none, and nothing for a task to move.
+    """
+    FsxBackend.storage = storage
     for (name, method), operation in _OPERATIONS.items():
         put(FsxResponse, **{method: _method(name, operation)})
     modules: tuple[Any, ...] = (moto.fsx, moto.fsx.models, moto.fsx.responses)

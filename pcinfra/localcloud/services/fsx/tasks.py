@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from moto.s3.models import s3_backends
-
 from pcinfra.localcloud.services.fsx.backend import FsxBackend, checked_tags, page
 from pcinfra.localcloud.services.fsx.errors import bad_request, not_found, refused
 from pcinfra.localcloud.services.fsx.model import Association, Task
@@ -28,8 +26,6 @@ def describe(backend: FsxBackend, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeDataRepositoryTasks, by ids or filters file-system-id and task-lifecycle."""
     wanted = request.get("TaskIds")
     rows = [_find(backend, i) for i in wanted] if wanted else list(backend.tasks.values())
-    for row in rows:
-        _count_at_end(backend, row)
     for condition in request.get("Filters") or []:
         rows = [row for row in rows if _passes(row, condition["Name"], condition["Values"])]
     shown, token = page(rows, request)
@@ -56,8 +52,7 @@ def begin_batch_import(backend: FsxBackend, association: Association) -> None:
         report={"Enabled": False},
         start_at=association.ready_at,
     )
-    task.arn = backend.arn(f"task/{task.id}")
-    backend.tasks[task.id] = task
+    backend.tasks[task.id] = _ready(backend, task)
 
 
 def _make(backend: FsxBackend, request: dict[str, Any]) -> Task:
@@ -75,7 +70,7 @@ def _make(backend: FsxBackend, request: dict[str, Any]) -> Task:
     _check_report(request["Report"])
     paths = request.get("Paths") or []
     _check_paths(paths, linked)
-    if kind == EXPORT and any(a.events("AutoExportPolicy") for a in linked if _covers(a, paths)):
+    if kind == EXPORT and any(a.events("AutoExportPolicy") for a in linked if covers(a, paths)):
         raise bad_request("Disable automatic export before executing an export data repository task.")
     task = Task(
         id=backend.new("task"),
@@ -86,7 +81,13 @@ def _make(backend: FsxBackend, request: dict[str, Any]) -> Task:
         report=request["Report"],
         tags=checked_tags(request.get("Tags")),
     )
+    return _ready(backend, task)
+
+
+def _ready(backend: FsxBackend, task: Task) -> Task:
+    """Without content of file systems there is nothing to do."""
     task.arn = backend.arn(f"task/{task.id}")
+    task.done_at = None if backend.storage else task.start_at
     return task
 
 
@@ -99,33 +100,16 @@ def _check_report(report: dict[str, Any]) -> None:
 
 def _check_paths(paths: list[str], linked: list[Association]) -> None:
     for path in paths:
-        if not any(_covers(association, [path]) for association in linked):
+        if not any(covers(association, [path]) for association in linked):
             raise bad_request(f"The path {path} is not linked to a data repository.")
 
 
-def _covers(association: Association, paths: list[str]) -> bool:
-    """Whether a task with these paths, none for all, touches the association."""
+def covers(association: Association, paths: list[str]) -> bool:
+    """Return whether a task with these paths, none for all, touches the association."""
     if not paths:
         return True
     roots = (association.path.strip("/"), association.repository)
     return any(not root or f"{path.strip('/')}/".startswith(f"{root.rstrip('/')}/") for path in paths for root in roots)
-
-
-def _count_at_end(backend: FsxBackend, task: Task) -> None:
-    """An import has touched every object; an export none, for nobody writes to a file system that is not mounted."""
-    if task.running or task.found is not None:
-        return
-    linked = [a for a in backend.associations.values() if a.file_system == task.file_system and _covers(a, task.paths)]
-    task.found = sum(map(_objects, linked)) if task.type == IMPORT else 0
-
-
-def _objects(association: Association) -> int:
-    owner = s3_backends.bucket_accounts.get(association.bucket)
-    if owner is None:
-        return 0
-    partition, account = owner
-    keys = s3_backends[account][partition].buckets[association.bucket].keys
-    return sum(name.startswith(association.prefix) for name in keys)
 
 
 def _find(backend: FsxBackend, wanted: str) -> Task:

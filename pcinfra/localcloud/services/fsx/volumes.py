@@ -31,6 +31,7 @@ def make_root(backend: FsxBackend, system: FileSystem, asked: dict[str, Any]) ->
     volume = Volume(id=backend.new("fsvol"), file_system=system.id, name="fsx", configuration=configuration)
     volume.arn = backend.arn(f"volume/{system.id}/{volume.id}")
     backend.volumes[volume.id] = volume
+    backend.keep_content(volume.id)
     return volume
 
 
@@ -98,6 +99,7 @@ def _make(backend: FsxBackend, request: dict[str, Any]) -> Volume:
     volume.configuration = {**_DEFAULTS, **asked, "VolumePath": path}
     volume.arn = backend.arn(f"volume/{system.id}/{volume.id}")
     volume.tags = checked_tags(request.get("Tags"))
+    backend.keep_content(volume.id)
     return volume
 
 
