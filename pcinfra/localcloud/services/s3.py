@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from moto.iam.access_control import PermissionResult
+from moto.moto_server.utilities import RegexConverter
 from moto.s3.exceptions import InvalidBucketName
 from moto.s3.models import FakeBucket, S3Backend
 
@@ -34,6 +35,7 @@ def install() -> None:
     put(FakeBucket, get_permission=_permission)
     _encrypt_by_default()
     _check_names()
+    _take_any_key()
 
 
 def _permission(self: Any, action: str, resource: str) -> Any:
@@ -79,6 +81,17 @@ def _check_names() -> None:
         return create(self, bucket_name, *args, **kwargs)
 
     put(S3Backend, create_bucket=create_if_valid)
+
+
+def _take_any_key() -> None:
+    """A key may have line breaks in it; the patterns of moto's paths end at the first."""
+    init = RegexConverter.__init__
+
+    def init_for_all(self: Any, url_map: Any, *items: Any) -> None:
+        init(self, url_map, *items)
+        self.regex = f"(?s:{self.regex})"
+
+    put(RegexConverter, __init__=init_for_all)
 
 
 def valid_name(name: str) -> bool:
