@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -78,12 +79,16 @@ def print_plan(plan: Plan) -> None:
         console.print("Nothing to change.")
         return
     loses = ", [bold red]and it loses data[/]" if plan.losses else ""
-    console.print(f"\n{len(plan.actions)} action(s), about {duration(plan.critical_path())} on AWS{loses}")
+    kinds = Counter(action.kind for action in plan.actions)
+    counts = ", ".join(f"{number} to {kind}" for kind, number in kinds.items())
+    console.print(f"\n{counts}; about {duration(plan.critical_path())} on AWS{loses}")
 
 
 def _print_action(console: Console, action: Action) -> None:
     sign, colour = _SIGN[action.kind]
-    console.print(f"[{colour}]{sign}[/] {escape(action.what)}  [dim]{escape(action.why)}[/]")
+    takes = f" · about {duration(action.seconds)}" if action.seconds >= 20 else ""
+    replaces = " [bold red]replaces it[/]" if action.kind is Kind.REPLACE else ""
+    console.print(f"[{colour}]{sign}[/] {escape(action.what)}{replaces}  [dim]{escape(action.why)}{takes}[/]")
     for change in action.changes if action.kind is not Kind.CREATE else ():
         before = "" if change.before is None else f"{change.before} → "
         console.print(f"    {change.key}: {before}{change.after or '(none)'}", markup=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,10 +41,13 @@ class ScriptFacts:
         rows = []
         for path in self.files:
             etag = self.etags.get(path.name)
-            digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-            if etag != digest:
+            if etag != _digest(path):
                 rows.append((path, "is not in the bucket" if etag is None else "differs"))
         return rows
+
+
+def _digest(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 class Scripts:
@@ -69,7 +72,8 @@ class Scripts:
         actions = [
             Action(
                 f"scripts/{path.name}", Kind.CREATE if why.startswith("is not") else Kind.UPDATE,
-                f"s3://{bucket}/{PREFIX}{path.name}", why, PutFile(bucket, PREFIX + path.name, path),
+                f"s3://{bucket}/{PREFIX}{path.name}", why,
+                PutFile(bucket, PREFIX + path.name, path, _digest(path)),
                 frozenset({BUCKET}),
             )
             for path, why in facts.of(ScriptFacts).differing()
@@ -96,11 +100,15 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class PutFile:
-    """Put one file into the bucket."""
+    """Put one file into the bucket. ``digest`` is its MD5 when the plan was made: a plan file compares it."""
 
     bucket: str
     key: str
-    path: Path
+    path: Path = field(repr=False)
+    digest: str
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
-        doors.cloud.call("s3", "PutObject", Bucket=self.bucket, Key=self.key, Body=self.path.read_bytes())
+        doors.cloud.call(
+            "s3", "PutObject", Bucket=self.bucket, Key=self.key, Body=self.path.read_bytes(),
+            ServerSideEncryption="AES256",
+        )  # fmt: skip
