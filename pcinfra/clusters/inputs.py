@@ -34,6 +34,7 @@ class ClusterInputs:
         head_script: S3 URL of the head node's script; ``compute_script`` of the compute nodes'.
         repository_arn: ARN of the ECR repository of the training image.
         tags: put on everything that the cluster makes.
+        permissions_boundary: ARN of the policy that bounds the cluster's roles; empty for none.
     """
 
     region: str
@@ -48,6 +49,7 @@ class ClusterInputs:
     compute_script: str
     repository_arn: str
     tags: Mapping[str, str]
+    permissions_boundary: str = ""
 
     @property
     def partition(self) -> str:
@@ -84,6 +86,7 @@ def inputs_from_outputs(outputs: Mapping[str, str], project: Project, account: s
         compute_script=f"s3://{bucket}/{COMPUTE_SCRIPT}",
         repository_arn=_repository_arn(project, account),
         tags=project.tags_for("cluster"),
+        permissions_boundary=project.permissions_boundary or "",
         **{name: outputs[key] for name, key in _OUTPUTS.items()},
     )
 

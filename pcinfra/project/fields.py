@@ -122,6 +122,20 @@ VPC_NAME = Pattern(r"\S.{0,199}", "must be 1 to 200 characters, and not begin wi
 BACKUP_TIME = Pattern(r"([01]\d|2[0-3]):[0-5]\d", "must be a time of day, HH:MM in UTC", example='"19:00"')
 """Source: FSx API reference, CreateFileSystemOpenZFSConfiguration, DailyAutomaticBackupStartTime."""
 
+KMS_KEY = Pattern(
+    r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})",
+    "must be the ARN of a KMS key; names and aliases may come to mean another key",
+    example="arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+)
+"""Source: KMS developer guide, "Key identifiers (KeyId)", key ARN."""
+
+POLICY_ARN = Pattern(
+    r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\x21-\x7e]{1,512}",
+    "must be the ARN of an IAM policy",
+    example="arn:aws:iam::123456789012:policy/boundary",
+)
+"""Source: IAM API reference, PutRolePermissionsBoundary; ParallelCluster, Iam/PermissionsBoundary."""
+
 CONTEXT = Pattern(
     r"builtin:[a-z0-9-]+|(?!builtin:).*\S.*", "must be a folder, or builtin: and the name of an image of pcinfra"
 )
@@ -278,6 +292,8 @@ ReservationId = Annotated[str, AfterValidator(RESERVATION)]
 VpcName = Annotated[str, AfterValidator(VPC_NAME)]
 BackupTime = Annotated[str, AfterValidator(BACKUP_TIME), _matching(BACKUP_TIME)]
 FlowLogsBucket = Annotated[str, AfterValidator(flow_logs_bucket)]
+KmsKey = Annotated[str, AfterValidator(KMS_KEY), _matching(KMS_KEY)]
+PolicyArn = Annotated[str, AfterValidator(POLICY_ARN), _matching(POLICY_ARN)]
 BuildContext = Annotated[str, AfterValidator(CONTEXT)]
 LustrePath = Annotated[str, AfterValidator(FSX_PATH)]
 S3Prefix = Annotated[str, AfterValidator(PREFIX)]

@@ -20,7 +20,9 @@ from pcinfra.project.fields import (
     FlowLogsBucket,
     ImageTag,
     InstanceType,
+    KmsKey,
     LustrePath,
+    PolicyArn,
     ProjectName,
     QueueName,
     Region,
@@ -247,6 +249,14 @@ class Project(Section):
     )
     tags: dict[TagKey, TagValue] = Field(
         {}, max_length=40, description="Tags of your own for everything that is made, at most 40."
+    )
+    kms_key: KmsKey | None = Field(
+        None,
+        description="ARN of a KMS key of yours for both file systems (but SCRATCH_2), the bucket and the repository; "
+        "null is the keys of AWS. Its policy must let the nodes decrypt. Changing it makes new, empty file systems.",
+    )
+    permissions_boundary: PolicyArn | None = Field(
+        None, description="ARN of the IAM policy that bounds every role that a cluster makes; null is no bound."
     )
     prerequisites: Prerequisites = Prerequisites()
     bucket: Bucket = Bucket()

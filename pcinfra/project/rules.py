@@ -18,6 +18,7 @@ _FIRST: KeyPath = ("prerequisites", "vpc_cidr")
 _SECOND: KeyPath = ("prerequisites", "private_cidr")
 _OPENZFS: KeyPath = ("prerequisites", "openzfs")
 _ZONES = ("availability_zone", "secondary_availability_zone")
+MAX_CLUSTER_TAGS = 40
 _RESERVED_PREFIXES = {"scripts/": "the bootstrap scripts", "parallelcluster/": "ParallelCluster"}
 
 
@@ -43,6 +44,32 @@ def tag_keys_differ(project: Project) -> Iterator[Finding]:
         other = seen.setdefault(key.lower(), key)
         if other != key:
             yield Finding(("tags", key), f"differs from {other} in capital letters only", "keep one of them")
+
+
+def tags_leave_room(project: Project) -> Iterator[Finding]:
+    """A cluster's resources carry the project's tags and two of pcinfra, at most 40 together.
+
+    Source: ParallelCluster 3.16.1, ComputeResourceTagsValidator and MAX_TAGS_COUNT.
+    """
+    most = MAX_CLUSTER_TAGS - len(project.tags_for("cluster")) + len(project.tags)
+    if project.clusters and len(project.tags) > most:
+        why = f"has {len(project.tags)} tags; ParallelCluster takes {most} besides those of pcinfra"
+        yield Finding(("tags",), why, f"at most {most} tags", (("clusters",),))
+
+
+def arns_belong(project: Project) -> Iterator[Finding]:
+    """A key encrypts in its own region; both ARNs are of the region's partition.
+
+    Source: KMS developer guide, "Key identifiers (KeyId)"; IAM user guide, "Amazon Resource Names (ARNs)".
+    """
+    for name, arn in (("kms_key", project.kms_key), ("permissions_boundary", project.permissions_boundary)):
+        _, partition, _, region, *_ = (arn or "").split(":") if arn else ("", project.partition, "", "")
+        if region not in ("", project.region):
+            why = f"is a key of {region}, not of {project.region}"
+            yield Finding((name,), why, f"a key of {project.region}", (("region",),))
+        elif partition != project.partition:
+            why = f"is of the partition {partition}, not of {project.partition}"
+            yield Finding((name,), why, f"an ARN that begins with arn:{project.partition}:", (("region",),))
 
 
 def lustre(project: Project) -> Iterator[Finding]:
@@ -349,6 +376,8 @@ def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
 RULES: tuple[Rule[Project], ...] = (
     zone_in_region,
     tag_keys_differ,
+    tags_leave_room,
+    arns_belong,
     lustre,
     openzfs,
     ranges_fit,

@@ -196,7 +196,7 @@ def _repository(project: Project, found: ImageFacts) -> list[Action]:
     after = frozenset({REPOSITORY})
     actions = []
     if found.repository is None:
-        create = CreateRepository(name, _mutability(project), tags)
+        create = CreateRepository(name, _mutability(project), tags, project.kms_key or "")
         actions.append(Action(REPOSITORY, Kind.CREATE, f"repository {name}", "does not exist", create))
     else:
         actions += _settings(project, found.repository)
@@ -249,12 +249,14 @@ class CreateRepository:
     name: str
     mutability: str
     tags: tuple[tuple[str, str], ...]
+    key: str = ""
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        encryption = {"encryptionType": "KMS", "kmsKey": self.key} if self.key else {"encryptionType": "AES256"}
         try:
             doors.cloud.call(
                 "ecr", "CreateRepository", repositoryName=self.name, imageTagMutability=self.mutability,
-                imageScanningConfiguration={"scanOnPush": True}, encryptionConfiguration={"encryptionType": "AES256"},
+                imageScanningConfiguration={"scanOnPush": True}, encryptionConfiguration=encryption,
                 tags=[{"Key": k, "Value": v} for k, v in self.tags],
             )  # fmt: skip
         except Conflict as error:

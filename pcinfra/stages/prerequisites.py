@@ -54,6 +54,7 @@ REPLACES = {
     "LustreEfa": _LUSTRE,
     "OpenZFSCapacity": _OPENZFS,
     "OpenZFSDeploymentType": _OPENZFS,
+    "KmsKeyArn": _BOTH,
     "PrimarySubnetAZ": _BOTH,
     "VpcCidr": _BOTH,
     "PublicSubnetCidr": "the public subnet",
@@ -236,6 +237,7 @@ def settings(project: Project, zone: str, second: str = "") -> StackSettings:
         openzfs_throughput=wanted.openzfs.throughput,
         openzfs_backup_retention_days=wanted.openzfs.backup_days,
         openzfs_backup_time=wanted.openzfs.backup_time,
+        kms_key_arn=project.kms_key or "",
     )
 
 
@@ -389,7 +391,9 @@ def _update(wanted: WantedStack, stack: Stack, after: str = "") -> tuple[Action,
     new = dict(wanted.parameters)
     old = dict(stack.parameters)
     changes = tuple(Change(k, old.get(k), new.get(k)) for k in sorted(new | old) if old.get(k) != new.get(k))
-    lost = dict.fromkeys(REPLACES[change.key] for change in changes if change.key in REPLACES and change.before)
+    lost = dict.fromkeys(
+        REPLACES[change.key] for change in changes if change.key in REPLACES and change.before is not None
+    )
     why = "settings differ" if changes else "the template or the tags differ"
     ask = Action(
         CHANGES, Kind.RUN, f"ask what changes in stack {wanted.name}", why, CreateChangeSet(wanted),

@@ -116,3 +116,60 @@ def test_the_network_has_the_endpoints_and_logs_that_were_chosen(local_target: T
     assert services == {"dynamodb": "Gateway", **interfaces}
     assert f"arn:aws:s3:::{bucket}" in [row["LogDestination"] for row in flows]
     assert ("us-east-1c", "10.1.128.0/17") in [(row["AvailabilityZone"], row["CidrBlock"]) for row in subnets]
+
+
+def test_a_key_of_ones_own_encrypts_all_that_takes_one(local_target: Target) -> None:
+    own = Account(local_target, new_project()).call("kms", "CreateKey")["KeyMetadata"]["Arn"]
+    account = Account(local_target, new_project().model_copy(update={"kms_key": own}))
+    account.up()
+    keys = {file_system(account, f"FSx{name}FilesystemId")["KmsKeyId"] for name in ("Lustre", "OpenZFS")}
+    repository = account.project.image.repository
+    made = account.call("ecr", "DescribeRepositories", repositoryNames=[repository])["repositories"][0]
+    rules = account.call("s3", "GetBucketEncryption", Bucket=account.project.bucket.name)
+    rule = rules["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert keys | {made["encryptionConfiguration"]["kmsKey"]} == {own}
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": own}
+    assert rule["BucketKeyEnabled"] is True
+    assert account.plan().actions == ()
+    account.down()
+    assert account.left() == []
+
+
+def test_tags_of_ones_own_reach_everything(local_target: Target) -> None:
+    tags = {f"team-{number}": f"ml {number}" for number in range(38)}
+    account = Account(local_target, new_project(tags=tags))
+    account.up()
+    made = tagged(account)
+    assert {"vpc", "subnet", "security-group", "vpc-endpoint", "route-table"} <= set(made), made.keys()
+    assert len([kind for kind in made if "nat" in kind or "elastic" in kind]) == 2, made.keys()
+    assert {"file-system", "bucket", "repository", "association"} <= set(made)
+    for kind, found in made.items():
+        assert tags.items() <= found.items(), kind
+    account.down()
+
+
+def tagged(account: Account) -> dict[str, dict[str, str]]:
+    """Return the tags of one resource of each kind that the project has."""
+    rows = account.call("ec2", "DescribeTags", Filters=[{"Name": "value", "Values": [account.project.project]}])["Tags"]
+    found = {row["ResourceType"]: _pairs(_ec2_tags(account, row["ResourceId"])) for row in rows}
+    project, arn = account.project, file_system(account, "FSxLustreFilesystemId")["ResourceARN"]
+    found["file-system"] = _pairs(account.call("fsx", "ListTagsForResource", ResourceARN=arn)["Tags"])
+    found["bucket"] = _pairs(account.call("s3", "GetBucketTagging", Bucket=project.bucket.name)["TagSet"])
+    named = {"repositoryNames": [project.image.repository]}
+    repository = account.call("ecr", "DescribeRepositories", **named)["repositories"][0]["repositoryArn"]
+    found["repository"] = _pairs(account.call("ecr", "ListTagsForResource", resourceArn=repository)["tags"])
+    lustre = [{"Name": "file-system-id", "Values": [outputs(account)["FSxLustreFilesystemId"]]}]
+    linked = account.call("fsx", "DescribeDataRepositoryAssociations", Filters=lustre)["Associations"]
+    found["association"] = _pairs(linked[0]["Tags"])
+    return found
+
+
+def _ec2_tags(account: Account, resource: str) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = account.call(
+        "ec2", "DescribeTags", Filters=[{"Name": "resource-id", "Values": [resource]}]
+    )["Tags"]
+    return rows
+
+
+def _pairs(rows: list[dict[str, str]]) -> dict[str, str]:
+    return {row["Key"]: row["Value"] for row in rows}

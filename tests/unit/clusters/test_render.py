@@ -70,6 +70,14 @@ def test_pclusters_schema_accepts_many_queues(inputs: ClusterInputs) -> None:
     assert validate("train", render("train", cluster(*queues), inputs), "us-east-1") == []
 
 
+def test_a_permissions_boundary_bounds_every_role(inputs: ClusterInputs) -> None:
+    arn = "arn:aws:iam::123456789012:policy/boundary"
+    text = render("train", cluster(Queue()), replace(inputs, permissions_boundary=arn))
+    assert yaml.safe_load(text)["Iam"] == {"PermissionsBoundary": arn}
+    assert validate("train", text, "us-east-1") == []
+    assert "Iam" not in config(cluster(Queue()), inputs)
+
+
 @pytest.mark.parametrize(
     ("variant", "efa", "group", "exclusive", "scratch"),
     [
