@@ -22,6 +22,8 @@ from pcinfra.errors import PcinfraError
 from pcinfra.localcloud import CREDENTIALS, HOST, identity
 
 _LOG = logging.getLogger(__name__)
+_LOOK = 2.0
+"""Seconds between two looks at whether the pid file is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,22 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     _write_pid_file(pid_file, web.port)
     _LOG.info("answering at http://%s:%d", HOST, web.port)
     _tell(arguments.ready_fd, web.port)
-    end.wait()
+    _wait(end, pid_file)
     web.shutdown()
     web.server_close()
+    if not end.is_set():
+        _LOG.warning("%s is gone: nobody finds this process any more", pid_file)
+        return
     cloud.end()
     keeper.close()
     pid_file.unlink(missing_ok=True)
     _LOG.info("stopped")
+
+
+def _wait(end: threading.Event, pid_file: Path) -> None:
+    """Wait until ``end`` is set, or the folder is removed: what is left of the state is then another's or nobody's."""
+    while not end.wait(_LOOK) and pid_file.exists():
+        pass
 
 
 def prepare_environment(directory: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -263,6 +264,17 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(cloud: LocalCloud) -> None:
     os.kill(cloud.status().pid, signal.SIGINT)
     os.kill(cloud.status().pid, signal.SIGHUP)
     assert client(endpoint, "sts").get_caller_identity()["Account"] == ACCOUNT
+
+
+def test_it_ends_when_its_directory_is_removed(cloud: LocalCloud) -> None:
+    cloud.start()
+    pid = cloud.status().pid
+    shutil.rmtree(cloud.directory)
+    end = time.monotonic() + 30
+    while identity.started(pid):
+        assert time.monotonic() < end, "it runs on, and nobody finds it"
+        time.sleep(0.05)
+    assert not cloud.directory.exists(), "it has left its state where there was nothing any more"
 
 
 def test_its_directory_is_for_its_user_alone(cloud: LocalCloud) -> None:

@@ -5,7 +5,8 @@ the daemons and collects what ends), and passes the local cloud's port through. 
 daemons itself. Without a node it holds the bridge. When it dies, so does the node.
 
 It writes its record before anything else, and goes no further once its orders have been withdrawn: whoever starts
-or stops a cluster may be killed at any moment, and the next one finds everything.
+or stops a cluster may be killed at any moment, and the next one finds everything. When its record is gone, nobody
+could ever find it to stop it (the folder was removed), and it ends by itself.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _DEFAULTS = [signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ]
 """Signals that Python or whoever started us may ignore; jobs would inherit that through the daemons."""
 
 _WAIT_FOR_CONTROLLER = 30.0
+_LOOK = 2.0
+"""Seconds between two looks at whether the record is still there."""
 _POLL = 0.01
 
 
@@ -49,7 +52,7 @@ def main(path: str) -> None:
     else:
         kernel.adopt_orphans()
         _ready(orders, Record(record.supervisor, record.supervisor))
-        _run_daemons(orders, Path(orders.logs), {MARK: orders.generation})
+        _run_daemons(orders, Path(orders.logs), {MARK: orders.generation}, lambda: _forgotten(orders))
 
 
 def _record(orders: Orders) -> Record:
@@ -67,10 +70,15 @@ def _withdrawn(orders: Orders) -> bool:
         return True
 
 
+def _forgotten(orders: Orders) -> bool:
+    return not os.path.exists(Path(orders.run, f"{orders.node}.json"))
+
+
 def _hold_bridge(orders: Orders, record: Record) -> None:
     network.make_bridge()
     _ready(orders, Record(record.supervisor, record.supervisor))
-    signal.sigwait([signal.SIGTERM])
+    while _signal({signal.SIGTERM}, lambda: _forgotten(orders)) is None:
+        pass
 
 
 def _ready(orders: Orders, record: Record) -> None:
@@ -93,7 +101,19 @@ def _hold_node(orders: Orders, record: Record) -> None:
     _ready(orders, Record(record.supervisor, Process.find(init)))
     if listener:
         threading.Thread(target=network.relay, args=(listener, orders.relay), daemon=True).start()
-    os.waitpid(init, 0)
+    while os.waitpid(init, os.WNOHANG)[0] == 0:
+        if _signal({signal.SIGCHLD}, lambda: _forgotten(orders)) == signal.SIGTERM:
+            os.kill(init, signal.SIGKILL)
+            os.waitpid(init, 0)
+            return
+
+
+def _signal(wanted: set[signal.Signals], forgotten: Callable[[], bool]) -> int | None:
+    """Return the next signal of ``wanted``, SIGTERM if this process has been forgotten, or None after a while."""
+    found = signal.sigtimedwait(wanted, _LOOK)
+    if found is None:
+        return signal.SIGTERM if forgotten() else None
+    return found.si_signo
 
 
 def _be_init(orders: Orders, alive: int) -> None:
@@ -103,21 +123,22 @@ def _be_init(orders: Orders, alive: int) -> None:
         if select.select([alive], [], [], 0)[0]:
             os._exit(1)  # it died before it could take us along
         rootfs.enter(rootfs.Layout(orders.binds, orders.volatile, orders.gpus))
-        _run_daemons(orders, Path("/var/log"), {})
+        _run_daemons(orders, Path("/var/log"), {}, lambda: False)
     except BaseException as error:
         print(f"{orders.node}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
-def _run_daemons(orders: Orders, logs: Path, mark: dict[str, str]) -> None:
-    """Start the daemons and collect whatever ends, until SIGTERM: then end the daemons and return."""
+def _run_daemons(orders: Orders, logs: Path, mark: dict[str, str], forgotten: Callable[[], bool]) -> None:
+    """Start the daemons and collect whatever ends, until SIGTERM or ``forgotten``: then end the daemons and return."""
     environment = {"PATH": PROGRAMS, "LANG": "C.UTF-8", **orders.environment, **mark}
     running: dict[int, str] = {}
     try:
         for daemon in orders.daemons:
             _bring_up(daemon, logs, environment, running)
-        while signal.sigwait(_SIGNALS) == signal.SIGCHLD:
-            _collect(running, logs)
+        while (caught := _signal(_SIGNALS, forgotten)) != signal.SIGTERM:
+            if caught:
+                _collect(running, logs)
     finally:
         _end(running)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,18 @@ def test_a_supervisor_that_is_killed_takes_its_node_along(own: SlurmCluster) -> 
         assert time.monotonic() < end
         time.sleep(0.02)
     assert own.status().nodes[FIRST] == "down"
+
+
+def test_a_cluster_whose_folder_is_removed_ends(own: SlurmCluster) -> None:
+    own.start()
+    of_it = namespaces_of(own)
+    shutil.rmtree(own.paths.top)
+    end = time.monotonic() + 30
+    while supervisors(own.paths.top):
+        assert time.monotonic() < end, "nobody could find and stop it any more"
+        time.sleep(0.05)
+    assert not of_it & namespaces()
+    own.paths.top.mkdir()  # for the fixture, which removes it
 
 
 STARTER = """
