@@ -59,6 +59,7 @@ class Stack:
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
     protected: bool = False
+    created: str = ""  # ISO 8601
 
     @property
     def condition(self) -> Condition:
@@ -85,6 +86,7 @@ def parse(answer: Mapping[str, Any]) -> Stack:
         parameters={p["ParameterKey"]: p.get("ParameterValue", "") for p in answer.get("Parameters", [])},
         tags={t["Key"]: t["Value"] for t in answer.get("Tags", [])},
         protected=bool(answer.get("EnableTerminationProtection")),
+        created=answer["CreationTime"].isoformat() if "CreationTime" in answer else "",
     )
 
 

@@ -90,7 +90,7 @@ class Session:
 
         return Doors(self.cloud, self.shell, self.target)
 
-    def facts(self, contents: bool = False) -> Facts:
+    def facts(self, contents: bool = False, closely: bool = False) -> Facts:
         """Read what there is, every stage as soon as those that it needs are read.
 
         Raises:
@@ -98,7 +98,7 @@ class Session:
         """
         from pcinfra import stages
 
-        return stages.facts_of(self.read(stages.reading(self.project, contents)))
+        return stages.facts_of(self.read(stages.reading(self.project, contents, closely)))
 
     def read(self, plan: Plan) -> dict[str, Any]:
         """Carry out a Plan that only reads, silently; its first failure is raised as it is, and so is Ctrl-C."""

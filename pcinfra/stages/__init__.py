@@ -11,6 +11,7 @@ from pcinfra.stages.associations import EXPORT, Associations
 from pcinfra.stages.backups import ReadBackups
 from pcinfra.stages.base import Facts, Health, Resource, Stage
 from pcinfra.stages.bucket import BUCKET, Bucket, ReadContents
+from pcinfra.stages.closely import ReadRepositoryPolicy, ReadRules
 from pcinfra.stages.image import Image
 from pcinfra.stages.prerequisites import Prerequisites
 from pcinfra.stages.scripts import Scripts
@@ -26,14 +27,17 @@ REGISTRY: tuple[Stage, ...] = (Prerequisites(), Image(), Bucket(), Scripts(), As
 _ACCOUNT = "read/account"
 _CONTENTS = "read/contents"
 _BACKUPS = "read/backups"
-_TEARDOWN = (_CONTENTS, _BACKUPS)  # what only a teardown needs to know
+_RULES = "read/rules"
+_POLICY = "read/repository policy"
+_EXTRAS = (_CONTENTS, _BACKUPS, _RULES, _POLICY)  # what only a teardown, or only `status`, needs to know
 
 
-def reading(project: Project, contents: bool = False) -> Plan:
+def reading(project: Project, contents: bool = False, closely: bool = False) -> Plan:
     """Return the Plan that reads the facts of every stage; a stage is read as soon as those it needs are.
 
     Args:
         contents: also count the objects of the bucket and look for backups, which only a teardown needs to know.
+        closely: also look for changes made by hand that `up` leaves alone, for `status`.
     """
     account = Action(_ACCOUNT, Kind.READ, "account", "", ReadAccount())
     stages = [
@@ -45,7 +49,13 @@ def reading(project: Project, contents: bool = False) -> Plan:
     ]  # fmt: skip
     count = Action(_CONTENTS, Kind.READ, "contents of the bucket", "", ReadContents(project), frozenset({_ACCOUNT}))
     backups = Action(_BACKUPS, Kind.READ, "backups", "", ReadBackups(project.project), frozenset({_ACCOUNT}))
-    return Plan((account, *stages, *((count, backups) if contents else ())))
+    rules = Action(_RULES, Kind.READ, "security group", "", ReadRules(), frozenset({"read/prerequisites"}))
+    policy = Action(
+        _POLICY, Kind.READ, "repository policy", "", ReadRepositoryPolicy(project.image.repository),
+        frozenset({_ACCOUNT}),
+    )  # fmt: skip
+    extras = (*((count, backups) if contents else ()), *((rules, policy) if closely else ()))
+    return Plan((account, *stages, *extras))
 
 
 def facts_of(results: Mapping[str, Any]) -> Facts:
@@ -54,7 +64,7 @@ def facts_of(results: Mapping[str, Any]) -> Facts:
     for stage in REGISTRY:
         if f"read/{stage.name}" in results:
             facts = facts.plus(results[f"read/{stage.name}"])
-    for extra in _TEARDOWN:
+    for extra in _EXTRAS:
         if extra in results:
             facts = facts.plus(results[extra])
     return facts

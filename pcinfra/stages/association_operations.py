@@ -28,6 +28,7 @@ class Found:
     policies: Mapping[str, tuple[str, ...]]
     failure: str
     ours: bool
+    created: str = ""  # ISO 8601
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,8 @@ class Associations:
                 rows.append(Resource(self.name, what, "", Health.ABSENT))
                 continue
             target = _wanted(project, name, wanted, bucket, found.file_system)
-            rows.append(Resource(self.name, what, there.id, _health(target, there), _describe(there)))
+            health = _health(target, there)
+            rows.append(Resource(self.name, what, there.id, health, _describe(there), there.created))
         return rows
 
     def env(self, project: Project, facts: Facts) -> dict[str, str]:
@@ -138,6 +139,7 @@ def _parse(row: Mapping[str, Any], project: Project) -> Found:
         row["AssociationId"], row["FileSystemPath"], row["DataRepositoryPath"], row["Lifecycle"],
         {policy: events for policy, events in policies.items() if events},
         (row.get("FailureDetails") or {}).get("Message", ""), tags.get("pcinfra:project") == project.project,
+        row["CreationTime"].isoformat() if "CreationTime" in row else "",
     )  # fmt: skip
 
 

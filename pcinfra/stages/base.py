@@ -49,13 +49,14 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One line of ``pcinfra status``."""
+    """One line of ``pcinfra status``. ``since`` is when it was made, in ISO 8601, if that is known."""
 
     stage: str
     what: str
     id: str
     health: Health
     detail: str = ""
+    since: str = ""
 
 
 class Stage(Protocol):

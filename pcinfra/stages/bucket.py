@@ -226,6 +226,9 @@ class Bucket:
         wrong = [s.name for s in settings(project, found.name) if not s.holds(found.values.get(s.name))]
         health = Health.DIFFERS if wrong else Health.OK
         detail = f"differs: {', '.join(wrong)}" if wrong else "private, encrypted, versioned, TLS only"
+        others = len(found.values.get("policy") or []) - len(_statements(found.name))
+        if others > 0 and "policy" not in wrong:
+            detail += f"; its policy has {others} more statement(s), made by hand"
         return [Resource(self.name, what, f"s3://{found.name}", health, detail)]
 
     def env(self, project: Project, facts: Facts) -> dict[str, str]:

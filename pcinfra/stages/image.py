@@ -16,6 +16,7 @@ from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Conflict, NotFound, Refused
 from pcinfra.stages import context
 from pcinfra.stages.base import Facts, Health, Resource
+from pcinfra.stages.closely import RepositoryPolicyFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,9 +103,7 @@ class Image:
         what = f"repository {project.image.repository}"
         if found.repository is None:
             return [Resource(self.name, what, "", Health.ABSENT)]
-        rows = [
-            Resource(self.name, what, found.repository["repositoryUri"], Health.OK, f"{len(found.images)} image(s)")
-        ]
+        rows = [_repository_row(what, found, facts.values.get(RepositoryPolicyFacts, RepositoryPolicyFacts()))]
         tag = project.image.tag if not project.image.immutable_tags else found.context_tag
         image = found.tagged(tag)
         if image is None:
@@ -113,7 +112,8 @@ class Image:
             fresh = found.tagged(found.context_tag) is not None
             detail = "" if fresh else "its build context changed since"
             health = Health.OK if fresh else Health.DIFFERS
-            rows.append(Resource(self.name, f"image {tag}", image["imageDigest"], health, detail))
+            since = _moment(image.get("imagePushedAt"))
+            rows.append(Resource(self.name, f"image {tag}", image["imageDigest"], health, detail, since))
         return rows
 
     def env(self, project: Project, facts: Facts) -> dict[str, str]:
@@ -126,6 +126,21 @@ class Image:
             "IMAGE_TAG": tag,
             "TRAINING_IMAGE_URI": f"{uri}:{tag}",
         }
+
+
+def _repository_row(what: str, found: ImageFacts, policy: RepositoryPolicyFacts) -> Resource:
+    assert found.repository is not None
+    detail, health = f"{len(found.images)} image(s)", Health.OK
+    if policy.text:
+        name = found.repository["repositoryName"]
+        detail += f"; a policy was added by hand: aws ecr get-repository-policy --repository-name {name}"
+        health = Health.DIFFERS
+    since = _moment(found.repository.get("createdAt"))
+    return Resource(Image.name, what, found.repository["repositoryUri"], health, detail, since)
+
+
+def _moment(value: Any) -> str:
+    return value.isoformat() if value else ""
 
 
 def _uri(project: Project, facts: Facts) -> str:

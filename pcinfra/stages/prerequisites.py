@@ -18,6 +18,7 @@ from pcinfra.errors import Refused
 from pcinfra.stages import backups, file_systems, zones
 from pcinfra.stages.backups import BackupFacts
 from pcinfra.stages.base import Facts, Health, Resource
+from pcinfra.stages.closely import RuleFacts
 from pcinfra.stages.file_systems import FileSystem
 from pcinfra.stages.stack_operations import (
     CHANGES,
@@ -154,12 +155,10 @@ class Prerequisites:
         health = _health(found.stack)
         if health is Health.OK and not _adopted(found.stack) and not _same(project, found):
             health = Health.DIFFERS
-        rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason)]
-        named = (
-            ("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"),
-            ("security group", "SecurityGroup"),
-        )  # fmt: skip
+        rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason, found.stack.created)]
+        named = (("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"))
         rows += [Resource(self.name, text, found.outputs[key], health) for text, key in named if key in found.outputs]
+        rows += _group_rows(found, health, facts.values.get(RuleFacts, RuleFacts()))
         rows += [_system_row(text, found.outputs[key], found) for key, (_, text) in file_systems.STORAGE.items()
                  if key in found.outputs]  # fmt: skip
         return rows
@@ -175,6 +174,15 @@ class Prerequisites:
         return variables
 
 
+def _group_rows(found: StackFacts, health: Health, rules: RuleFacts) -> list[Resource]:
+    if "SecurityGroup" not in found.outputs:
+        return []
+    wrong = rules.difference()
+    detail = f"{wrong}; see: {rules.remedy()}" if wrong else ""
+    group = found.outputs["SecurityGroup"]
+    return [Resource(Prerequisites.name, "security group", group, Health.DIFFERS if wrong else health, detail)]
+
+
 def _system_row(what: str, identity: str, found: StackFacts) -> Resource:
     system = found.systems.get(identity)
     if system is None:
@@ -182,7 +190,8 @@ def _system_row(what: str, identity: str, found: StackFacts) -> Resource:
             Prerequisites.name, what, identity, Health.FAILED, "was deleted by hand; pcinfra up makes it anew"
         )
     health = {"AVAILABLE": Health.OK, "UPDATING": Health.OK, "CREATING": Health.BUSY}.get(system.state, Health.FAILED)
-    return Resource(Prerequisites.name, what, identity, health, " ".join(filter(None, (system.state, system.failure))))
+    detail = " ".join(filter(None, (system.state, system.failure)))
+    return Resource(Prerequisites.name, what, identity, health, detail, system.created)
 
 
 def _left_backups(project: Project, facts: Facts) -> Plan:
