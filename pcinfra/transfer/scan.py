@@ -33,7 +33,7 @@ def scan(directory: Path, wanted: Filter, follow: bool = False) -> Local:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(directory), hint="a directory") from error
     walk = _Walk(wanted, follow)
     walk.enter(os.fspath(directory), "", ())
-    return Local(walk.files, tuple(walk.problems))
+    return Local(walk.files, tuple(sorted(walk.problems)))
 
 
 @dataclass(slots=True)
