@@ -1,4 +1,4 @@
-"""``pcinfra local``: the local cloud of this folder."""
+"""``pcinfra local``: the local cloud of this project."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcinfra.cli.options import confirm, output, yes
+from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
     from pcinfra.aws import Target
@@ -23,7 +24,7 @@ What it holds is kept in .pcinfra/local until `pcinfra local reset`."""
 
 
 def endpoint(region: str, directory: Path | None = None) -> Target:
-    """Return the local cloud of ``directory``, or of this folder, as a Target, having started it if need be.
+    """Return the local cloud of ``directory``, or of this project, as a Target, having started it if need be.
 
     Raises:
         MissingTool: it is not installed.
@@ -40,7 +41,7 @@ def _in_directory(command: Any) -> Any:
         "--directory",
         type=click.Path(file_okay=False, path_type=Path),
         default=None,
-        help="Where it keeps its things.  [default: .pcinfra/local]",
+        help="Where it keeps its things.  [default: .pcinfra/local beside pcinfra.yaml]",
     )
     return option(command)
 
@@ -63,8 +64,8 @@ def start(directory: Path | None, export: bool) -> None:
 @_in_directory
 def stop(directory: Path | None) -> None:
     """Stop it and its machines. What it holds is kept for the next start."""
-    stopped = _cloud(directory).stop()
-    click.echo("stopped" if stopped else "it was not running")
+    cloud = _cloud(directory)
+    click.echo("stopped" if cloud.stop() else f"no local cloud was running in {cloud.directory}")
 
 
 @local.command()
@@ -97,7 +98,22 @@ def reset(directory: Path | None, yes: bool) -> None:
 def _cloud(directory: Path | None) -> LocalCloud:
     from pcinfra.localcloud.process import LocalCloud
 
-    return LocalCloud(directory)
+    return LocalCloud(directory or _beside_project())
+
+
+def _beside_project() -> Path:
+    """A project has one local cloud, from whichever of its folders it is asked for; without a project a folder has."""
+    from pcinfra.errors import InputError
+    from pcinfra.project.load import find
+
+    context = click.get_current_context(silent=True)
+    session = context.find_object(Session) if context else None
+    named = Path(session.project_file) if session and session.project_file else None
+    try:
+        folder = find(named).absolute().parent
+    except InputError:
+        folder = Path.cwd()
+    return folder / ".pcinfra" / "local"
 
 
 def _exports(answer: Endpoint) -> list[str]:

@@ -87,16 +87,11 @@ class _Record:
         return False
 
 
-def default_directory() -> Path:
-    """Return where the local cloud of the current folder keeps its things."""
-    return Path.cwd() / ".pcinfra" / "local"
-
-
 class LocalCloud:
     """The local cloud of one directory. At most one process serves it at a time."""
 
-    def __init__(self, directory: Path | None = None) -> None:
-        self.directory = (directory or default_directory()).resolve()
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
         self.log = self.directory / "server.log"
         self._pid_file = self.directory / "server.json"
         self._port_file = self.directory / "port"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     pcinfra(tmp_path, "stop")
 
 
-def pcinfra(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pcinfra.cli.main", "local", *arguments]
+def pcinfra(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pcinfra.cli.main", *before, "local", *arguments]
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
@@ -64,6 +64,16 @@ def test_another_directory(folder: Path) -> None:
     assert json.loads(pcinfra(folder, "status", *where, "-o", "json").stdout)["endpoint"] == url
     assert not (folder / ".pcinfra").exists()
     assert pcinfra(folder, "stop", *where).stdout == "stopped\n"
+
+
+def test_a_project_has_one_from_every_folder_of_it(folder: Path) -> None:
+    (folder / "pcinfra.yaml").write_text("project: one\n")
+    below = folder / "jobs" / "more"
+    below.mkdir(parents=True)
+    url = pcinfra(below, "start").stdout.strip()
+    assert json.loads(pcinfra(folder, "status", "-o", "json").stdout)["endpoint"] == url
+    assert not (below / ".pcinfra").exists()
+    assert pcinfra(folder.parent, "stop", before=["-f", f"{folder.name}/pcinfra.yaml"]).stdout == "stopped\n"
 
 
 def test_help_teaches(folder: Path) -> None:
