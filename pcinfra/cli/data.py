@@ -179,7 +179,7 @@ def _export(session: Session, facts: AssociationFacts, chosen: list[Area], timeo
     try:
         session.run(steps.run, limit=timeout)
     except Interrupted:
-        session.run(data_tasks.cancellation(facts.file_system), limit=timeout)
+        session.run(data_tasks.cancellation(facts.file_system, chosen), limit=timeout)
         raise
     finally:
         session.run(steps.resume, limit=timeout)

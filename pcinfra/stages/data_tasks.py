@@ -138,9 +138,10 @@ def _as_wanted(project: Project, facts: AssociationFacts, found: Found) -> Wante
     )  # fmt: skip
 
 
-def cancellation(file_system: str) -> Plan:
-    """Return what ends the export that runs on ``file_system``."""
-    cancel = Action("data/cancel", Kind.RUN, "cancel the export", "interrupted", CancelExport(file_system))
+def cancellation(file_system: str, chosen: list[Area]) -> Plan:
+    """Return what ends the export of ``chosen`` that runs on ``file_system``."""
+    paths = tuple(area.path for area in chosen)
+    cancel = Action("data/cancel", Kind.RUN, "cancel the export", "interrupted", CancelExport(file_system, paths))
     wait = Action(
         "data/wait", Kind.RUN, "wait for the end of the export", "interrupted", WaitForTasks(file_system),
         frozenset({"data/cancel"}), seconds=10,
@@ -187,18 +188,25 @@ def _progress(row: dict[str, Any] | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CancelExport:
-    """Cancel the export task that runs on the file system, if there is one."""
+    """Cancel the task that exports ``paths``, if it still runs; tasks of others are left alone."""
 
     file_system: str
+    paths: tuple[str, ...]
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        mine = {path.strip("/") for path in self.paths}
         for task in tasks(doors.cloud, self.file_system):
-            if task.kind == EXPORT and task.state in ("PENDING", "EXECUTING"):
-                try:
-                    doors.cloud.call("fsx", "CancelDataRepositoryTask", TaskId=task.id)
-                except CloudError as error:
-                    if error.code != "DataRepositoryTaskEnded":
-                        raise
+            same = {path.strip("/") for path in task.paths} == mine
+            if same and task.kind == EXPORT and task.state in ("PENDING", "EXECUTING"):
+                _cancel(doors.cloud, task.id)
+
+
+def _cancel(cloud: Cloud, task: str) -> None:
+    try:
+        cloud.call("fsx", "CancelDataRepositoryTask", TaskId=task)
+    except CloudError as error:
+        if error.code != "DataRepositoryTaskEnded":
+            raise
 
 
 # --- what there is --------------------------------------------------------------------------------------------------
