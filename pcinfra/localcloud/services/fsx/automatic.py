@@ -89,7 +89,7 @@ def _changed(link: Link, path: str, status: os.stat_result, queue: Queue) -> Non
     except Failed as error:
         if str(error) == BUSY:
             return
-        _LOG.warning("%s%s is not exported: %s", link.association.path, path, error)
+        _LOG.warning("%s: %r is not exported: %s", link.association.path, path, error)
         link.ledger.seen(path, signature(status))
     queue.since.pop(path, None)
 
@@ -102,12 +102,14 @@ def _exports(link: Link, path: str) -> bool:
 def _gone(link: Link, path: str, queue: Queue) -> None:
     queue.since.pop(path, None)
     with turn("fsx.export"):
+        if not link.alive:  # the whole directory has just been taken away, which is no event
+            return
         if "DELETED" in link.association.events("AutoExportPolicy"):
             try:
                 link.repository.delete(path)
                 link.ledger.objects.pop(path, None)
             except Failed as error:
-                _LOG.warning("%s is not deleted from S3: %s", path, error)
+                _LOG.warning("%r is not deleted from S3: %s", path, error)
         link.ledger.forget_file(path)
 
 
@@ -130,7 +132,7 @@ def _arrived(link: Link, path: str, mark: str) -> None:
             import_object(link, path)
             return
     except Failed as error:
-        _LOG.warning("s3://%s/%s%s is not imported: %s", link.repository.bucket, link.repository.prefix, path, error)
+        _LOG.warning("s3://%s/%s: %r is not imported: %s", link.repository.bucket, link.repository.prefix, path, error)
     with turn("fsx.import"):
         link.ledger.objects[path] = mark
 
@@ -156,7 +158,7 @@ def _deleted(link: Link, path: str) -> None:
     try:
         link.tree.remove(path)
     except OSError as error:
-        _LOG.warning("%s%s is not deleted: %s", link.association.path, path, error)
+        _LOG.warning("%s: %r is not deleted: %s", link.association.path, path, error)
     if link.tree.status(path) is None:
         with turn("fsx.import"):
             link.ledger.forget_file(path)

@@ -36,6 +36,11 @@ class Link:
         return cls(association, tree, Repository(association.bucket, association.prefix))
 
     @property
+    def alive(self) -> bool:
+        """Whether neither the association nor its file system is being deleted."""
+        return self.association.lifecycle != "DELETING" and self.tree.alive
+
+    @property
     def ledger(self) -> Ledger:
         return self.association.ledger
 

@@ -79,6 +79,11 @@ class Tree:
         self._top = storage.directory(identity)
         self._path = [name for name in path.split("/") if name]
 
+    @property
+    def alive(self) -> bool:
+        """Whether the file system has its directory."""
+        return self._top.is_dir()
+
     def prepare(self, mode: int) -> None:
         """Make the directory with ``mode`` unless it is there, and what is above it."""
         made: list[str] = []
@@ -170,7 +175,7 @@ class Tree:
             with self._inside(self._path):
                 return True
         except FileNotFoundError:
-            if self._top.is_dir():
+            if self.alive:
                 return False
             raise Unfollowable(f"{self._top} is gone") from None
         except OSError as error:
