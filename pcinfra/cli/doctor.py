@@ -11,7 +11,6 @@ from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
     from pcinfra.doctor import Line
-    from pcinfra.doors import Doors
     from pcinfra.project import Project
 
 
@@ -57,10 +56,11 @@ def _examine(session: Session) -> list[Line]:
     from pcinfra.engine import Executor, Threads
 
     project, first = _project(session)
+    _open_doors(session, project)
     plan = examination(REGISTRY, project)
     workers = Threads(len(plan.actions))
     try:
-        return [first, *lines_of(plan, Executor(_doors(session, project), workers).run(plan))]
+        return [first, *lines_of(plan, Executor(session.doors, workers).run(plan))]
     finally:
         workers.close()
 
@@ -80,13 +80,13 @@ def _project(session: Session) -> tuple[Project | None, Line]:
     return project, ok("project file", f"project {project.project}, {project.region}")
 
 
-def _doors(session: Session, project: Project | None) -> Doors:
-    """Return doors that do not wait long: a doctor must come back soon, whatever is out of order."""
+def _open_doors(session: Session, project: Project | None) -> None:
+    """Let the session's doors not wait long: a doctor must come back soon, whatever is out of order."""
     from pcinfra.aws import Aws, Patience, Target
-    from pcinfra.doors import Doors
 
-    target = session.target if project else Target("us-east-1", profile=session.profile)
-    return Doors(Aws(target, Patience(attempts=2, connect=5, read=15)), session.shell, target)
+    if project is None:
+        session.target = Target("us-east-1", profile=session.profile)
+    session.cloud = Aws(session.target, Patience(attempts=2, connect=5, read=15))
 
 
 def _print(lines: list[Line]) -> None:

@@ -1,0 +1,282 @@
+"""The table: every API call that pcinfra makes, the IAM action behind it, and the resources that it is for.
+
+Source of actions that are not named like their operation, and of the resources and conditions that an action takes:
+Service Authorization Reference, and the S3 API reference's "Permissions" of each operation.
+"""
+
+from __future__ import annotations
+
+from pcinfra.iam_policy.model import Grant, Statement, beyond, called
+from pcinfra.iam_policy.stack import all_actions
+
+FREE = {"sts.GetCallerIdentity": "needs no permission (STS API reference)"}
+
+STACK = "arn:{partition}:cloudformation:{region}:{account}:stack/{stack}/*"
+STACKS = "arn:{partition}:cloudformation:{region}:{account}:stack/*"
+BUCKET = "arn:{partition}:s3:::{bucket}"
+OBJECTS = "arn:{partition}:s3:::{bucket}/*"
+REPOSITORY = "arn:{partition}:ecr:{region}:{account}:repository/{repository}"
+FSX = "arn:{{partition}}:fsx:{{region}}:{{account}}:{}"
+ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
+
+BY_CLOUDFORMATION = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformation.amazonaws.com"]}}
+OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
+
+ON_CHANGE = "when pcinfra.yaml changes, or a stack is mended"
+ON_PUSH = "docker and podman push with it"
+
+
+def _fsx(*resources: str) -> tuple[str, ...]:
+    return tuple(FSX.format(resource) for resource in resources)
+
+
+def _of(*purposes: str) -> frozenset[str]:
+    return frozenset(purposes)
+
+
+# Describing takes no resource in FSx: Service Authorization Reference, Amazon FSx.
+_DESCRIBE = "fsx:DescribeFileSystems"
+_FSX_ACTIONS = tuple(action for action in all_actions() if action.startswith("fsx:") and action != _DESCRIBE)
+_OTHER_ACTIONS = tuple(action for action in all_actions() if not action.startswith("fsx:"))
+
+STATEMENTS: tuple[Statement, ...] = (
+    # The prerequisites stack
+    Statement(
+        "ReadStacks", _of("up", "cluster", "data", "down"),
+        (
+            *called("cloudformation", "DescribeStacks"),
+            *called("cloudformation", "DescribeStackEvents", "DescribeStackResources", "ListStackResources",
+                    why="while something is made, changed or deleted"),
+        ),
+        (STACKS,),
+    ),
+    Statement(
+        "ChangeStack", _of("up"),
+        (
+            *called("cloudformation", "CreateStack"),
+            *beyond("CreateStack with tags", "cloudformation:TagResource"),
+            *called("cloudformation", "UpdateStack", "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet",
+                    "DeleteChangeSet", "ContinueUpdateRollback", why=ON_CHANGE),
+        ),
+        (STACK,),
+    ),
+    Statement("DeleteStack", _of("up", "down"), called("cloudformation", "DeleteStack", why=ON_CHANGE), (STACK,)),
+    Statement(
+        "StackNetwork", _of("up", "down"),
+        beyond("CloudFormation makes and deletes the stack with your rights", *_OTHER_ACTIONS, _DESCRIBE),
+        condition=BY_CLOUDFORMATION,
+    ),
+    Statement(
+        "StackFileSystems", _of("up", "down"),
+        (
+            *beyond("CloudFormation makes and deletes the stack's file systems with your rights", *_FSX_ACTIONS),
+            *beyond("the final backup of FSx for OpenZFS", "fsx:CreateBackup"),
+        ),
+        _fsx("file-system/*", "volume/*", "backup/*"), BY_CLOUDFORMATION,
+    ),
+    Statement(
+        "RolesOfFsx", _of("up"),
+        beyond("FSx makes its service-linked roles on first use (FSx user guide, Using service-linked roles)",
+               "iam:CreateServiceLinkedRole", "iam:AttachRolePolicy", "iam:PutRolePolicy"),
+        (ROLES.format("fsx.amazonaws.com"), ROLES.format("s3.data-source.lustre.fsx.amazonaws.com")),
+    ),
+    Statement(
+        "ChooseZone", _of("up"),
+        (
+            *called("ec2", "DescribeInstanceTypeOfferings"),
+            *called("ec2", "DescribeAvailabilityZones", "DescribeCapacityReservations",
+                    why="for projects without clusters, or with a reservation"),
+            *called("fsx", "DescribeFileSystems", why="a file system that was deleted by hand is made anew"),
+        ),
+    ),
+    Statement("ReadRules", _of("up"), called("ec2", "DescribeSecurityGroupRules")),
+    Statement(
+        "Key", _of("up", "cluster", "data"),
+        beyond("file systems, bucket and repository are encrypted with the project's kms_key (FSx, ECR and S3 user "
+               "guides, encryption at rest)",
+               "kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey", "kms:RetireGrant"),
+        ("{key}",),
+    ),
+    # The bucket
+    Statement(
+        "ReadBucket", _of("up", "data", "down"),
+        (
+            Grant("s3:ListBucket", ("s3.HeadBucket", "s3.ListObjectsV2")),
+            Grant("s3:GetBucketPublicAccessBlock", ("s3.GetPublicAccessBlock",)),
+            Grant("s3:GetEncryptionConfiguration", ("s3.GetBucketEncryption",)),
+            Grant("s3:GetBucketVersioning", ("s3.GetBucketVersioning",)),
+            Grant("s3:GetLifecycleConfiguration", ("s3.GetBucketLifecycleConfiguration",)),
+            Grant("s3:GetBucketPolicy", ("s3.GetBucketPolicy",)),
+            Grant("s3:GetBucketTagging", ("s3.GetBucketTagging",)),
+        ),
+        (BUCKET,),
+    ),
+    Statement(
+        "ChangeBucket", _of("up"),
+        (
+            Grant("s3:CreateBucket", ("s3.CreateBucket",)),
+            Grant("s3:PutBucketPublicAccessBlock", ("s3.PutPublicAccessBlock",)),
+            Grant("s3:PutEncryptionConfiguration", ("s3.PutBucketEncryption",)),
+            Grant("s3:PutBucketVersioning", ("s3.PutBucketVersioning",)),
+            Grant("s3:PutLifecycleConfiguration", ("s3.PutBucketLifecycleConfiguration",)),
+            Grant("s3:PutBucketPolicy", ("s3.PutBucketPolicy",)),
+            Grant("s3:PutBucketTagging", ("s3.PutBucketTagging",)),
+        ),
+        (BUCKET,),
+    ),
+    Statement("PutScripts", _of("up"), called("s3", "PutObject"), (OBJECTS,)),
+    Statement(
+        "LinkBucket", _of("up"),
+        beyond("FSx looks at the bucket with your rights when it is linked (pcluster's FSx policy asks the same)",
+               "s3:Get*", "s3:List*", "s3:PutObject"),
+        (BUCKET, OBJECTS),
+    ),
+    Statement(
+        "DeleteBucket", _of("down"),
+        (
+            Grant("s3:DeleteBucket", ("s3.DeleteBucket",)),
+            Grant("s3:ListBucketVersions", ("s3.ListObjectVersions",)),
+        ),
+        (BUCKET,),
+    ),
+    Statement(
+        "DeleteObjects", _of("down"),
+        (
+            Grant("s3:DeleteObject", ("s3.DeleteObjects",)),
+            Grant("s3:DeleteObjectVersion", ("s3.DeleteObjects",)),
+        ),
+        (OBJECTS,),
+    ),
+    # The image
+    Statement("LogInToRegistry", _of("up"), called("ecr", "GetAuthorizationToken", why=ON_PUSH)),
+    Statement(
+        "ReadRepository", _of("up", "down"),
+        called("ecr", "DescribeRepositories", "ListTagsForResource", "DescribeImages", "GetLifecyclePolicy"),
+        (REPOSITORY,),
+    ),
+    Statement(
+        "ChangeRepository", _of("up"),
+        (
+            *called("ecr", "CreateRepository", "PutLifecyclePolicy"),
+            Grant("ecr:PutImage", ("ecr.PutImage",), ON_PUSH),
+            *called("ecr", "TagResource", "PutImageScanningConfiguration", "PutImageTagMutability", why=ON_CHANGE),
+            *beyond(ON_PUSH, "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:InitiateLayerUpload",
+                    "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"),
+        ),
+        (REPOSITORY,),
+    ),
+    Statement("ReadRepositoryPolicy", _of("up"), called("ecr", "GetRepositoryPolicy"), (REPOSITORY,)),
+    Statement("DeleteRepository", _of("down"), called("ecr", "DeleteRepository"), (REPOSITORY,)),
+    # Associations and tasks of FSx for Lustre
+    Statement("ReadAssociations", _of("up", "data", "down"), called("fsx", "DescribeDataRepositoryAssociations")),
+    Statement(
+        "ChangeAssociations", _of("up", "down"),
+        called("fsx", "UpdateDataRepositoryAssociation", why=ON_CHANGE),
+        _fsx("association/*", "file-system/*"),
+    ),
+    Statement(
+        "MakeAssociations", _of("up"),
+        (
+            *called("fsx", "CreateDataRepositoryAssociation"),
+            *beyond("associations carry the project's tags", "fsx:TagResource"),
+            *called("fsx", "DeleteDataRepositoryAssociation", why="a failed one is made anew"),
+        ),
+        _fsx("association/*", "file-system/*"),
+    ),
+    Statement(
+        "DeleteAssociations", _of("down"), called("fsx", "DeleteDataRepositoryAssociation"),
+        _fsx("association/*", "file-system/*"),
+    ),
+    Statement("ReadTasks", _of("down", "data"), called("fsx", "DescribeDataRepositoryTasks")),
+    Statement(
+        "Tasks", _of("down", "data"),
+        (
+            *called("fsx", "CreateDataRepositoryTask"),
+            *beyond("tasks carry the project's tags", "fsx:TagResource"),
+        ),
+        _fsx("file-system/*", "task/*"),
+    ),
+    # Data
+    Statement(
+        "Objects", _of("data"),
+        (
+            *called("s3", "GetObject", "PutObject", "DeleteObject", why="pcinfra data moves files"),
+            *beyond("parts of large files", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+        ),
+        (OBJECTS,),
+    ),
+    Statement(
+        "Uploads", _of("data"),
+        beyond("transfers that were cut short", "s3:ListBucketMultipartUploads"), (BUCKET,),
+    ),
+    Statement(
+        "CancelTasks", _of("data"),
+        called("fsx", "CancelDataRepositoryTask", why="pcinfra data cancel"), _fsx("task/*"),
+    ),
+    Statement(
+        "Lag", _of("data"), called("cloudwatch", "GetMetricStatistics", "ListMetrics", why="pcinfra data status")
+    ),
+    # Clusters and jobs
+    Statement("FindNodes", _of("cluster", "jobs", "down"), called("ec2", "DescribeInstances")),
+    Statement(
+        "ReadClusterConfig", _of("cluster"),
+        (
+            Grant("s3:GetObject", ("s3.GetObject",), "when the cluster exists already"),
+            *beyond("the bucket is versioned, and a stack names a version", "s3:GetObjectVersion"),
+        ),
+        ("arn:{partition}:s3:::{bucket}/parallelcluster/*",),
+    ),
+    Statement(
+        "RunOnHeadNodes", _of("jobs", "down"), called("ssm", "SendCommand"),
+        ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
+    ),
+    Statement(
+        "RunShellScripts", _of("jobs", "down"), called("ssm", "SendCommand"),
+        ("arn:{partition}:ssm:{region}::document/AWS-RunShellScript",),
+    ),
+    Statement("ReadAnswers", _of("jobs", "down"), called("ssm", "GetCommandInvocation")),
+    # Teardown
+    Statement(
+        "Sweep", _of("down"),
+        (
+            *called("ec2", "DescribeVpcs", "DescribeNatGateways", "DescribeAddresses", "DescribeNetworkInterfaces",
+                    "DescribeVolumes"),
+            *called("fsx", "DescribeFileSystems", "DescribeBackups"),
+            *called("cloudwatch-logs", "DescribeLogGroups"),
+        ),
+    ),
+    Statement(
+        "DeleteBackups", _of("down"),
+        called("fsx", "DeleteBackup", why="backups of a file system that is gone"), _fsx("backup/*"),
+    ),
+    # Looking before anything is made
+    Statement(
+        "Doctor", _of("doctor"),
+        (
+            *called("ec2", "DescribeRegions", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
+                    "DescribeAddresses", "DescribeVpcs"),
+            *called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
+            *called("fsx", "DescribeFileSystems", why="after the quotas"),
+            *called("service-quotas", "GetServiceQuota", "ListServiceQuotas"),
+            *called("service-quotas", "GetAWSDefaultServiceQuota",
+                    why="where an account has no quota of its own"),
+        ),
+    ),
+    Statement(
+        "DoctorBucket", _of("doctor"),
+        (
+            Grant("s3:ListBucket", ("s3.HeadBucket",)),
+            Grant("s3:GetBucketTagging", ("s3.GetBucketTagging",), "when the bucket exists"),
+        ),
+        (BUCKET,),
+    ),
+    Statement(
+        "DoctorRepository", _of("doctor"),
+        (
+            *called("ecr", "DescribeRepositories"),
+            *called("ecr", "ListTagsForResource", "DescribeImages", why="when the repository exists"),
+        ),
+        (REPOSITORY,),
+    ),
+    Statement("Prices", _of("cost"), called("pricing", "GetProducts", why="pcinfra cost")),
+)  # fmt: skip

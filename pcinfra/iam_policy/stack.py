@@ -1,0 +1,72 @@
+"""What CloudFormation does with the caller's rights for each resource of the prerequisites stack.
+
+Source: the CloudFormation registry, the resource types' schemas, ``handlers.create|update|delete.permissions``; a test
+compares. AWS::FSx::FileSystem has no handlers there; its actions are those of the FSx API reference.
+"""
+
+from __future__ import annotations
+
+ACTIONS: dict[str, str] = {
+    "AWS::EC2::EIP": "AllocateAddress AssociateAddress CreateTags DeleteTags DescribeAddresses DisassociateAddress "
+    "ReleaseAddress",
+    "AWS::EC2::FlowLog": "CreateFlowLogs CreateTags DeleteFlowLogs DeleteTags DescribeFlowLogs DescribeTags "
+    "logs:CreateLogDelivery logs:DeleteLogDelivery",
+    "AWS::EC2::InternetGateway": "CreateInternetGateway CreateTags DeleteInternetGateway DeleteTags "
+    "DescribeInternetGateways",
+    "AWS::EC2::NatGateway": "CreateNatGateway CreateTags DeleteNatGateway DeleteTags DescribeNatGateways",
+    "AWS::EC2::Route": "CreateRoute DeleteRoute DescribeNetworkInterfaces DescribeRouteTables ReplaceRoute",
+    "AWS::EC2::RouteTable": "CreateRouteTable CreateTags DeleteRouteTable DeleteTags DescribeRouteTables",
+    "AWS::EC2::SecurityGroup": "AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateSecurityGroup "
+    "CreateTags DeleteSecurityGroup DeleteTags DescribeInstances DescribeSecurityGroups RevokeSecurityGroupEgress "
+    "RevokeSecurityGroupIngress UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress",
+    "AWS::EC2::SecurityGroupEgress": "AuthorizeSecurityGroupEgress DescribeSecurityGroupRules "
+    "RevokeSecurityGroupEgress UpdateSecurityGroupRuleDescriptionsEgress",
+    "AWS::EC2::SecurityGroupIngress": "AuthorizeSecurityGroupIngress DescribeSecurityGroupRules "
+    "RevokeSecurityGroupIngress UpdateSecurityGroupRuleDescriptionsIngress",
+    "AWS::EC2::Subnet": "CreateSubnet CreateTags DeleteSubnet DeleteTags DescribeSubnets ModifySubnetAttribute",
+    "AWS::EC2::SubnetRouteTableAssociation": "AssociateRouteTable DescribeRouteTables DescribeSubnets "
+    "DisassociateRouteTable ReplaceRouteTableAssociation",
+    "AWS::EC2::VPC": "CreateTags CreateVpc DeleteTags DeleteVpc DescribeVpcAttribute DescribeVpcs ModifyVpcAttribute",
+    "AWS::EC2::VPCCidrBlock": "AssociateVpcCidrBlock DescribeVpcs DisassociateVpcCidrBlock",
+    "AWS::EC2::VPCEndpoint": "CreateTags CreateVpcEndpoint DeleteTags DeleteVpcEndpoints DescribeSecurityGroups "
+    "DescribeSubnets DescribeVpcEndpoints DescribeVpcs ModifyVpcEndpoint",
+    "AWS::EC2::VPCGatewayAttachment": "AttachInternetGateway DescribeInternetGateways DetachInternetGateway",
+    "AWS::FSx::FileSystem": "fsx:CreateFileSystem fsx:DeleteFileSystem fsx:DescribeFileSystems "
+    "fsx:ListTagsForResource fsx:TagResource fsx:UntagResource fsx:UpdateFileSystem ec2:GetSecurityGroupsForVpc",
+}
+
+LEFT_OUT: dict[str, str] = {
+    "autoscaling:DescribeTags": "for flow logs of Auto Scaling groups",
+    "ec2:AcceptAddressTransfer": "for addresses of another account",
+    "ec2:AllocateIpamPoolCidr": "for address ranges of an IPAM pool",
+    "ec2:AssignPrivateNatGatewayAddress": "for private NAT gateways",
+    "ec2:AssociateNatGatewayAddress": "for NAT gateways with several addresses",
+    "ec2:AssociateSubnetCidrBlock": "for IPv6",
+    "ec2:AttachVpnGateway": "for VPNs",
+    "ec2:CreateVpcEncryptionControl": "for VPC encryption controls",
+    "ec2:DescribeVpnGateways": "for VPNs",
+    "ec2:DetachVpnGateway": "for VPNs",
+    "ec2:DisassociateNatGatewayAddress": "for NAT gateways with several addresses",
+    "ec2:DisassociateSubnetCidrBlock": "for IPv6",
+    "ec2:ModifyVpcTenancy": "for dedicated tenancy",
+    "ec2:UnassignPrivateNatGatewayAddress": "for private NAT gateways",
+    "iam:CreateServiceLinkedRole": "flow logs here go to S3; the log delivery role is for other destinations",
+    "iam:PassRole": "flow logs here go to S3 and need no role",
+    "s3:GetBucketPolicy": "the owner of the flow logs' bucket lets the log delivery service in",
+    "s3:PutBucketPolicy": "the owner of the flow logs' bucket lets the log delivery service in",
+    "vpc-lattice:CreateServiceNetworkVpcEndpointAssociation": "for VPC Lattice",
+    "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation": "for VPC Lattice",
+    "vpce:AllowMultiRegion": "for endpoints of another region",
+}
+"""Actions of the schemas that this stack has no use for, and why."""
+
+
+def actions_of(resource_type: str) -> tuple[str, ...]:
+    """Return the IAM actions for one resource type; those without a service are EC2's."""
+    names = ACTIONS[resource_type].split()
+    return tuple(name if ":" in name else f"ec2:{name}" for name in names)
+
+
+def all_actions() -> tuple[str, ...]:
+    """Return the actions for the whole stack, sorted."""
+    return tuple(sorted({action for kind in ACTIONS for action in actions_of(kind)}))

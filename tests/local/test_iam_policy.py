@@ -1,0 +1,90 @@
+"""The policy against what is really called: the whole way on the local cloud, with every request counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import click
+import pytest
+
+from pcinfra import assets
+from pcinfra.cli.main import root
+from pcinfra.cli.session import Session
+from pcinfra.iam_policy import FREE, STATEMENTS, Statement, chosen
+
+pytest.importorskip("moto", reason="the local cloud is not installed: pip install 'pcinfra[local]'")
+pytestmark = pytest.mark.slow
+
+# What is typed for each purpose, in this order.
+WAY: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("doctor", ("doctor",)),
+    ("up", ("plan",)),
+    ("up", ("up",)),
+    ("up", ("status",)),
+    ("cluster", ("cluster", "create", "train")),
+    ("cluster", ("cluster", "list")),
+    ("jobs", ("submit", "{examples}/hello.yaml", "--follow")),
+    ("jobs", ("jobs",)),
+    ("down", ("down", "--yes")),
+)
+
+Calls = dict[str, set[str]]
+
+
+@pytest.fixture(scope="module")
+def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Calls, list[dict[str, Any]]]]:
+    """The calls of each purpose, and the tags of the nodes while they ran."""
+    calls: Calls = {}
+    nodes: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        run("init", "--yes")
+        try:
+            for purpose, arguments in WAY:
+                session = run(*(word.format(examples=assets.folder("examples")) for word in arguments))
+                calls.setdefault(purpose, set()).update(session.cloud.calls)
+                if purpose == "jobs" and not nodes:
+                    nodes += session.cloud.pages("ec2", "DescribeInstances", "Reservations")
+            yield calls, nodes
+        finally:
+            run("local", "reset", "--yes")
+
+
+def run(*arguments: str) -> Session:
+    """Run a command as ``main`` does, in this process, and return its session with the door that it used."""
+    context = root.make_context("pcinfra", ["--local", *arguments])
+    with context:
+        with suppress(click.exceptions.Exit):  # doctor's, where this machine lacks something
+            root.invoke(context)
+        session = context.obj
+        assert isinstance(session, Session)
+        return session
+
+
+PURPOSES = sorted({purpose for purpose, _ in WAY})
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_every_call_is_allowed(way: tuple[Calls, list[dict[str, Any]]], purpose: str) -> None:
+    calls, _ = way
+    allowed = {call for statement in chosen([purpose]) for grant in statement.grants for call in grant.calls}
+    assert calls[purpose]
+    assert calls[purpose] - allowed - set(FREE) == set(), "add the call to pcinfra/iam_policy/grants.py"
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.sid)
+def test_nothing_is_allowed_that_is_not_called(way: tuple[Calls, list[dict[str, Any]]], statement: Statement) -> None:
+    calls, _ = way
+    made = {call for purpose in statement.purposes for call in calls.get(purpose, ())}
+    for grant in statement.grants:
+        assert grant.why or made & set(grant.calls), f"{grant.action} is allowed, not called, and no reason is given"
+
+
+def test_the_nodes_carry_the_tag_that_commands_are_allowed_by(way: tuple[Calls, list[dict[str, Any]]]) -> None:
+    _, reservations = way
+    nodes = [node for reservation in reservations for node in reservation["Instances"]]
+    assert nodes
+    for node in nodes:
+        assert {"Key": "pcinfra:project", "Value": "training"} in node["Tags"]
