@@ -31,8 +31,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
     "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
     "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
-    "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
-    "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
     "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),
     "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml."),
     "completion": ("pcinfra.cli.completion", "completion", "Print the shell completion script."),
