@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pcinfra.errors import CommandFailed, MissingTool
+
+_KEPT = 200
+"""Lines of a long command that are kept for its error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,29 @@ class Shell(Protocol):
         """
         ...
 
+    def stream(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Completed:
+        """Run something long to its end while its lines are told as they come. Ctrl-C at the terminal ends it.
+
+        Returns:
+            What it left; ``stdout`` holds the last lines of both its streams, in their order.
+
+        Raises:
+            MissingTool: ``argv[0]`` is not installed.
+        """
+        ...
+
+
+def _silent(_: str) -> None:
+    return None
+
 
 class Subprocess:
-    """The :class:`Shell` of this machine."""
+    """The :class:`Shell` of this machine; ``tell`` gets every line of what :meth:`stream` runs."""
+
+    def __init__(self, tell: Callable[[str], None] = _silent) -> None:
+        self._tell = tell
 
     def which(self, program: str) -> str | None:
         return shutil.which(program)
@@ -91,5 +115,32 @@ class Subprocess:
             raise MissingTool(f"{command[0]} is not installed", where=command[0]) from error
         except subprocess.TimeoutExpired as error:
             raise CommandFailed(command, 124, f"no end after {timeout:g} s") from error
-        status = done.returncode if done.returncode >= 0 else 128 - done.returncode
-        return Completed(tuple(command), status, done.stdout, done.stderr)
+        return Completed(tuple(command), _status(done.returncode), done.stdout, done.stderr)
+
+    def stream(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Completed:
+        command = list(argv)
+        last: deque[str] = deque(maxlen=_KEPT)
+        try:
+            process = subprocess.Popen(
+                command,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError as error:
+            raise MissingTool(f"{command[0]} is not installed", where=command[0]) from error
+        with process:
+            for line in process.stdout or ():
+                last.append(line)
+                self._tell(line.rstrip())
+        return Completed(tuple(command), _status(process.returncode), "".join(last), "")
+
+
+def _status(code: int) -> int:
+    return code if code >= 0 else 128 - code

@@ -17,6 +17,7 @@ from pcinfra.project.fields import (
     BuildContext,
     Cidr,
     ClusterName,
+    FileSystemId,
     FlowLogsBucket,
     ImageTag,
     InstanceType,
@@ -29,9 +30,13 @@ from pcinfra.project.fields import (
     RepositoryName,
     ReservationId,
     S3Prefix,
+    SecurityGroupId,
     StackName,
+    SubnetId,
     TagKey,
     TagValue,
+    VolumeId,
+    VpcId,
     VpcName,
     Zone,
 )
@@ -41,6 +46,7 @@ EventType = Literal["NEW", "CHANGED", "DELETED"]
 LustreDeploymentType = Literal["SCRATCH_2", "PERSISTENT_1", "PERSISTENT_2"]
 OpenZFSDeploymentType = Literal["auto", "SINGLE_AZ_1", "SINGLE_AZ_2", "SINGLE_AZ_HA_1", "SINGLE_AZ_HA_2", "MULTI_AZ_1"]
 CapacityType = Literal["ONDEMAND", "SPOT", "CAPACITY_BLOCK"]
+ImageBuilder = Literal["auto", "docker", "podman", "buildah", "codebuild"]
 OperatingSystem = Literal["ubuntu2204", "ubuntu2404", "alinux2023"]
 
 ALL_EVENTS: tuple[EventType, ...] = ("NEW", "CHANGED", "DELETED")
@@ -112,6 +118,27 @@ class OpenZFS(Section):
     )
 
 
+class Adopt(Section):
+    """What exists already and is used instead of being made. It is never changed and never deleted."""
+
+    vpc: VpcId | None = Field(
+        None, description="VPC (vpc-...), with both subnets below. Nothing is made in its network, endpoints neither."
+    )
+    public_subnet: SubnetId | None = Field(None, description="Its subnet (subnet-...) behind an internet gateway.")
+    private_subnet: SubnetId | None = Field(
+        None, description="Its subnet (subnet-...) behind a NAT gateway: nodes and new file systems."
+    )
+    security_group: SecurityGroupId | None = Field(
+        None, description="Group (sg-...) open to itself in and out, as EFA needs; null makes one in the VPC."
+    )
+    lustre: FileSystemId | None = Field(
+        None, description="Lustre file system (fs-...) in the VPC and the private subnet's zone; null makes one."
+    )
+    openzfs_volume: VolumeId | None = Field(
+        None, description="OpenZFS volume (fsvol-...) in the VPC, for /home; null makes a file system."
+    )
+
+
 class Prerequisites(Section):
     """Network and storage: one CloudFormation stack."""
 
@@ -147,6 +174,7 @@ class Prerequisites(Section):
     flow_logs_bucket: FlowLogsBucket | None = Field(
         None, description="S3 bucket of yours that takes the VPC's flow logs; null records none. S3 bills for them."
     )
+    adopt: Adopt = Adopt()
     lustre: Lustre = Lustre()
     openzfs: OpenZFS = OpenZFS()
 
@@ -196,6 +224,14 @@ class Image(Section):
     context: BuildContext = Field(
         "builtin:pytorch", description="What it is built from: a folder with a Dockerfile, or an image of pcinfra."
     )
+    builder: ImageBuilder = Field(
+        "auto",
+        description="What builds it: auto is the first of docker, podman and buildah that runs here, else codebuild, "
+        "which builds in your account, next to the repository.",
+    )
+    disk_space: int = Field(
+        20, ge=0, description="GB that must be free on this machine to build it here; 0 is not checked."
+    )
     immutable_tags: bool = Field(False, description="Refuse to move a tag to another image.")
     keep: int = Field(10, ge=1, le=1000, description="Number of images that are kept; older ones are deleted.")
 
@@ -241,6 +277,7 @@ class Project(Section):
 
     project: ProjectName = Field("training", description="Name of the project. Everything it makes is tagged with it.")
     region: Region = Field("us-east-1", description="AWS region.")
+    protect: bool = Field(False, description="Refuse `pcinfra down` until this is false again.")
     availability_zone: Zone = Field(
         "auto", description="Name such as us-east-1a, or auto: one that has the instances and the capacity reservation."
     )
@@ -282,13 +319,15 @@ class Project(Section):
         wanted = self.prerequisites.openzfs
         if wanted.deployment_type != "auto":
             return wanted.deployment_type
-        choices = regions.openzfs_choices(self.region)
+        choices = regions.openzfs_choices(self.region, one_zone=self.prerequisites.adopt.vpc is not None)
         return next((c for c in choices if wanted.throughput in limits.OPENZFS_THROUGHPUT[c]), choices[0])
 
     @property
     def two_zones(self) -> bool:
         """Whether there is a second private subnet, in another zone."""
-        return self.secondary_availability_zone != "auto" or self.openzfs_deployment_type == "MULTI_AZ_1"
+        adopt = self.prerequisites.adopt
+        multi = self.openzfs_deployment_type == "MULTI_AZ_1" and not adopt.openzfs_volume
+        return not adopt.vpc and (multi or self.secondary_availability_zone != "auto")
 
     def bucket_name(self, account: str) -> str:
         """Return the bucket's name in ``account`` (12 digits)."""

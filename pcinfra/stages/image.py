@@ -6,7 +6,6 @@ pushed again.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,20 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Conflict, NotFound, Refused
-from pcinfra.stages import context
+from pcinfra.images import REPOSITORY as REPOSITORY
+from pcinfra.images import Order, builders, context
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.closely import RepositoryPolicyFacts
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pcinfra.doors import Doors
     from pcinfra.project import Project
-
-REPOSITORY = "image/repository"
-ENGINES = ("docker", "podman")
-RECORD = "record"  # put the manifest through ECR's API; for a target without a registry endpoint
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,7 @@ class Image:
 
     def read(self, project: Project, doors: Doors, facts: Facts) -> ImageFacts:
         digest = context.digest(context.folder(project.image.context))
-        builder = _builder(doors)
+        builder = builders.choose(doors, project.image.builder).name
         name = project.image.repository
         try:
             found = doors.cloud.call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"][0]
@@ -74,14 +67,10 @@ class Image:
         found = facts.of(ImageFacts)
         _refuse_foreign(project, found)
         actions = _repository(project, found)
-        uri = _uri(project, facts)
         if found.tagged(found.context_tag):
             return Plan(tuple(actions))
-        if not found.builder:
-            return Plan(tuple(actions), (_how_to(project, found, uri),))
         why = "is not in the repository" if not found.images else "its build context changed"
-        build = PublishImage(project.image.repository, uri, _tags(project, found), project.image.context, found.context)
-        actions.append(_publish(found, uri, why, build))
+        actions += builders.named(found.builder).publish(_order(project, facts), why)
         return Plan(tuple(actions))
 
     def down(self, project: Project, facts: Facts) -> Plan:
@@ -92,7 +81,9 @@ class Image:
         if "pcinfra:project" not in found.tags:
             return Plan(notes=(f"repository {name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, found)
-        loses = f"{len(found.images)} image(s) in {name}" if found.images else ""
+        tag = found.context_tag if found.builder else ""
+        others = [image for image in found.images if tag not in image.get("imageTags", ())]
+        loses = f"{len(others)} image(s) in {name} that `pcinfra up` does not build from here" if others else ""
         action = Action(
             REPOSITORY, Kind.DELETE, f"repository {name}", "and every image in it", DeleteRepository(name), loses=loses
         )
@@ -152,25 +143,6 @@ def _uri(project: Project, facts: Facts) -> str:
 
 def _tags(project: Project, found: ImageFacts) -> tuple[str, ...]:
     return (found.context_tag,) if project.image.immutable_tags else (found.context_tag, project.image.tag)
-
-
-def _builder(doors: Doors) -> str:
-    """Return what can publish an image from here: an engine that runs, RECORD, or nothing."""
-    if not doors.target.registry:
-        return RECORD
-    for engine in ENGINES:
-        if doors.shell.which(engine) and doors.shell.run([engine, "info"], timeout=20).status == 0:
-            return engine
-    return ""
-
-
-def _how_to(project: Project, found: ImageFacts, uri: str) -> str:
-    path = context.folder(project.image.context)
-    tags = " ".join(f"-t {uri}:{tag}" for tag in _tags(project, found))
-    return (
-        "the image is not built: neither docker nor podman runs here. On a machine with one of them:\n"
-        f"    docker build {tags} {path}\n    docker push --all-tags {uri}"
-    )
 
 
 def _refuse_foreign(project: Project, found: ImageFacts) -> None:
@@ -248,10 +220,14 @@ def _settings(project: Project, repository: Mapping[str, Any]) -> list[Action]:
     return actions
 
 
-def _publish(found: ImageFacts, uri: str, why: str, operation: PublishImage) -> Action:
-    what = f"image {uri.rpartition('/')[2]}:{found.context_tag}"
-    seconds = 1.0 if found.builder == RECORD else 1200.0
-    return Action("image/image", Kind.CREATE, what, why, operation, frozenset({REPOSITORY}), seconds=seconds)
+def _order(project: Project, facts: Facts) -> Order:
+    found = facts.of(ImageFacts)
+    image = project.image
+    return Order(
+        image.repository, _uri(project, facts), _tags(project, found), image.context, found.context, image.disk_space,
+        project.project, project.bucket_name(facts.account), tuple(sorted(project.tags_for(Image.name).items())),
+        project.permissions_boundary or "", project.kms_key or "",
+    )  # fmt: skip
 
 
 # --- operations --------------------------------------------------------------------------------------------------
@@ -327,53 +303,6 @@ class PutMutability:
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
         doors.cloud.call("ecr", "PutImageTagMutability", repositoryName=self.name, imageTagMutability=self.mutability)
-
-
-@dataclass(frozen=True, slots=True)
-class PublishImage:
-    """Build the image and push it under each of ``tags``; or record its manifest. The result is nothing."""
-
-    repository: str
-    uri: str
-    tags: tuple[str, ...]
-    context: str
-    digest: str
-
-    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
-        builder = _builder(doors)
-        path = context.folder(self.context)
-        if builder == RECORD:
-            self._record(doors)
-        else:
-            self._build(doors, builder, path)
-
-    def _record(self, doors: Doors) -> None:
-        """Put an OCI manifest whose config is the digest of the build context (OCI image specification 1.1)."""
-        config = {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": f"sha256:{self.digest}",
-            "size": 0,
-        }
-        manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []}
-        for tag in self.tags:
-            try:
-                doors.cloud.call(
-                    "ecr", "PutImage", repositoryName=self.repository, imageTag=tag,
-                    imageManifest=json.dumps(manifest), imageManifestMediaType=MANIFEST_TYPE,
-                )  # fmt: skip
-            except Conflict:
-                continue  # the same manifest under the same tag is there already
-
-    def _build(self, doors: Doors, engine: str, path: Path) -> None:
-        names = [f"{self.uri}:{tag}" for tag in self.tags]
-        tagging = [word for name in names for word in ("--tag", name)]
-        doors.shell.run([engine, "build", *tagging, str(path)]).check()
-        token = doors.cloud.call("ecr", "GetAuthorizationToken")["authorizationData"][0]
-        user, _, password = base64.b64decode(token["authorizationToken"]).decode().partition(":")
-        login = [engine, "login", "--username", user, "--password-stdin", self.uri.partition("/")[0]]
-        doors.shell.run(login, stdin=password).check()
-        for name in names:
-            doors.shell.run([engine, "push", name]).check()
 
 
 @dataclass(frozen=True, slots=True)

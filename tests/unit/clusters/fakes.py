@@ -42,6 +42,11 @@ class FakeShell:
         text = answer if isinstance(answer, str) else json.dumps(answer)
         return Completed(tuple(argv), status, text, "")
 
+    def stream(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Completed:
+        return self.run(argv, env=env, cwd=cwd)
+
 
 @dataclass
 class FakeCloud:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from pcinfra import assets
@@ -34,5 +35,5 @@ def digest(path: Path) -> str:
     for file in sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         mode = "x" if file.stat().st_mode & 0o100 else "-"
         content = hashlib.sha256(file.read_bytes()).hexdigest()
-        total.update(f"{file.relative_to(path).as_posix()}\0{mode}\0{content}\n".encode())
+        total.update(os.fsencode(f"{file.relative_to(path).as_posix()}\0{mode}\0{content}\n"))
     return total.hexdigest()

@@ -1,0 +1,33 @@
+"""Builder *podman*."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pcinfra.shell import Shell
+
+
+class Podman:
+    """podman's command line."""
+
+    name = "podman"
+
+    def storage(self, shell: Shell) -> str:
+        return shell.run(["podman", "info", "--format", "{{.Store.GraphRoot}}"]).stdout.strip()
+
+    def exists(self, image: str) -> list[str]:
+        return ["podman", "image", "exists", image]
+
+    def build(self, names: tuple[str, ...], path: Path) -> list[str]:
+        return ["podman", "build", *(f"--tag={name}" for name in names), str(path)]
+
+    def login(self, registry: str, user: str, private: Path) -> list[str]:
+        return ["podman", "login", f"--authfile={private / 'auth'}", "--username", user, "--password-stdin", registry]
+
+    def push(self, image: str, private: Path) -> list[str]:
+        return ["podman", "push", f"--authfile={private / 'auth'}", image]
+
+    def environment(self, shell: Shell) -> dict[str, str]:
+        return {}
