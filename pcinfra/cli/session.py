@@ -115,16 +115,6 @@ class Session:
         finally:
             workers.close()
 
-    def variables(self) -> dict[str, str]:
-        """Return the variables of every stage, in the guide's order of stages and under the guide's names."""
-        from pcinfra import stages
-
-        facts = self.facts()
-        found: dict[str, str] = {}
-        for stage in stages.REGISTRY:
-            found |= stage.env(self.project, facts)
-        return found
-
     def run(self, plan: Plan, results: Mapping[str, Any] | None = None, limit: float | None = None) -> dict[str, Any]:
         """Carry out ``plan`` with live progress; see :meth:`pcinfra.engine.Executor.run`."""
         from pcinfra.engine import Executor, Threads
