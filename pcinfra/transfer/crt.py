@@ -42,16 +42,19 @@ class Crt:
             hint = "pip install 'pcinfra[data]'"
             raise errors.MissingTool("awscrt is not installed", where="pcinfra data", hint=hint) from error
         self.bucket = bucket
-        self._scheme, self._host, self._base = _place(target, bucket)
+        self._host, self._base, secure = _place(target, bucket)
+        # Whatever can fail comes before anything native: the engine does not survive an exception half made.
+        credentials = _credentials(target)
+        tls = _tls() if secure else None
         group = crt_io.EventLoopGroup(min(4, os.cpu_count() or 1))
+        bootstrap = crt_io.ClientBootstrap(group, crt_io.DefaultHostResolver(group))
+        signing = s3.create_default_s3_signing_config(region=target.region, credential_provider=credentials)
         self._client: Any = s3.S3Client(
-            bootstrap=crt_io.ClientBootstrap(group, crt_io.DefaultHostResolver(group)),
+            bootstrap=bootstrap,
             region=target.region,
-            tls_mode=s3.S3RequestTlsMode.DISABLED if self._scheme == "http" else s3.S3RequestTlsMode.ENABLED,
-            tls_connection_options=_tls() if self._scheme == "https" else None,
-            signing_config=s3.create_default_s3_signing_config(
-                region=target.region, credential_provider=_credentials(target)
-            ),
+            tls_mode=s3.S3RequestTlsMode.ENABLED if secure else s3.S3RequestTlsMode.DISABLED,
+            tls_connection_options=tls,
+            signing_config=signing,
             part_size=PART,
             throughput_target_gbps=GIGABITS,
             memory_limit=MEMORY,
@@ -143,8 +146,8 @@ def _element(text: str, name: str) -> str:
     return unescape(found[1]) if found else ""
 
 
-def _place(target: Target, bucket: str) -> tuple[str, str, str]:
-    """Return scheme, host and base path of a bucket.
+def _place(target: Target, bucket: str) -> tuple[str, str, bool]:
+    """Return host and base path of a bucket, and whether it speaks TLS.
 
     Source: S3 user guide, "Virtual hosting of buckets": a name with dots does not match the certificate, so that
     it goes into the path; so it does at every endpoint of one's own.
@@ -152,9 +155,9 @@ def _place(target: Target, bucket: str) -> tuple[str, str, str]:
     endpoint = target.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     if endpoint:
         parts = urlsplit(endpoint)
-        return parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{bucket}/"
+        return parts.netloc, f"{parts.path.rstrip('/')}/{bucket}/", parts.scheme == "https"
     domain = f"s3.{target.region}.amazonaws.com" + (".cn" if target.region.startswith("cn-") else "")
-    return ("https", domain, f"/{bucket}/") if "." in bucket else ("https", f"{bucket}.{domain}", "/")
+    return (domain, f"/{bucket}/", True) if "." in bucket else (f"{bucket}.{domain}", "/", True)
 
 
 def _tls() -> Any:
@@ -164,6 +167,8 @@ def _tls() -> Any:
     options = crt_io.TlsContextOptions()
     bundle = os.environ.get("AWS_CA_BUNDLE")
     if bundle:
+        if not os.path.isfile(bundle):
+            raise errors.CredentialsError("there is no such file", where=f"AWS_CA_BUNDLE={bundle}", hint="mend it")
         options.override_default_trust_store_from_path(None, bundle)
     return crt_io.ClientTlsContext(options).new_connection_options()
 
