@@ -17,12 +17,19 @@ BUCKET = "arn:{partition}:s3:::{bucket}"
 OBJECTS = "arn:{partition}:s3:::{bucket}/*"
 REPOSITORY = "arn:{partition}:ecr:{region}:{account}:repository/{repository}"
 FSX = "arn:{{partition}}:fsx:{{region}}:{{account}}:{}"
+LOGS = "arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{}"
 ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
 
 BY_CLOUDFORMATION = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformation.amazonaws.com"]}}
 OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 
+# Source: aws-parallelcluster, cloudformation/policies/parallelcluster-policies.yaml, the policies of its users.
+# These two are what they leave open for clusters as ours are: the policies of the nodes' roles, and the bucket's name.
+NODE_POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly")
+UNPUBLISHED = "pcluster's published policies do not know it"
+
 ON_CHANGE = "when pcinfra.yaml changes, or a stack is mended"
+ON_SWEEP = "when a teardown was cut short, on request"
 ON_PUSH = "docker and podman push with it"
 
 
@@ -87,6 +94,14 @@ STATEMENTS: tuple[Statement, ...] = (
             *called("ec2", "DescribeAvailabilityZones", "DescribeCapacityReservations",
                     why="for projects without clusters, or with a reservation"),
             *called("fsx", "DescribeFileSystems", why="a file system that was deleted by hand is made anew"),
+        ),
+    ),
+    Statement(
+        "Adopt", _of("up"),
+        (
+            *called("ec2", "DescribeVpcs", "DescribeSubnets", "DescribeRouteTables", "DescribeSecurityGroups",
+                    "DescribeVpcAttribute", why="when what exists already is adopted"),
+            *called("fsx", "DescribeVolumes", why="when what exists already is adopted"),
         ),
     ),
     Statement("ReadRules", _of("up"), called("ec2", "DescribeSecurityGroupRules")),
@@ -227,6 +242,25 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:{partition}:s3:::{bucket}/parallelcluster/*",),
     ),
     Statement(
+        "ClusterRoles", _of("cluster", "down"),
+        beyond(f"nodes pull images and answer Run Command by AWS's policies; {UNPUBLISHED}",
+               "iam:AttachRolePolicy", "iam:DetachRolePolicy"),
+        ("arn:{partition}:iam::{account}:role/parallelcluster/*",),
+        {"ArnEquals": {"iam:PolicyARN": [f"arn:{{partition}}:iam::aws:policy/{name}" for name in NODE_POLICIES]}},
+    ),
+    Statement(
+        "ClusterBucket", _of("cluster", "down"),
+        beyond(f"pcluster keeps its files in the project's bucket; {UNPUBLISHED} unless its name begins so",
+               "s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation", "s3:GetBucketVersioning"),
+        (BUCKET,),
+    ),
+    Statement(
+        "ClusterFiles", _of("cluster", "down"),
+        beyond(f"pcluster keeps its files in the project's bucket; {UNPUBLISHED} unless its name begins so",
+               "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"),
+        ("arn:{partition}:s3:::{bucket}/parallelcluster/*",),
+    ),
+    Statement(
         "RunOnHeadNodes", _of("jobs", "down"), called("ssm", "SendCommand"),
         ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
     ),
@@ -241,9 +275,25 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             *called("ec2", "DescribeVpcs", "DescribeNatGateways", "DescribeAddresses", "DescribeNetworkInterfaces",
                     "DescribeVolumes"),
+            *called("ec2", "DescribeLaunchTemplates", why="what pcluster made"),
             *called("fsx", "DescribeFileSystems", "DescribeBackups"),
             *called("cloudwatch-logs", "DescribeLogGroups"),
+            *called("cloudwatch-logs", "ListTagsForResource", why="for log groups that are found"),
+            *called("secrets-manager", "ListSecrets", why="what pcluster made"),
         ),
+    ),
+    Statement(
+        "RemoveWhatIsLeft", _of("down"),
+        (
+            *called("ec2", "TerminateInstances", "DeleteVpc", "DeleteNatGateway", "ReleaseAddress", "DeleteVolume",
+                    "DeleteNetworkInterface", "DeleteLaunchTemplate", why=ON_SWEEP),
+            *called("fsx", "DeleteFileSystem", why=ON_SWEEP),
+        ),
+        condition=OURS,
+    ),
+    Statement(
+        "RemoveLogs", _of("down"), called("cloudwatch-logs", "DeleteLogGroup", why=ON_SWEEP),
+        (LOGS.format("/aws/parallelcluster/*"), LOGS.format("/aws/lambda/pcluster-*")),
     ),
     Statement(
         "DeleteBackups", _of("down"),

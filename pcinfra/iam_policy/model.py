@@ -60,9 +60,12 @@ class Names:
     key: str = ""
 
 
+_PREFIXES = {"cloudwatch-logs": "logs", "service-quotas": "servicequotas", "secrets-manager": "secretsmanager"}
+
+
 def called(service: str, *operations: str, why: str = "") -> tuple[Grant, ...]:
     """Return grants of actions that are named like the operations that they allow, as most are."""
-    prefix = {"cloudwatch-logs": "logs", "service-quotas": "servicequotas"}.get(service, service)
+    prefix = _PREFIXES.get(service, service)
     return tuple(Grant(f"{prefix}:{name}", (f"{service}.{name}",), why) for name in operations)
 
 

@@ -139,6 +139,15 @@ def test_resources_are_this_projects() -> None:
     assert "cloudformation.amazonaws.com" in json.dumps(by_sid["StackNetwork"]["Condition"])
 
 
+def test_nodes_may_be_given_exactly_the_policies_that_clusters_name() -> None:
+    templates = "".join(file.read_text() for file in (ROOT / "cluster-configs").glob("*.j2"))
+    named = set(re.findall(r'managed_policy\("(\w+)"\)', templates))
+    (document,) = policies(chosen(["cluster"]), names_of(Project()))
+    (statement,) = [each for each in document["Statement"] if each["Sid"] == "ClusterRoles"]
+    allowed = {arn.rpartition("/")[2] for arn in statement["Condition"]["ArnEquals"]["iam:PolicyARN"]}
+    assert allowed == named
+
+
 def test_who_only_submits_jobs_may_change_nothing_else() -> None:
     actions = {grant.action for statement in chosen(["jobs"]) for grant in statement.grants}
     assert actions == {"ec2:DescribeInstances", "ssm:SendCommand", "ssm:GetCommandInvocation"}
