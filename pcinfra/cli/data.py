@@ -167,11 +167,12 @@ def export(session: Session, paths: tuple[str, ...], timeout: int) -> None:
 
     facts = _associations(session)
     chosen = data_tasks.areas(session.project, facts, paths, exporting=True)
-    _export(session, facts, chosen, timeout)
+    run_export(session, facts, chosen, timeout)
     ui.out().print(_report(session, facts, "exported"), markup=False)
 
 
-def _export(session: Session, facts: AssociationFacts, chosen: list[Area], timeout: int) -> None:
+def run_export(session: Session, facts: AssociationFacts, chosen: list[Area], timeout: int) -> None:
+    """Export, and switch automatic export on again whatever comes of it; Ctrl-C cancels the task first."""
     from pcinfra.errors import Interrupted
     from pcinfra.stages import data_tasks
 

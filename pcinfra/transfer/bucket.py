@@ -128,11 +128,6 @@ def end_upload(http: Http, key: str, upload: str, parts: Mapping[int, tuple[str,
     return _tree(http.send(request).result()).findtext(f"{_SPACE}ETag", "").strip('"')
 
 
-def give_up_upload(http: Http, key: str, upload: str) -> None:
-    """Forget an upload and its parts."""
-    http.send(Request("AbortMultipartUpload", "DELETE", key, {"uploadId": upload})).result()
-
-
 def unfinished_upload(http: Http, key: str) -> str:
     """Return the id of the newest unfinished upload of ``key``; empty when there is none."""
     answer = http.send(
