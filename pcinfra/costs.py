@@ -16,10 +16,12 @@ from pcinfra.prices import MONTH, Book, Price
 
 if TYPE_CHECKING:
     from pcinfra.engine import Plan
-    from pcinfra.project import Cluster, Lustre, Project, Queue
+    from pcinfra.project import Cluster, Lustre, Prerequisites, Project, Queue
 
 UNKNOWN = "price not known"
 ROOT_VOLUME = "ebs/gp3"
+STACK = "prerequisites"
+ECR_ENDPOINTS, SSM_ENDPOINTS = 2, 3  # each in one zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +111,40 @@ class _Reckoner:
     book: Book
 
     def prerequisites(self, project: Project) -> list[Cost]:
-        network, lustre, zfs = "prerequisites", project.prerequisites.lustre, project.prerequisites.openzfs
+        """Return the costs of what the stack makes; what is adopted costs nothing more."""
+        wanted = project.prerequisites
+        return [
+            *(self._network(wanted) if wanted.adopt.vpc is None else ()),
+            *((self._lustre(wanted.lustre),) if wanted.adopt.lustre is None else ()),
+            *(self._openzfs(project) if wanted.adopt.openzfs_volume is None else ()),
+        ]
+
+    def _network(self, wanted: Prerequisites) -> Iterable[Cost]:
+        yield self._line(STACK, "NAT gateway", [("nat-gateway", 1.0)], "traffic comes on top")
+        yield self._line(STACK, "public IPv4 address", [("public-ipv4", 1.0)], "of the NAT gateway")
+        endpoints = ECR_ENDPOINTS * wanted.ecr_endpoints + SSM_ENDPOINTS * wanted.ssm_endpoints
+        if endpoints:
+            note = f"{endpoints}; traffic comes on top"
+            yield self._line(STACK, "interface endpoints", [("interface-endpoint", float(endpoints))], note)
+        yield self._rate(STACK, "traffic through the NAT gateway", "nat-gateway-data")
+
+    def _lustre(self, lustre: Lustre) -> Cost:
         per_tib = f", {lustre.throughput} MB/s per TiB" if lustre.throughput else ""
         iops = "; metadata IOPS above those included come on top" if lustre.metadata_iops else ""
-        return [
-            self._line(network, "NAT gateway", [("nat-gateway", 1.0)], "traffic comes on top"),
-            self._line(network, "public IPv4 address", [("public-ipv4", 1.0)], "of the NAT gateway"),
-            self._line(
-                network, "FSx for Lustre", [(_lustre_item(lustre), float(lustre.capacity))],
-                f"{lustre.capacity} GiB {lustre.deployment_type} {lustre.storage_type}{per_tib}{iops}",
-            ),
-            self._line(
-                network, "FSx for OpenZFS",
-                [
-                    (f"openzfs/{project.openzfs_deployment_type}", float(zfs.capacity)),
-                    (f"openzfs-throughput/{project.openzfs_deployment_type}", float(zfs.throughput)),
-                ],
-                f"{zfs.capacity} GiB {project.openzfs_deployment_type}, {zfs.throughput} MB/s",
-            ),
-        ]  # fmt: skip
+        note = f"{lustre.capacity} GiB {lustre.deployment_type} {lustre.storage_type}{per_tib}{iops}"
+        return self._line(STACK, "FSx for Lustre", [(_lustre_item(lustre), float(lustre.capacity))], note)
+
+    def _openzfs(self, project: Project) -> Iterable[Cost]:
+        zfs, kind = project.prerequisites.openzfs, project.openzfs_deployment_type
+        rows = [(f"openzfs/{kind}", float(zfs.capacity)), (f"openzfs-throughput/{kind}", float(zfs.throughput))]
+        yield self._line(STACK, "FSx for OpenZFS", rows, f"{zfs.capacity} GiB {kind}, {zfs.throughput} MB/s")
+        if zfs.backup_days or zfs.final_backup:
+            yield self._rate(STACK, "backups of FSx for OpenZFS", "openzfs-backup")
 
     def by_use(self) -> list[Cost]:
         return [
             self._rate("bucket", "S3, data and checkpoints", "s3"),
             self._rate("image", "ECR, images", "ecr"),
-            self._rate("prerequisites", "backups of FSx for OpenZFS", "openzfs-backup"),
-            self._rate("prerequisites", "traffic through the NAT gateway", "nat-gateway-data"),
         ]
 
     def cluster(self, name: str, cluster: Cluster) -> list[Cost]:

@@ -75,11 +75,15 @@ def quota_code(instance_type: str, spot: bool) -> str:
 
 def addresses(project: Project, doors: Doors) -> Iterator[Line]:
     """One elastic address for the NAT gateway."""
+    if project.prerequisites.adopt.vpc:
+        return
     used = doors.cloud.call("ec2", "DescribeAddresses")["Addresses"]
     yield _one_more("elastic addresses", ADDRESSES, used, project, doors)
 
 
 def vpcs(project: Project, doors: Doors) -> Iterator[Line]:
+    if project.prerequisites.adopt.vpc:
+        return
     used = doors.cloud.pages("ec2", "DescribeVpcs", "Vpcs")
     yield _one_more("VPCs", VPCS, used, project, doors)
 
@@ -95,13 +99,16 @@ def storage(project: Project, doors: Doors) -> Iterator[Line]:
     """FSx counts capacity by kind of file system (FSx for Lustre and FSx for OpenZFS user guides, Quotas)."""
     listed = doors.cloud.pages("service-quotas", "ListServiceQuotas", "Quotas", ServiceCode="fsx")
     there = doors.cloud.pages("fsx", "DescribeFileSystems", "FileSystems")
-    lustre, zfs = project.prerequisites.lustre, project.prerequisites.openzfs
+    lustre, zfs, adopt = project.prerequisites.lustre, project.prerequisites.openzfs, project.prerequisites.adopt
     kind = _kind(lustre.deployment_type)
     wanted = (
         ("LUSTRE", "FSx for Lustre capacity", lustre.capacity, ("lustre", "storage capacity", kind)),
         ("OPENZFS", "FSx for OpenZFS capacity", zfs.capacity, ("openzfs", "storage capacity")),
     )
+    adopted = {"LUSTRE": adopt.lustre, "OPENZFS": adopt.openzfs_volume}
     for service, what, capacity, words in wanted:
+        if adopted[service]:
+            continue
         quota = _named(listed, words)
         if quota is None:
             fix = f"aws service-quotas list-service-quotas --service-code fsx --region {project.region}"

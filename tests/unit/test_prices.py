@@ -17,7 +17,7 @@ from pcinfra.costs import cost_of
 from pcinfra.engine import Action, Kind, Plan
 from pcinfra.errors import AccessDenied
 from pcinfra.prices import Book, Price, bundled
-from pcinfra.project import Cluster, Lustre, Prerequisites, Project, Queue
+from pcinfra.project import Adopt, Cluster, Lustre, Prerequisites, Project, Queue
 from tests.unit.clusters.fakes import FakeCloud
 
 BOOK = bundled()
@@ -86,6 +86,37 @@ def test_lustre(lustre: Lustre, per_month: float | None) -> None:
     lines = cost_of(Project(prerequisites=Prerequisites(lustre=lustre)), BOOK)
     line = next(line for line in lines if line.what == "FSx for Lustre")
     assert line.per_month == (None if per_month is None else pytest.approx(per_month))
+
+
+VPC = {
+    "vpc": "vpc-0123456789abcdef0",
+    "public_subnet": "subnet-0123456789abcdef0",
+    "private_subnet": "subnet-1123456789abcdef0",
+}
+STORAGE = {"lustre": "fs-0123456789abcdef0", "openzfs_volume": "fsvol-0123456789abcdef0"}
+
+
+@pytest.mark.parametrize(
+    ("adopt", "left"),
+    [
+        (Adopt(**VPC), {"FSx for Lustre", "FSx for OpenZFS", "backups of FSx for OpenZFS"}),
+        (Adopt(**VPC, **STORAGE), set()),
+    ],
+)
+def test_what_is_adopted_costs_nothing_more(adopt: Adopt, left: set[str]) -> None:
+    lines = cost_of(Project(prerequisites=Prerequisites(adopt=adopt)), BOOK)
+    assert {line.what for line in lines if line.part == "prerequisites"} == left
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"), [({"ecr_endpoints": True}, 2), ({"ecr_endpoints": True, "ssm_endpoints": True}, 5)]
+)
+def test_interface_endpoints_are_as_many_as_the_stack_makes(chosen: dict[str, bool], count: int) -> None:
+    lines = cost_of(Project(prerequisites=Prerequisites(**chosen)), BOOK)  # type: ignore[arg-type]
+    (line,) = [line for line in lines if line.what == "interface endpoints"]
+    assert line.per_hour == pytest.approx(count * 0.01)
+    template = Path(__file__).parents[2] / "cfn" / "parallelcluster-prerequisites.yaml"
+    assert template.read_text(encoding="utf-8").count("VpcEndpointType: Interface") == 5
 
 
 def test_a_plan_costs_what_it_makes() -> None:

@@ -12,7 +12,7 @@ from pcinfra.aws import Target
 from pcinfra.doctor import Line, account, belongings, capacity, machine, quotas
 from pcinfra.doors import Doors
 from pcinfra.errors import AccessDenied, CloudError, CredentialsError, NotFound
-from pcinfra.project import Cluster, Lustre, Prerequisites, Project, Queue
+from pcinfra.project import Adopt, Cluster, Lustre, Prerequisites, Project, Queue
 from tests.unit.clusters.fakes import FakeCloud, FakeShell
 
 RESERVATION = "cr-0123456789abcdef0"
@@ -223,6 +223,16 @@ def test_one_more_of_something(used: list[Any], verdict: str, found: str) -> Non
     assert said(quotas.vpcs(Project(), doors(vpcs))) == [(verdict, found)]
     addresses = {"DescribeAddresses": {"Addresses": used}, "GetServiceQuota": quota(5)}
     assert said(quotas.addresses(Project(), doors(addresses))) == [(verdict, found)]
+
+
+def test_what_is_adopted_needs_no_quota() -> None:
+    network = {"vpc": "vpc-0123456789abcdef0", "public_subnet": "subnet-0123456789abcdef0",
+               "private_subnet": "subnet-1123456789abcdef0"}  # fmt: skip
+    adopt = Adopt(**network, lustre="fs-0123456789abcdef0", openzfs_volume="fsvol-0123456789abcdef0")
+    project = Project(prerequisites=Prerequisites(adopt=adopt))
+    listed: dict[str, Any] = {"ListServiceQuotas": {"Quotas": FSX}, "DescribeFileSystems": {"FileSystems": []}}
+    for check in (quotas.addresses, quotas.vpcs, quotas.storage):
+        assert list(check(project, doors(listed))) == []
 
 
 def test_where_an_account_has_no_quota_of_its_own_the_default_holds() -> None:
