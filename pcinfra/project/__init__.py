@@ -1,6 +1,7 @@
 """``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
 
 from pcinfra.project.model import (
+    Adopt,
     Association,
     Bucket,
     Cluster,
@@ -14,6 +15,7 @@ from pcinfra.project.model import (
 )
 
 __all__ = [
+    "Adopt",
     "Association",
     "Bucket",
     "Cluster",

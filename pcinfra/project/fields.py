@@ -122,6 +122,23 @@ VPC_NAME = Pattern(r"\S.{0,199}", "must be 1 to 200 characters, and not begin wi
 BACKUP_TIME = Pattern(r"([01]\d|2[0-3]):[0-5]\d", "must be a time of day, HH:MM in UTC", example='"19:00"')
 """Source: FSx API reference, CreateFileSystemOpenZFSConfiguration, DailyAutomaticBackupStartTime."""
 
+
+def resource_id(prefix: str, what: str) -> Pattern:
+    """Return the pattern of ids of one kind.
+
+    Source: EC2 user guide, "Resource IDs": 8 or 17 hex digits; FSx API reference: 17.
+    """
+    digits = "[0-9a-f]{17}" if prefix.startswith("fs") else "([0-9a-f]{8}|[0-9a-f]{17})"
+    example = f"{prefix}-0123456789abcdef0"
+    return Pattern(f"{prefix}-{digits}", f"must be the id of {what}: {prefix}- and hex digits", _lower, example)
+
+
+VPC = resource_id("vpc", "a VPC")
+SUBNET = resource_id("subnet", "a subnet")
+SECURITY_GROUP = resource_id("sg", "a security group")
+FILE_SYSTEM = resource_id("fs", "an FSx file system")
+VOLUME = resource_id("fsvol", "an FSx volume")
+
 KMS_KEY = Pattern(
     r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})",
     "must be the ARN of a KMS key; names and aliases may come to mean another key",
@@ -292,6 +309,11 @@ ReservationId = Annotated[str, AfterValidator(RESERVATION)]
 VpcName = Annotated[str, AfterValidator(VPC_NAME)]
 BackupTime = Annotated[str, AfterValidator(BACKUP_TIME), _matching(BACKUP_TIME)]
 FlowLogsBucket = Annotated[str, AfterValidator(flow_logs_bucket)]
+VpcId = Annotated[str, AfterValidator(VPC), _matching(VPC)]
+SubnetId = Annotated[str, AfterValidator(SUBNET), _matching(SUBNET)]
+SecurityGroupId = Annotated[str, AfterValidator(SECURITY_GROUP), _matching(SECURITY_GROUP)]
+FileSystemId = Annotated[str, AfterValidator(FILE_SYSTEM), _matching(FILE_SYSTEM)]
+VolumeId = Annotated[str, AfterValidator(VOLUME), _matching(VOLUME)]
 KmsKey = Annotated[str, AfterValidator(KMS_KEY), _matching(KMS_KEY)]
 PolicyArn = Annotated[str, AfterValidator(POLICY_ARN), _matching(POLICY_ARN)]
 BuildContext = Annotated[str, AfterValidator(CONTEXT)]

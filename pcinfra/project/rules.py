@@ -11,12 +11,13 @@ from pcinfra.project.fields import PRIVATE_RANGES, SHARED_RANGE
 from pcinfra.project.model import Cluster, Lustre, OpenZFS, Project, Queue
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.project.wording import nearest, one_of
-from pcinfra.stacks import limits
+from pcinfra.stacks import limits, regions
 
 _LUSTRE: KeyPath = ("prerequisites", "lustre")
 _FIRST: KeyPath = ("prerequisites", "vpc_cidr")
 _SECOND: KeyPath = ("prerequisites", "private_cidr")
 _OPENZFS: KeyPath = ("prerequisites", "openzfs")
+_ADOPT: KeyPath = ("prerequisites", "adopt")
 _ZONES = ("availability_zone", "secondary_availability_zone")
 MAX_CLUSTER_TAGS = 40
 _RESERVED_PREFIXES = {"scripts/": "the bootstrap scripts", "parallelcluster/": "ParallelCluster"}
@@ -146,6 +147,43 @@ def openzfs(project: Project) -> Iterator[Finding]:
         yield Finding((*_OPENZFS, "capacity"), why, f"capacity: {near}")
 
 
+def adopted_whole(project: Project) -> Iterator[Finding]:
+    """A network is adopted as a whole, and nothing else can be reached without it."""
+    adopt = project.prerequisites.adopt
+    network = {name: getattr(adopt, name) for name in ("vpc", "public_subnet", "private_subnet")}
+    others = {name: getattr(adopt, name) for name in ("security_group", "lustre", "openzfs_volume")}
+    given = [name for name, value in (network | others).items() if value]
+    missing = [name for name, value in network.items() if not value]
+    if given and missing:
+        also = tuple((*_ADOPT, name) for name in network)
+        yield Finding((*_ADOPT, given[0]), f"needs {' and '.join(missing)} beside it", f"{missing[0]}: ...", also)
+    if adopt.public_subnet and adopt.public_subnet == adopt.private_subnet:
+        why = f"{adopt.private_subnet} is the public subnet already"
+        also = ((*_ADOPT, "public_subnet"),)
+        yield Finding((*_ADOPT, "private_subnet"), why, "a subnet behind a NAT gateway", also)
+
+
+def adopted_unchanged(project: Project) -> Iterator[Finding]:
+    """Nothing is made in the network of an adopted VPC."""
+    pre, path = project.prerequisites, ("prerequisites",)
+    if not pre.adopt.vpc:
+        return
+    also = ((*_ADOPT, "vpc"),)
+    for name in ("ecr_endpoints", "ssm_endpoints"):
+        if getattr(pre, name):
+            yield Finding((*path, name), "no endpoint is made in an adopted VPC", f"{name}: false", also)
+    if pre.flow_logs_bucket:
+        why = "no flow log is made for an adopted VPC"
+        yield Finding((*path, "flow_logs_bucket"), why, "flow_logs_bucket: null", also)
+    if project.secondary_availability_zone != "auto":
+        why = "no subnet is made in an adopted VPC"
+        yield Finding((_ZONES[1],), why, "secondary_availability_zone: auto", also)
+    elif pre.openzfs.deployment_type == "MULTI_AZ_1" and not pre.adopt.openzfs_volume:
+        why = "MULTI_AZ_1 needs a second subnet, and none is made in an adopted VPC"
+        hint = f"deployment_type: {regions.openzfs_choices(project.region, one_zone=True)[0]}"
+        yield Finding((*_OPENZFS, "deployment_type"), why, hint, also)
+
+
 def ranges_fit(project: Project) -> Iterator[Finding]:
     """Subnets lie inside their range of the VPC, and its two ranges are apart.
 
@@ -213,8 +251,8 @@ def fleet_fits(project: Project) -> Iterator[Finding]:
     """
     pre = project.prerequisites
     needed, prefix = sizes.addresses(project), IPv4Network(pre.private_subnet_cidr).prefixlen
-    if needed <= sizes.usable(prefix):
-        return
+    if pre.adopt.vpc or needed <= sizes.usable(prefix):
+        return  # the size of an adopted subnet is read from the account
     why = f"has {sizes.usable(prefix)} addresses, and nodes and file systems take up to {needed}"
     also: tuple[KeyPath, ...] = (("clusters",), _LUSTRE, _SECOND)
     yield Finding(("prerequisites", "private_subnet_cidr"), why, _larger_subnet(project, needed), also)
@@ -380,6 +418,8 @@ RULES: tuple[Rule[Project], ...] = (
     arns_belong,
     lustre,
     openzfs,
+    adopted_whole,
+    adopted_unchanged,
     ranges_fit,
     second_subnet_fits,
     fleet_fits,

@@ -35,7 +35,8 @@ def addresses(project: Project) -> int:
     """
     pre = project.prerequisites
     nodes = sum(1 + sum(queue.max_nodes for queue in cluster.queues) for cluster in project.clusters.values())
-    files = 1 + -(-max(pre.lustre.capacity, 0) // 1200) + 3
+    lustre = 0 if pre.adopt.lustre else 1 + -(-max(pre.lustre.capacity, 0) // 1200)
+    files = lustre + (0 if pre.adopt.openzfs_volume else 3)
     return nodes + files + 2 * pre.ecr_endpoints + 3 * pre.ssm_endpoints
 
 

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from troposphere import AWSObject, Equals, GetAtt, Not, Ref, Sub, Tags, Template, ec2
+from troposphere import (
+    And,
+    AWSObject,
+    Condition,
+    Equals,
+    GetAtt,
+    If,
+    Not,
+    Ref,
+    Sub,
+    Tags,
+    Template,
+    ec2,
+)
 
 READ_ACTIONS = (
     "s3:GetBucketLocation",
@@ -31,14 +44,46 @@ WRITE_ACTIONS = (
 
 def add_network(template: Template) -> None:
     """Add the network with one zone, and a second private subnet when ``SecondarySubnetAZ`` names a zone."""
-    template.add_condition("WithS3Endpoint", Equals(Ref("CreateS3Endpoint"), "true"))
-    template.add_condition("WithSecondZone", Not(Equals(Ref("SecondarySubnetAZ"), "")))
-    template.add_condition("WithFlowLogs", Not(Equals(Ref("FlowLogsBucketArn"), "")))
-    template.add_condition("WithDynamoDBEndpoint", Equals(Ref("CreateDynamoDBEndpoint"), "true"))
-    template.add_condition("WithEcrEndpoints", Equals(Ref("CreateEcrEndpoints"), "true"))
-    template.add_condition("WithSsmEndpoints", Equals(Ref("CreateSsmEndpoints"), "true"))
-    for resource in (*_vpc(), *_gateways(), *_subnets(), *_routes(), *_endpoints(), *_security_group()):
-        template.add_resource(resource)
+    for name, parameter in NEW.items():
+        template.add_condition(name, Equals(Ref(parameter), ""))
+    wanted = {f"With{name}": Equals(Ref(f"Create{name}"), "true") for name in ENDPOINTS}
+    wanted["WithSecondZone"] = Not(Equals(Ref("SecondarySubnetAZ"), ""))
+    wanted["WithFlowLogs"] = Not(Equals(Ref("FlowLogsBucketArn"), ""))
+    for name, test in wanted.items():
+        template.add_condition(name, And(Condition("NewNetwork"), test))
+    for resource in (*_vpc(), *_gateways(), *_subnets(), *_routes(), *_endpoints()):
+        template.add_resource(_only_if("NewNetwork", resource))
+    for resource in _security_group():
+        template.add_resource(_only_if("NewSecurityGroup", resource))
+
+
+NEW = {
+    "NewNetwork": "ExistingVpc",
+    "NewSecurityGroup": "ExistingSecurityGroup",
+    "NewLustre": "ExistingLustre",
+    "NewOpenZFS": "ExistingOpenZFSVolume",
+}
+"""Conditions, and the parameters that turn them off: what exists is used and not made."""
+
+ENDPOINTS = ("S3Endpoint", "DynamoDBEndpoint", "EcrEndpoints", "SsmEndpoints")
+
+
+def _only_if(condition: str, resource: AWSObject) -> AWSObject:
+    """Return the resource, made under ``condition`` if it has none of its own that is narrower."""
+    if "Condition" not in resource.resource:
+        resource.Condition = condition
+    return resource
+
+
+def made_or(condition: str, resource: str, parameter: str) -> If:
+    """Return a reference to ``resource`` where it is made, and else the id in ``parameter``."""
+    return If(condition, Ref(resource), Ref(parameter))
+
+
+VPC = made_or("NewNetwork", "VPC", "ExistingVpc")
+PRIVATE_SUBNET = made_or("NewNetwork", "PrimaryPrivateSubnet", "ExistingPrivateSubnet")
+PUBLIC_SUBNET = made_or("NewNetwork", "PublicSubnet", "ExistingPublicSubnet")
+SECURITY_GROUP = made_or("NewSecurityGroup", "SecurityGroup", "ExistingSecurityGroup")
 
 
 def named(suffix: str) -> Tags:
@@ -191,7 +236,7 @@ def _interface_endpoint(title: str, service: str, condition: str) -> ec2.VPCEndp
         VpcId=Ref("VPC"),
         ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
         SubnetIds=[Ref("PrimaryPrivateSubnet")],
-        SecurityGroupIds=[Ref("SecurityGroup")],
+        SecurityGroupIds=[SECURITY_GROUP],
         PrivateDnsEnabled=True,
         Tags=named(f"{service} endpoint"),
     )
@@ -245,7 +290,7 @@ def _security_group() -> list[AWSObject]:
         ec2.SecurityGroup(
             "SecurityGroup",
             GroupDescription="Allow EFA communication for Multi-Node Parallel Batch jobs",
-            VpcId=Ref("VPC"),
+            VpcId=VPC,
             Tags=named("nodes and file systems"),
         ),
         ec2.SecurityGroupIngress(
@@ -270,3 +315,12 @@ def _security_group() -> list[AWSObject]:
 
 
 SECURITY_RULES = ("EFASecurityGroupIngress", "EFASecurityGroupEgress", "EFASecurityGroupEgressECS")
+
+
+def after_rules() -> dict[str, Any]:
+    """Return the Metadata of what waits for the rules, where there are any.
+
+    DependsOn cannot name what a condition may leave out; a reference in Metadata can. Source: cloudonaut.io,
+    "Optional DependsOn with CloudFormation: Metadata to the rescue".
+    """
+    return {"After": If("NewSecurityGroup", [Ref(name) for name in SECURITY_RULES], [])}

@@ -53,13 +53,22 @@ GROUPS = {
         "OpenZFSBackupTime",
     ),
     "Both file systems": ("KmsKeyArn",),
+    "Used instead of being made": (
+        "ExistingVpc",
+        "ExistingPublicSubnet",
+        "ExistingPrivateSubnet",
+        "ExistingSecurityGroup",
+        "ExistingLustre",
+        "ExistingLustreMountName",
+        "ExistingOpenZFSVolume",
+    ),
 }
 
 
 def add_parameters(template: Template, settings: StackSettings) -> None:
     """Declare every parameter; ``settings`` are the defaults."""
     defaults = settings.parameters()
-    for parameter in (*_network(), *_lustre(), *_openzfs(), _key()):
+    for parameter in (*_network(), *_lustre(), *_openzfs(), _key(), *_existing()):
         if parameter.title in defaults:
             text = defaults[parameter.title]
             parameter.Default = int(text) if parameter.Type == "Number" else text
@@ -83,6 +92,29 @@ def add_rules(template: Template) -> None:
         condition = {"Fn::Contains": [members, Ref("OpenZFSDeploymentType")]}
         _rule(template, f"OpenZFS{_title(members[0])}", condition, "OpenZFSThroughput", allowed)
     _add_zone_rule(template)
+    _add_existing_rules(template)
+
+
+def _add_existing_rules(template: Template) -> None:
+    """A network is used as a whole, and nothing else can be reached without it; a second zone is not made in it."""
+    empty = {name: Equals(Ref(name), "") for name in GROUPS["Used instead of being made"]}
+    others = [Not(test) for name, test in empty.items() if name != "ExistingVpc"]
+    whole = And(Not(empty["ExistingPublicSubnet"]), Not(empty["ExistingPrivateSubnet"]))
+    mount = And(Not(empty["ExistingVpc"]), Not(empty["ExistingLustreMountName"]))
+    one = And(Equals(Ref("SecondarySubnetAZ"), ""), Or(Not(empty["ExistingOpenZFSVolume"]), _not_multi_az()))
+    rules = (
+        ("ExistingNetwork", Not(empty["ExistingVpc"]), whole, "ExistingVpc needs both existing subnets"),
+        ("ExistingNeedsVpc", Or(*others), Not(empty["ExistingVpc"]), "what exists is used with ExistingVpc only"),
+        ("ExistingMount", Not(empty["ExistingLustre"]), mount, "ExistingLustre needs ExistingLustreMountName"),
+        ("ExistingZone", Not(empty["ExistingVpc"]), one, "an existing VPC gets no second zone"),
+    )
+    for title, condition, assertion, why in rules:
+        checked = [{"Assert": assertion, "AssertDescription": why}]
+        template.add_rule(title, {"RuleCondition": condition, "Assertions": checked})
+
+
+def _not_multi_az() -> Not:
+    return Not(Equals(Ref("OpenZFSDeploymentType"), "MULTI_AZ_1"))
 
 
 def _add_metadata_rules(template: Template) -> None:
@@ -217,6 +249,20 @@ def _key() -> Parameter:
     return _text(
         "KmsKeyArn", "Key (ARN) that encrypts the file systems, but SCRATCH_2; empty is FSx's own key.", KEY_ARN
     )
+
+
+def _existing() -> list[Parameter]:
+    kinds = (
+        ("ExistingVpc", "VPC", "vpc-"),
+        ("ExistingPublicSubnet", "Public subnet of ExistingVpc", "subnet-"),
+        ("ExistingPrivateSubnet", "Private subnet of ExistingVpc", "subnet-"),
+        ("ExistingSecurityGroup", "Security group, open to itself", "sg-"),
+        ("ExistingLustre", "Lustre file system", "fs-"),
+        ("ExistingOpenZFSVolume", "OpenZFS volume of /home", "fsvol-"),
+    )
+    found = [_text(name, f"{what} to use; empty makes one.", f"({start}[0-9a-f]+)?") for name, what, start in kinds]
+    mount = _text("ExistingLustreMountName", "Mount name of ExistingLustre.", "([A-Za-z0-9]+)?")
+    return [*found, mount]
 
 
 def _text(name: str, description: str, pattern: str | None = None) -> Parameter:

@@ -9,9 +9,17 @@ from __future__ import annotations
 import json
 
 import cfn_flip
-from troposphere import Export, GetAtt, Output, Ref, Sub, Template
+from troposphere import And, Condition, Export, GetAtt, If, Not, Output, Ref, Sub, Template, cloudformation
 
-from pcinfra.stacks.network import add_network
+from pcinfra.stacks.network import (
+    NEW,
+    PRIVATE_SUBNET,
+    PUBLIC_SUBNET,
+    SECURITY_GROUP,
+    VPC,
+    add_network,
+    made_or,
+)
 from pcinfra.stacks.parameters import add_parameters, add_rules
 from pcinfra.stacks.settings import StackSettings
 from pcinfra.stacks.storage import add_storage
@@ -54,6 +62,7 @@ def build(settings: StackSettings) -> Template:
     add_rules(template)
     add_network(template)
     add_storage(template)
+    _add_nothing(template)
     _add_outputs(template)
     return template
 
@@ -75,24 +84,40 @@ def _yaml(section: dict[str, object]) -> str:
     return str(cfn_flip.to_yaml(json.dumps(section)))
 
 
+def _add_nothing(template: Template) -> None:
+    """A stack has at least one resource, also when everything exists: this one is free and does nothing."""
+    template.add_condition("AllExists", And(*(Not(Condition(name)) for name in NEW)))
+    template.add_resource(cloudformation.WaitConditionHandle("Nothing", Condition="AllExists"))
+
+
 def _add_outputs(template: Template) -> None:
     lustre, openzfs = "FSxLFilesystem", "OpenZFSFileSystem"
     outputs = {
-        "VPC": ("VPC", Ref("VPC")),
-        "PublicSubnet": ("Public subnet", Ref("PublicSubnet")),
-        "PrimaryPrivateSubnet": ("Private subnet", Ref("PrimaryPrivateSubnet")),
-        "SecurityGroup": ("Security group of nodes and file systems", Ref("SecurityGroup")),
-        "FSxLustreFilesystemId": ("Lustre file system", Ref(lustre)),
-        "FSxLustreFilesystemMountname": ("Lustre mount name", GetAtt(lustre, "LustreMountName")),
-        "FSxLustreFilesystemDNSname": ("Lustre DNS name", GetAtt(lustre, "DNSName")),
-        "FSxOpenZFSFilesystemId": ("OpenZFS file system", Ref(openzfs)),
-        "FSxORootVolumeId": ("OpenZFS root volume", GetAtt(openzfs, "RootVolumeId")),
+        "VPC": ("VPC", VPC),
+        "PublicSubnet": ("Public subnet", PUBLIC_SUBNET),
+        "PrimaryPrivateSubnet": ("Private subnet", PRIVATE_SUBNET),
+        "SecurityGroup": ("Security group of nodes and file systems", SECURITY_GROUP),
+        "FSxLustreFilesystemId": ("Lustre file system", made_or("NewLustre", lustre, "ExistingLustre")),
+        "FSxLustreFilesystemMountname": (
+            "Lustre mount name",
+            If("NewLustre", GetAtt(lustre, "LustreMountName"), Ref("ExistingLustreMountName")),
+        ),
+        "FSxLustreFilesystemDNSname": (
+            "Lustre DNS name",
+            If("NewLustre", GetAtt(lustre, "DNSName"), Sub("${ExistingLustre}.fsx.${AWS::Region}.${AWS::URLSuffix}")),
+        ),
+        "FSxOpenZFSFilesystemId": ("OpenZFS file system that the stack made", Ref(openzfs)),
+        "FSxORootVolumeId": (
+            "OpenZFS volume of /home",
+            If("NewOpenZFS", GetAtt(openzfs, "RootVolumeId"), Ref("ExistingOpenZFSVolume")),
+        ),
+        "SecondaryPrivateSubnet": ("Second private subnet", Ref("SecondaryPrivateSubnet")),
     }
+    conditions = {"FSxOpenZFSFilesystemId": "NewOpenZFS", "SecondaryPrivateSubnet": "WithSecondZone"}
     for name, (description, value) in outputs.items():
-        template.add_output(_output(name, description, value))
-    second = _output("SecondaryPrivateSubnet", "Second private subnet", Ref("SecondaryPrivateSubnet"))
-    second.Condition = "WithSecondZone"
-    template.add_output(second)
+        output = template.add_output(_output(name, description, value))
+        if name in conditions:
+            output.Condition = conditions[name]
 
 
 def _output(name: str, description: str, value: object) -> Output:

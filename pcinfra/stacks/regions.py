@@ -43,9 +43,9 @@ not here. SINGLE_AZ_1 and MULTI_AZ_1 exist wherever the service does."""
 EVERYWHERE = ("MULTI_AZ_1", "SINGLE_AZ_1")
 
 
-def openzfs_choices(region: str) -> tuple[str, ...]:
+def openzfs_choices(region: str, *, one_zone: bool = False) -> tuple[str, ...]:
     """Return what ``auto`` may become in ``region``, the best first: highly available, in one zone if possible."""
-    return (*OPENZFS_HA.get(region, ()), "MULTI_AZ_1")
+    return (*OPENZFS_HA.get(region, ()), *(("SINGLE_AZ_2", "SINGLE_AZ_1") if one_zone else ("MULTI_AZ_1",)))
 
 
 def openzfs_known(region: str, deployment_type: str) -> bool:

@@ -57,6 +57,15 @@ class StackSettings:
     kms_key_arn: str = _parameter("KmsKeyArn", "")
     """Encrypts the file systems; empty leaves it to the key of FSx in the account (aws/fsx)."""
 
+    existing_vpc: str = _parameter("ExistingVpc", "")
+    """Ids of what is used instead of being made; empty makes it. With a VPC come both subnets."""
+    existing_public_subnet: str = _parameter("ExistingPublicSubnet", "")
+    existing_private_subnet: str = _parameter("ExistingPrivateSubnet", "")
+    existing_security_group: str = _parameter("ExistingSecurityGroup", "")
+    existing_lustre: str = _parameter("ExistingLustre", "")
+    existing_lustre_mount_name: str = _parameter("ExistingLustreMountName", "")
+    existing_openzfs_volume: str = _parameter("ExistingOpenZFSVolume", "")
+
     def parameters(self) -> dict[str, str]:
         """Return the parameters for CreateStack.
 

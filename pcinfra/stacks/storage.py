@@ -10,7 +10,7 @@ from typing import Any
 
 from troposphere import And, Condition, Equals, If, Not, NoValue, Ref, Template, fsx
 
-from pcinfra.stacks.network import SECURITY_RULES, named
+from pcinfra.stacks.network import PRIVATE_SUBNET, SECURITY_GROUP, after_rules, named
 
 
 def add_storage(template: Template) -> None:
@@ -33,11 +33,12 @@ def _lustre() -> fsx.FileSystem:
     """``/lustre``. SCRATCH_2 takes no key of one's own. Source: FSx API reference, CreateFileSystem, KmsKeyId."""
     return fsx.FileSystem(
         "FSxLFilesystem",
+        Condition="NewLustre",
         FileSystemType="LUSTRE",
         FileSystemTypeVersion=Ref("LustreVersion"),
         StorageType=Ref("LustreStorageType"),
         StorageCapacity=Ref("Capacity"),
-        SubnetIds=[Ref("PrimaryPrivateSubnet")],
+        SubnetIds=[PRIVATE_SUBNET],
         KmsKeyId=If("LustreWithKmsKey", Ref("KmsKeyArn"), NoValue),
         LustreConfiguration=fsx.LustreConfiguration(
             DeploymentType=Ref("LustreDeploymentType"),
@@ -71,10 +72,11 @@ def _openzfs() -> fsx.FileSystem:
     tables = [Ref("PublicRouteTable"), Ref("PrivateRouteTable")]
     return fsx.FileSystem(
         "OpenZFSFileSystem",
+        Condition="NewOpenZFS",
         FileSystemType="OPENZFS",
         StorageType="SSD",
         StorageCapacity=Ref("OpenZFSCapacity"),
-        SubnetIds=If("OpenZFSMultiAz", [one, two], [one]),
+        SubnetIds=If("OpenZFSMultiAz", [one, two], [PRIVATE_SUBNET]),
         KmsKeyId=If("WithKmsKey", Ref("KmsKeyArn"), NoValue),
         OpenZFSConfiguration=fsx.OpenZFSConfiguration(
             DeploymentType=Ref("OpenZFSDeploymentType"),
@@ -108,8 +110,8 @@ def _root_volume() -> fsx.RootVolumeConfiguration:
 
 def _common() -> dict[str, Any]:
     return {
-        "SecurityGroupIds": [Ref("SecurityGroup")],
-        "DependsOn": list(SECURITY_RULES),
+        "SecurityGroupIds": [SECURITY_GROUP],
+        "Metadata": after_rules(),
         "DeletionPolicy": "Delete",
         "UpdateReplacePolicy": "Retain",
     }

@@ -15,7 +15,8 @@ from pcinfra import cloudformation as cfn
 from pcinfra.cloudformation import Condition, Stack
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Refused
-from pcinfra.stages import backups, file_systems, zones
+from pcinfra.stages import adopt, backups, file_systems, interfaces, zones
+from pcinfra.stages.adopt import Adopted
 from pcinfra.stages.backups import BackupFacts
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.closely import RuleFacts
@@ -61,6 +62,11 @@ REPLACES = {
     "PublicSubnetCidr": "the public subnet",
     "PrivateCidr": _BOTH,
     "PrimaryPrivateSubnetCidr": _BOTH,
+    "ExistingVpc": _BOTH,
+    "ExistingPrivateSubnet": _BOTH,
+    "ExistingSecurityGroup": _BOTH,
+    "ExistingLustre": _LUSTRE,
+    "ExistingOpenZFSVolume": _OPENZFS,
 }
 
 OUTPUT_VARIABLES = {
@@ -89,6 +95,7 @@ class StackFacts:
     systems: Mapping[str, FileSystem] = field(default_factory=dict)
     second_zone: str = ""
     notes: tuple[str, ...] = ()
+    adopted: Adopted = field(default_factory=Adopted)
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -99,7 +106,9 @@ class StackFacts:
     @property
     def lost(self) -> Mapping[str, str]:
         """The stack's file systems that were deleted by hand: logical ids, and what to call each."""
-        return file_systems.lost(self.outputs, self.systems)
+        parameters = self.stack.parameters if self.stack else {}
+        made = {k: v for k, v in self.outputs.items() if v not in map(parameters.get, adopt.PARAMETERS.values())}
+        return file_systems.lost(made, self.systems)
 
     @property
     def lustre(self) -> str:
@@ -116,15 +125,20 @@ class Prerequisites:
     def read(self, project: Project, doors: Doors, facts: Facts) -> StackFacts:
         stack = cfn.find(doors.cloud, project.prerequisites.stack)
         stands = stack is not None and stack.condition is not Condition.EMPTY
-        chosen = zones.standing(project, stack.parameters) if stack and stands else zones.choose(project, doors.cloud)
-        found = StackFacts(stack, chosen.first, second_zone=chosen.second, notes=chosen.notes)
+        standing = stack.parameters if stack and stands else {}
+        adopted = adopt.read(project, doors.cloud, standing)
+        placed = project.model_copy(update={"availability_zone": adopted.zone}) if adopted.zone else project
+        chosen = zones.standing(placed, standing) if standing else zones.choose(placed, doors.cloud)
+        found = StackFacts(stack, chosen.first, second_zone=chosen.second, notes=chosen.notes, adopted=adopted)
         ids = [found.outputs[key] for key in file_systems.STORAGE if key in found.outputs]
         retained, systems = _retained(doors.cloud, stack), file_systems.read(doors.cloud, ids)
         return replace(found, retained=retained, systems=systems)
 
     def up(self, project: Project, facts: Facts) -> Plan:
         found = facts.of(StackFacts)
-        wanted = wanted_stack(project, found.zone, found.second_zone)
+        wanted = _wanted(project, found)
+        if found.adopted.problems and (found.stack is None or not _adopted(found.stack)):
+            raise found.adopted.problems[0]
         if found.stack is None:
             return Plan((_create(wanted, "does not exist"),), found.notes)
         if _adopted(found.stack):
@@ -139,13 +153,15 @@ class Prerequisites:
         if _adopted(stack):
             return Plan(notes=(f"stack {stack.name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, stack)
-        gone = _delete(stack, f"is {stack.status}", loses=_FILES)
+        waits = _waits(facts.of(StackFacts))
+        gone = _delete(stack, f"is {stack.status}", loses=_files(project))
+        gone = replace(gone, after=frozenset(wait.id for wait in waits))
         openzfs = stack.outputs.get("FSxOpenZFSFilesystemId", "")
         kept = facts.values.get(BackupFacts, BackupFacts())
         may_be = openzfs or kept.count or stack.condition is Condition.DELETING
         if project.prerequisites.openzfs.final_backup or not may_be:
-            return Plan((gone,))
-        return Plan((gone, backups.deletion(project, openzfs, kept, after=STACK)))
+            return Plan((*waits, gone))
+        return Plan((*waits, gone, backups.deletion(project, openzfs, kept, after=STACK)))
 
     def status(self, project: Project, facts: Facts) -> list[Resource]:
         found = facts.of(StackFacts)
@@ -186,9 +202,8 @@ def _group_rows(found: StackFacts, health: Health, rules: RuleFacts) -> list[Res
 def _system_row(what: str, identity: str, found: StackFacts) -> Resource:
     system = found.systems.get(identity)
     if system is None:
-        return Resource(
-            Prerequisites.name, what, identity, Health.FAILED, "was deleted by hand; pcinfra up makes it anew"
-        )
+        mend = "pcinfra up makes it anew" if found.lost else "it was adopted: take it out of prerequisites.adopt"
+        return Resource(Prerequisites.name, what, identity, Health.FAILED, f"was deleted by hand; {mend}")
     health = {"AVAILABLE": Health.OK, "UPDATING": Health.OK, "CREATING": Health.BUSY}.get(system.state, Health.FAILED)
     detail = " ".join(filter(None, (system.state, system.failure)))
     return Resource(Prerequisites.name, what, identity, health, detail, system.created)
@@ -202,18 +217,41 @@ def _left_backups(project: Project, facts: Facts) -> Plan:
     return Plan((backups.deletion(project, "", found),))
 
 
-_FILES = "everything on the Lustre file system that is not in S3, and everything on the OpenZFS file system"
+def _waits(found: StackFacts) -> tuple[Action, ...]:
+    stays = found.stack is not None and found.stack.parameters.get(adopt.PARAMETERS["vpc"])
+    if "VPC" not in found.outputs or stays:
+        return ()
+    return (interfaces.waiting(found.outputs["VPC"], found.systems),)
 
 
-def wanted_stack(project: Project, zone: str, second: str = "") -> WantedStack:
-    """Return the stack that ``project`` asks for, in the availability zone ``zone``; ``second`` is the other one."""
+def _files(project: Project) -> str:
+    """Return what goes with the file systems, in words. What is on Lustre cannot be listed from outside."""
+    paths = [association.path for association in project.associations.values() if association.auto_export]
+    exported = f" outside {', '.join(paths)}, which are exported first," if paths else ""
+    adopted = project.prerequisites.adopt
+    lost = {f"everything on Lustre{exported} that is not in S3": adopted.lustre}
+    lost["everything on OpenZFS (/home)"] = adopted.openzfs_volume
+    return "; ".join(words for words, kept in lost.items() if not kept)
+
+
+def _wanted(project: Project, found: StackFacts) -> WantedStack:
+    return wanted_stack(project, found.zone, found.second_zone, found.adopted.mount_name)
+
+
+def wanted_stack(project: Project, zone: str, second: str = "", mount_name: str = "") -> WantedStack:
+    """Return the stack that ``project`` asks for.
+
+    Args:
+        zone: availability zone of everything; ``second`` is the other one, where the project wants two.
+        mount_name: of the Lustre file system that is adopted.
+    """
     template = (assets.folder("cfn") / "parallelcluster-prerequisites.yaml").read_text(encoding="utf-8")
-    parameters = tuple(sorted(settings(project, zone, second).parameters().items()))
+    parameters = tuple(sorted(settings(project, zone, second, mount_name).parameters().items()))
     tags = tuple(sorted(project.tags_for(Prerequisites.name).items()))
     return WantedStack(project.prerequisites.stack, template, parameters, tags)
 
 
-def settings(project: Project, zone: str, second: str = "") -> StackSettings:
+def settings(project: Project, zone: str, second: str = "", mount_name: str = "") -> StackSettings:
     """Return the template's settings for ``project``; see :func:`wanted_stack`."""
     from pcinfra.stacks.settings import StackSettings
 
@@ -247,6 +285,13 @@ def settings(project: Project, zone: str, second: str = "") -> StackSettings:
         openzfs_backup_retention_days=wanted.openzfs.backup_days,
         openzfs_backup_time=wanted.openzfs.backup_time,
         kms_key_arn=project.kms_key or "",
+        existing_vpc=wanted.adopt.vpc or "",
+        existing_public_subnet=wanted.adopt.public_subnet or "",
+        existing_private_subnet=wanted.adopt.private_subnet or "",
+        existing_security_group=wanted.adopt.security_group or "",
+        existing_lustre=wanted.adopt.lustre or "",
+        existing_lustre_mount_name=mount_name if wanted.adopt.lustre else "",
+        existing_openzfs_volume=wanted.adopt.openzfs_volume or "",
     )
 
 
@@ -282,7 +327,7 @@ def _refuse_foreign(project: Project, stack: Stack) -> None:
 
 def _same(project: Project, found: StackFacts) -> bool:
     assert found.stack is not None
-    return found.stack.tags.get(DIGEST_TAG) == wanted_stack(project, found.zone, found.second_zone).digest
+    return found.stack.tags.get(DIGEST_TAG) == _wanted(project, found).digest
 
 
 def _health(stack: Stack) -> Health:

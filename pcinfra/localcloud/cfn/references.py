@@ -123,7 +123,8 @@ def functions(value: Any) -> Iterator[str]:
 
 def resource_dependencies(spec: ResourceSpec, names: frozenset[str]) -> frozenset[str]:
     """Those of ``names`` (logical ids) that must exist before this resource."""
-    used = {ref.name for ref in references(spec.properties) if ref.kind in ("Ref", "GetAtt")}
+    told = (spec.properties, spec.metadata)  # what Metadata refers to is waited for, too (cloudonaut.io, 12 Nov 2024)
+    used = {ref.name for part in told for ref in references(part) if ref.kind in ("Ref", "GetAtt")}
     return frozenset((used | set(spec.depends_on)) & names)
 
 

@@ -111,7 +111,8 @@ def test_what_needs_the_internet_waits_for_the_gateway(resource: str) -> None:
 @pytest.mark.parametrize("resource", ["FSxLFilesystem", "OpenZFSFileSystem"])
 def test_file_systems_wait_for_the_rules_and_outlive_a_replacement(resource: str) -> None:
     rules = {name for name, each in RESOURCES.items() if each["Type"].startswith("AWS::EC2::SecurityGroup")}
-    assert set(RESOURCES[resource]["DependsOn"]) == rules - {"SecurityGroup"}
+    assert set(resolved()(RESOURCES[resource]["Metadata"])["After"]) == rules - {"SecurityGroup"}
+    assert resolved(ExistingSecurityGroup="sg-1")(RESOURCES[resource]["Metadata"])["After"] == []
     assert RESOURCES[resource]["UpdateReplacePolicy"] == "Retain"
 
 
@@ -126,6 +127,7 @@ def test_security_group_is_open_to_itself_only() -> None:
 
 def test_everything_that_takes_tags_has_a_name() -> None:
     untaggable = {
+        "AWS::CloudFormation::WaitConditionHandle",
         "AWS::EC2::VPCCidrBlock",
         "AWS::EC2::VPCGatewayAttachment",
         "AWS::EC2::Route",
@@ -205,7 +207,7 @@ def test_multi_az_needs_another_zone(second: str, broken: bool) -> None:
 
 
 def test_one_zone_makes_no_second_subnet_and_records_no_flows() -> None:
-    optional = {"SecondaryPrivateSubnet", "SecondaryPrivateSubnetRTAssociation", "VpcFlowLog"}
+    optional = {"SecondaryPrivateSubnet", "SecondaryPrivateSubnetRTAssociation", "VpcFlowLog", "Nothing"}
     assert set(RESOURCES) - resolved().resources() == optional | INTERFACES
 
 
@@ -289,6 +291,61 @@ def test_lustre_passes_on_what_its_type_takes() -> None:
     assert fast["LustreConfiguration"]["EfaEnabled"] is True
 
 
+NETWORK = {"ExistingVpc": "vpc-1", "ExistingPublicSubnet": "subnet-1", "ExistingPrivateSubnet": "subnet-2"}
+REST = {
+    "ExistingSecurityGroup": "sg-1",
+    "ExistingLustre": "fs-1",
+    "ExistingLustreMountName": "mount",
+    "ExistingOpenZFSVolume": "fsvol-1",
+}
+
+
+def test_an_existing_network_is_used_and_nothing_is_made_in_it() -> None:
+    stack = resolved(**NETWORK)
+    rules = {name for name in RESOURCES if name.startswith("EFASecurityGroup")}
+    assert stack.resources() == {"SecurityGroup", "FSxLFilesystem", "OpenZFSFileSystem"} | rules
+    assert stack.properties("SecurityGroup")["VpcId"] == "vpc-1"
+    for resource in ("FSxLFilesystem", "OpenZFSFileSystem"):
+        assert stack.properties(resource)["SubnetIds"] == ["subnet-2"]
+        assert stack.properties(resource)["SecurityGroupIds"] == ["SecurityGroup"]
+    assert stack.broken_rules() == []
+
+
+def test_where_everything_exists_nothing_is_made() -> None:
+    stack = resolved(**NETWORK, **REST)
+    assert stack.resources() == {"Nothing"}
+    assert stack.outputs() == {
+        "VPC": "vpc-1",
+        "PublicSubnet": "subnet-1",
+        "PrimaryPrivateSubnet": "subnet-2",
+        "SecurityGroup": "sg-1",
+        "FSxLustreFilesystemId": "fs-1",
+        "FSxLustreFilesystemMountname": "mount",
+        "FSxLustreFilesystemDNSname": "${ExistingLustre}.fsx.${AWS::Region}.${AWS::URLSuffix}",
+        "FSxORootVolumeId": "fsvol-1",
+    }
+    assert stack.broken_rules() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ExistingVpc": "vpc-1"},
+        {"ExistingVpc": "vpc-1", "ExistingPrivateSubnet": "subnet-2"},
+        {"ExistingPrivateSubnet": "subnet-2"},
+        {"ExistingSecurityGroup": "sg-1"},
+        {"ExistingLustre": "fs-1", "ExistingLustreMountName": "mount"},
+        {"ExistingOpenZFSVolume": "fsvol-1"},
+        NETWORK | {"ExistingLustre": "fs-1"},
+        NETWORK | {"SecondarySubnetAZ": "us-east-1b"},
+        NETWORK | {"SecondarySubnetAZ": "us-east-1b", "OpenZFSDeploymentType": "MULTI_AZ_1"},
+    ],
+    ids=str,
+)
+def test_what_exists_is_named_completely(wrong: dict[str, str]) -> None:
+    assert resolved(**wrong).broken_rules()
+
+
 def test_no_backups_means_no_backup_time() -> None:
     openzfs = resolved(OpenZFSBackupRetentionDays="0").properties("OpenZFSFileSystem")
     assert "DailyAutomaticBackupStartTime" not in openzfs["OpenZFSConfiguration"]
@@ -342,6 +399,10 @@ class Evaluator:
 
     def properties(self, resource: str) -> dict[str, Any]:
         return dict(self(self.template["Resources"][resource]["Properties"]))
+
+    def outputs(self) -> dict[str, Any]:
+        found = self.template["Outputs"].items()
+        return {name: self(each["Value"]) for name, each in found if self.holds(each.get("Condition"))}
 
     def resources(self) -> set[str]:
         found = self.template["Resources"].items()
