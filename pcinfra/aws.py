@@ -250,7 +250,8 @@ _ELSEWHERE = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed", "Illeg
 _EXISTS = {
     "AlreadyExistsException", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted",
     "RepositoryAlreadyExistsException", "RepositoryNotEmptyException", "ImageAlreadyExistsException", "BucketNotEmpty",
-    "OperationInProgressException", "ResourceConflictException",
+    "OperationInProgressException", "ResourceConflictException", "EntityAlreadyExists",
+    "ResourceAlreadyExistsException",
 }  # fmt: skip
 _LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
 _AGAIN = "the same command again; it goes on where it stopped"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from pcinfra import assets
@@ -29,11 +33,54 @@ def folder(context: str) -> Path:
     return path
 
 
+def files(path: Path) -> list[Path]:
+    """Return every file below ``path`` that an image can be made of, in order."""
+    return sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 (64 hex digits) of every file's path, mode and content below ``path``."""
     total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        mode = "x" if file.stat().st_mode & 0o100 else "-"
+    for file in files(path):
+        mode = "x" if _executable(file) else "-"
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         total.update(os.fsencode(f"{file.relative_to(path).as_posix()}\0{mode}\0{content}\n"))
     return total.hexdigest()
+
+
+def _executable(file: Path) -> bool:
+    return bool(file.stat().st_mode & 0o100)
+
+
+def archive(path: Path) -> bytes:
+    """Return a zip of every file below ``path``, the same for the same files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in files(path):
+            entry = zipfile.ZipInfo(file.relative_to(path).as_posix())
+            entry.external_attr = (0o755 if _executable(file) else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            packed.writestr(entry, file.read_bytes())
+    return buffer.getvalue()
+
+
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@\s]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base image in somebody's ECR; pulling it takes a login there and the right to."""
+
+    account: str
+    region: str
+    repository: str
+    registry: str
+
+
+def private_bases(path: Path) -> tuple[Base, ...]:
+    """Return the images of private ECR repositories that the Dockerfile starts from, each once."""
+    text = (path / "Dockerfile").read_text(encoding="utf-8", errors="replace")
+    found = dict.fromkeys(match for name in _FROM.findall(text) if (match := _ECR.match(name)))
+    bases = (Base(m[1], m[2], m[3], m[0].partition("/")[0]) for m in found)
+    return tuple(dict.fromkeys(bases))

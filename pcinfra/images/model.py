@@ -28,7 +28,8 @@ class Order:
         bucket: S3 bucket that can carry the context.
         resource_tags: tags of everything that is made on the way.
         boundary: ARN of the policy that bounds every role; empty is no bound.
-        key: ARN of the KMS key that encrypts the bucket and the repository; empty is AWS's.
+        key: ARN of the KMS key that encrypts the bucket; empty is AWS's.
+        partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
     """
 
     repository: str
@@ -42,6 +43,7 @@ class Order:
     resource_tags: tuple[tuple[str, str], ...] = ()
     boundary: str = ""
     key: str = ""
+    partition: str = "aws"
 
     @property
     def registry(self) -> str:

@@ -15,6 +15,7 @@ from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Conflict, NotFound, Refused
 from pcinfra.images import REPOSITORY as REPOSITORY
 from pcinfra.images import Order, builders, context
+from pcinfra.images.builders.codebuild import removal
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.closely import RepositoryPolicyFacts
 
@@ -78,16 +79,18 @@ class Image:
         if found.repository is None:
             return Plan()
         name = project.image.repository
+        builder = removal(project.project, found.repository["repositoryArn"], found.tags)
         if "pcinfra:project" not in found.tags:
-            return Plan(notes=(f"repository {name} was not made by pcinfra: it is kept",))
+            return Plan(builder, notes=(f"repository {name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, found)
         tag = found.context_tag if found.builder else ""
         others = [image for image in found.images if tag not in image.get("imageTags", ())]
         loses = f"{len(others)} image(s) in {name} that `pcinfra up` does not build from here" if others else ""
         action = Action(
-            REPOSITORY, Kind.DELETE, f"repository {name}", "and every image in it", DeleteRepository(name), loses=loses
-        )
-        return Plan((action,))
+            REPOSITORY, Kind.DELETE, f"repository {name}", "and every image in it", DeleteRepository(name),
+            frozenset(action.id for action in builder), loses=loses,
+        )  # fmt: skip
+        return Plan((*builder, action))
 
     def status(self, project: Project, facts: Facts) -> list[Resource]:
         found = facts.of(ImageFacts)
@@ -111,11 +114,12 @@ class Image:
         found = facts.of(ImageFacts)
         uri = _uri(project, facts)
         tag = found.context_tag if project.image.immutable_tags else project.image.tag
+        image = found.tagged(tag)
         return {
             "ECR_REPO_NAME": project.image.repository,
             "ECR_REPO_URI": uri,
             "IMAGE_TAG": tag,
-            "TRAINING_IMAGE_URI": f"{uri}:{tag}",
+            "TRAINING_IMAGE_URI": f"{uri}@{image['imageDigest']}" if image else f"{uri}:{tag}",
         }
 
 
@@ -138,7 +142,8 @@ def _uri(project: Project, facts: Facts) -> str:
     found = facts.of(ImageFacts)
     if found.repository:
         return str(found.repository["repositoryUri"])
-    return f"{facts.account}.dkr.ecr.{facts.region}.amazonaws.com/{project.image.repository}"
+    domain = "amazonaws.com.cn" if project.partition == "aws-cn" else "amazonaws.com"
+    return f"{facts.account}.dkr.ecr.{facts.region}.{domain}/{project.image.repository}"
 
 
 def _tags(project: Project, found: ImageFacts) -> tuple[str, ...]:
@@ -226,7 +231,7 @@ def _order(project: Project, facts: Facts) -> Order:
     return Order(
         image.repository, _uri(project, facts), _tags(project, found), image.context, found.context, image.disk_space,
         project.project, project.bucket_name(facts.account), tuple(sorted(project.tags_for(Image.name).items())),
-        project.permissions_boundary or "", project.kms_key or "",
+        project.permissions_boundary or "", project.kms_key or "", project.partition,
     )  # fmt: skip
 
 

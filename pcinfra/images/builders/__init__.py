@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pcinfra.images.builders.buildah import Buildah
+from pcinfra.images.builders.codebuild import CodeBuild
 from pcinfra.images.builders.docker import Docker
 from pcinfra.images.builders.engine import Engine
 from pcinfra.images.builders.podman import Podman
@@ -14,7 +15,7 @@ from pcinfra.images.model import Builder
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
-REGISTRY: tuple[Builder, ...] = (Engine(Docker()), Engine(Podman()), Engine(Buildah()), Record())
+REGISTRY: tuple[Builder, ...] = (Engine(Docker()), Engine(Podman()), Engine(Buildah()), CodeBuild(), Record())
 AUTO = "auto"
 
 
@@ -24,7 +25,7 @@ def named(name: str) -> Builder:
 
 
 def choose(doors: Doors, wanted: str = AUTO) -> Builder:
-    """Return ``wanted``; for ``auto`` the first that can be used from here.
+    """Return ``wanted``; for ``auto`` the first that can be used from here, and codebuild always can.
 
     The local cloud has no registry that could be pushed to: an image there is its manifest, whatever is wanted.
     """
@@ -32,4 +33,4 @@ def choose(doors: Doors, wanted: str = AUTO) -> Builder:
         return Record()
     if wanted != AUTO:
         return named(wanted)
-    return next((builder for builder in REGISTRY if not builder.why_not(doors)), REGISTRY[-1])
+    return next(builder for builder in REGISTRY if not builder.why_not(doors))
