@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pcinfra.localcloud.gate import turn
@@ -23,6 +24,9 @@ from pcinfra.localcloud.services.fsx.tree import Listing
 
 QUIET = 0.5
 """Seconds of quiet until a file is exported: FSx exports once "your application finishes modifying the file"."""
+
+TURN = 2.0
+"""Seconds after which the other associations have their turn, and CloudWatch is told how long files wait."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,34 +68,51 @@ def begin(link: Link) -> bool:
 
 
 def _export(link: Link, listing: Listing, queue: Queue) -> bool:
-    ledger, noticed = link.ledger, False
-    for path, status in sorted(listing.found.items()):
-        if signature(status) != ledger.files.get(path):
-            noticed = True
-            _changed(link, path, status, queue)
-    for path in [path for path in ledger.files if path not in listing.found and not listing.hides(path)]:
-        noticed = True
+    ledger = link.ledger
+    changed = [path for path, status in listing.found.items() if signature(status) != ledger.files.get(path)]
+    gone = [path for path in ledger.files if path not in listing.found and not listing.hides(path)]
+    waiting = [path for path in sorted(changed) if _waits(link, path, listing.found[path], queue)]
+    for path in _for_a_while(link, gone):
         _gone(link, path, queue)
-    return noticed
+    for path in _for_a_while(link, waiting):
+        if _export_one(link, path, listing.found[path]):
+            queue.since.pop(path, None)
+    for path in queue.since.keys() - listing.found.keys():
+        del queue.since[path]
+    return bool(changed or gone)
 
 
-def _changed(link: Link, path: str, status: os.stat_result, queue: Queue) -> None:
+def _for_a_while(link: Link, paths: list[str]) -> Iterator[str]:
+    """What is not reached is still different at the next look."""
+    until = time.monotonic() + TURN
+    for path in paths:
+        if link.ended() or time.monotonic() > until:
+            return
+        yield path
+
+
+def _waits(link: Link, path: str, status: os.stat_result, queue: Queue) -> bool:
+    """Take note of a changed file; return whether it is to be exported now."""
     if not _exports(link, path):
         link.ledger.seen(path, signature(status))
-        return
+        queue.since.pop(path, None)
+        return False
     queue.since.setdefault(path, time.time())
-    if not path.endswith("/") and abs(time.time() - status.st_mtime) < QUIET:
-        return
+    return path.endswith("/") or abs(time.time() - status.st_mtime) >= QUIET
+
+
+def _export_one(link: Link, path: str, status: os.stat_result) -> bool:
+    """Return whether the file need not wait any longer."""
     try:
         export_file(link, path, closed=True)
     except FileNotFoundError:
         pass
     except Failed as error:
         if str(error) == BUSY:
-            return
+            return False
         _LOG.warning("%s: %r is not exported: %s", link.association.path, path, error)
         link.ledger.seen(path, signature(status))
-    queue.since.pop(path, None)
+    return True
 
 
 def _exports(link: Link, path: str) -> bool:
@@ -116,11 +137,11 @@ def _gone(link: Link, path: str, queue: Queue) -> None:
 def _import(link: Link) -> bool:
     """Follow S3. What the export before it wrote is in the ledger already, and so is no event."""
     now, known = link.repository.listing(), link.ledger.objects
-    events = [(path, mark) for path, mark in sorted(now.items()) if known.get(path) != mark]
+    events = sorted(path for path, mark in now.items() if known.get(path) != mark)
     gone = sorted((path for path in known if path not in now), reverse=True)
-    for path, mark in events:
-        _arrived(link, path, mark)
-    for path in gone:
+    for path in _for_a_while(link, events):
+        _arrived(link, path, now[path])
+    for path in _for_a_while(link, gone):
         _deleted(link, path)
     return bool(events or gone)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from pcinfra.localcloud.gate import turn
 from pcinfra.localcloud.services.fsx import work
@@ -87,22 +87,20 @@ class Mover:
         for task in tasks:
             self._work(backend, task)
         changed = bool(tasks)
-        for association in self._unless_ended(active):
+        for association in active:
             changed |= self._follow(backend, association)
         return self._publish(backend, active) or changed
 
-    def _unless_ended(self, associations: list[Association]) -> Iterator[Association]:
-        return (association for association in associations if not self._end.is_set())
-
     def _work(self, backend: FsxBackend, task: Task) -> None:
         linked = [a for a in backend.associations.values() if a.file_system == task.file_system]
-        work.run(task, [Link.of(association, self._storage) for association in linked])
+        work.run(task, [Link.of(association, self._storage, self._end.is_set) for association in linked])
 
     def _follow(self, backend: FsxBackend, association: Association) -> bool:
         queue = self._queues.setdefault(association.id, Queue())
         misconfigured = bool(trouble_of(backend, association))
         try:
-            return follow(Link.of(association, self._storage), queue, misconfigured=misconfigured)
+            link = Link.of(association, self._storage, self._end.is_set)
+            return follow(link, queue, misconfigured=misconfigured)
         except Exception as error:  # one association must not stop the others
             self._complain(association, error)
             return False

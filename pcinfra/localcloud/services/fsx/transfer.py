@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +30,13 @@ class Link:
     association: Association
     tree: Tree
     repository: Repository
+    ended: Callable[[], bool]
 
     @classmethod
-    def of(cls, association: Association, storage: Storage) -> Link:
+    def of(cls, association: Association, storage: Storage, ended: Callable[[], bool] = lambda: False) -> Link:
+        """Return the link of ``association``; once ``ended`` is true, nothing more is begun."""
         tree = Tree(storage, association.file_system, association.path)
-        return cls(association, tree, Repository(association.bucket, association.prefix))
+        return cls(association, tree, Repository(association.bucket, association.prefix), ended)
 
     @property
     def alive(self) -> bool:

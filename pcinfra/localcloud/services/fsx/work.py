@@ -42,7 +42,7 @@ def run(task: Task, links: list[Link]) -> None:
     except Unfollowable as error:
         task.failure, items = str(error), []
     for item in items:
-        if task.cancelled_at is not None:
+        if task.cancelled_at is not None or any(link.ended() for link in links):
             return
         code = _attempt(item.move)
         task.succeeded, task.failed = task.succeeded + (not code), task.failed + bool(code)
