@@ -70,23 +70,36 @@ def session_manager(_: Project, doors: Doors) -> Iterator[Line]:
     yield warning("Session Manager plugin", found, f"curl -fsSO {address} && sudo dpkg -i session-manager-plugin.deb")
 
 
-def engine(_: Project, doors: Doors) -> Iterator[Line]:
-    """Find a program that builds images, and whether it runs."""
-    found = [name for name in ("docker", "podman") if doors.shell.which(name)]
-    if not found:
-        yield warning("image builder", "neither docker nor podman is installed", "sudo apt-get install podman")
+def engine(project: Project, doors: Doors) -> Iterator[Line]:
+    """Find what builds the image: what the project asks for, or the first that runs here, or CodeBuild."""
+    wanted = project.image.builder
+    if wanted == "codebuild":
+        yield ok("image builder", "codebuild builds in the account")
         return
-    for name in found:
-        why = _why_not(name, doors)
-        if not why:
-            yield ok("image builder", f"{name} runs")
-            return
-    fix = "sudo systemctl start docker" if "docker" in found else "podman info   (it says what is wrong)"
-    yield warning("image builder", f"{found[0]} is installed and does not run: {why}", fix)
+    reasons = {name: _why_not(name, doors) for name in (ENGINES if wanted == "auto" else (wanted,))}
+    runs = [name for name, why in reasons.items() if not why]
+    said = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+    if runs:
+        yield ok("image builder", f"{runs[0]} runs")
+    elif wanted == "auto":
+        yield ok("image builder", f"codebuild builds in the account, because none runs here ({said})")
+    else:
+        fix = "sudo systemctl start docker" if wanted == "docker" and doors.shell.which(wanted) else _INSTALL[wanted]
+        yield failure("image builder", said, f"{fix}   or image.builder: auto")
+
+
+ENGINES = ("docker", "podman", "buildah")
+_INSTALL = {
+    "docker": "sudo apt-get install docker.io",
+    "podman": "sudo apt-get install podman",
+    "buildah": "sudo apt-get install buildah",
+}
 
 
 def _why_not(name: str, doors: Doors) -> str:
     """Return why the engine cannot be used; empty when it can."""
+    if not doors.shell.which(name):
+        return "not installed"
     try:
         done = doors.shell.run([name, "info"], timeout=PATIENCE)
     except CommandFailed as error:

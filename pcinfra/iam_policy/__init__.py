@@ -48,13 +48,15 @@ def names_of(project: Project, account: str = ANY_ACCOUNT) -> Names:
 
 
 def policies(statements: Iterable[Statement], names: Names) -> list[dict[str, Any]]:
-    """Return policy documents with ``statements``, in their order, as few as IAM's size allows."""
+    """Return policy documents with ``statements``, each in the first that IAM's size leaves room in."""
     documents: list[dict[str, Any]] = []
     for rendered in (_rendered(statement, names) for statement in statements):
         if "" in rendered["Resource"]:
             continue
-        if documents and size(_document([*documents[-1]["Statement"], rendered])) <= MAXIMUM:
-            documents[-1]["Statement"].append(rendered)
+        for document in documents:
+            if size(_document([*document["Statement"], rendered])) <= MAXIMUM:
+                document["Statement"].append(rendered)
+                break
         else:
             documents.append(_document([rendered]))
     return documents

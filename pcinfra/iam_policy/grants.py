@@ -19,6 +19,7 @@ REPOSITORY = "arn:{partition}:ecr:{region}:{account}:repository/{repository}"
 FSX = "arn:{{partition}}:fsx:{{region}}:{{account}}:{}"
 LOGS = "arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{}"
 ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
+BUILD_ROLE = "arn:{partition}:iam::{account}:role/pcinfra-{project}-{region}"
 
 BY_CLOUDFORMATION = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformation.amazonaws.com"]}}
 OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
@@ -30,6 +31,7 @@ UNPUBLISHED = "pcluster's published policies do not know it"
 
 ON_CHANGE = "when pcinfra.yaml changes, or a stack is mended"
 ON_SWEEP = "when a teardown was cut short, on request"
+ON_CODEBUILD = "where CodeBuild builds the image"
 ON_PUSH = "docker and podman push with it"
 
 
@@ -180,6 +182,35 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         (REPOSITORY,),
     ),
+    Statement(
+        "BuildInAccount", _of("up", "down"),
+        called("codebuild", "BatchGetProjects", "BatchGetBuilds", "CreateProject", "UpdateProject", "StartBuild",
+               "DeleteProject", why=ON_CODEBUILD),
+        ("arn:{partition}:codebuild:{region}:{account}:project/pcinfra-{project}-image",),
+    ),
+    Statement(
+        "RoleOfBuilds", _of("up", "down"),
+        (
+            *called("iam", "GetRole", "CreateRole", "PutRolePolicy", "DeleteRolePolicy", "DeleteRole",
+                    why=ON_CODEBUILD),
+            *beyond(ON_CODEBUILD, "iam:TagRole"),
+        ),
+        (BUILD_ROLE,),
+    ),
+    Statement(
+        "GiveRoleToBuilds", _of("up"), beyond(ON_CODEBUILD, "iam:PassRole"), (BUILD_ROLE,),
+        {"StringEquals": {"iam:PassedToService": "codebuild.amazonaws.com"}},
+    ),
+    Statement(
+        "LogsOfBuilds", _of("up", "down"),
+        (
+            *called("cloudwatch-logs", "CreateLogGroup", "PutRetentionPolicy", "GetLogEvents", "DeleteLogGroup",
+                    why=ON_CODEBUILD),
+            *beyond("the log group carries the project's tags", "logs:TagResource"),
+        ),
+        (LOGS.format("/aws/codebuild/pcinfra-{project}-image*"),),
+    ),
+    Statement("UnmarkRepository", _of("down"), called("ecr", "UntagResource", why=ON_CODEBUILD), (REPOSITORY,)),
     Statement("ReadRepositoryPolicy", _of("up"), called("ecr", "GetRepositoryPolicy"), (REPOSITORY,)),
     Statement("DeleteRepository", _of("down"), called("ecr", "DeleteRepository"), (REPOSITORY,)),
     # Associations and tasks of FSx for Lustre

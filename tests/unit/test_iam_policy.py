@@ -117,7 +117,7 @@ def test_every_policy_fits_into_iam(purposes: tuple[str, ...]) -> None:
     long = Project(project="p" * 40, bucket=Bucket(name="b" * 63), kms_key=KEY)
     documents = policies(chosen(purposes), names_of(long, "123456789012"))
     assert all(iam_policy.size(document) <= iam_policy.MAXIMUM for document in documents)
-    assert [s["Sid"] for d in documents for s in d["Statement"]] == [s.sid for s in chosen(purposes)]
+    assert sorted(s["Sid"] for d in documents for s in d["Statement"]) == sorted(s.sid for s in chosen(purposes))
     resources = [resource for d in documents for s in d["Statement"] for resource in s["Resource"]]
     assert not [resource for resource in resources if "{" in resource or "}" in resource]
 
@@ -168,10 +168,12 @@ def test_the_command(folder: Path) -> None:
     one = pcinfra(folder, "iam-policy", "--for", "jobs", "--account", "123456789012")
     assert json.loads(one.stdout)["Version"] == "2012-10-17"
     several = pcinfra(folder, "iam-policy", "--account", "123456789012")
-    assert set(json.loads(several.stdout)) == {"pcinfra-1", "pcinfra-2"}
+    names = list(json.loads(several.stdout))
+    assert names == [f"pcinfra-{number}" for number in range(1, len(names) + 1)]
+    assert len(names) > 1
     assert "6144 characters" in several.stderr
     written = pcinfra(folder, "iam-policy", "--account", "123456789012", "--write", "policies")
-    assert written.stdout.count("aws iam create-policy") == 2
+    assert written.stdout.count("aws iam create-policy") == len(names)
     assert json.loads((folder / "policies" / "pcinfra-2.json").read_text())["Statement"]
 
 

@@ -12,7 +12,7 @@ from pcinfra.aws import Target
 from pcinfra.doctor import Line, account, belongings, capacity, machine, quotas
 from pcinfra.doors import Doors
 from pcinfra.errors import AccessDenied, CloudError, CredentialsError, NotFound
-from pcinfra.project import Adopt, Cluster, Lustre, Prerequisites, Project, Queue
+from pcinfra.project import Adopt, Cluster, Image, Lustre, Prerequisites, Project, Queue
 from tests.unit.clusters.fakes import FakeCloud, FakeShell
 
 RESERVATION = "cr-0123456789abcdef0"
@@ -56,19 +56,24 @@ def test_node(programs: tuple[str, ...], answers: list[tuple[int, str]], verdict
 
 
 @pytest.mark.parametrize(
-    ("programs", "answers", "verdict", "found"),
+    ("wanted", "programs", "answers", "verdict", "found"),
     [
-        ((), [], "warning", "neither docker nor podman"),
-        (("docker",), [(0, "")], "ok", "docker runs"),
-        (("docker",), [(1, "Cannot connect")], "warning", "docker is installed and does not run: Cannot connect"),
-        (("docker", "podman"), [(1, "Cannot connect"), (0, "")], "ok", "podman runs"),
-        (("podman",), [(125, "")], "warning", "exit status 125"),
+        ("auto", (), [], "ok", "codebuild builds in the account, because none runs here (docker: not installed;"),
+        ("auto", ("docker",), [(0, "")], "ok", "docker runs"),
+        ("auto", ("docker",), [(1, "Cannot connect")], "ok", "docker: Cannot connect"),
+        ("auto", ("docker", "podman"), [(1, "Cannot connect"), (0, "")], "ok", "podman runs"),
+        ("codebuild", (), [], "ok", "codebuild builds in the account"),
+        ("podman", ("podman",), [(125, "")], "failure", "podman: exit status 125"),
+        ("docker", (), [], "failure", "docker: not installed"),
     ],
 )
-def test_image_builder(programs: tuple[str, ...], answers: list[tuple[int, str]], verdict: str, found: str) -> None:
-    line = one(machine.engine(Project(), doors(shell=FakeShell(answers, programs))))
+def test_image_builder(
+    wanted: Any, programs: tuple[str, ...], answers: list[tuple[int, str]], verdict: str, found: str
+) -> None:
+    line = one(machine.engine(Project(image=Image(builder=wanted)), doors(shell=FakeShell(answers, programs))))
     assert line.verdict.value == verdict
     assert found in line.found
+    assert line.verdict == "ok" or "image.builder: auto" in line.fix
 
 
 def test_the_plugin_is_worth_a_warning_only() -> None:
