@@ -111,14 +111,14 @@ class LocalCloud:
     def start(self) -> Endpoint:
         """Start it unless it runs. Two at once start one. Raises what :meth:`ensure` raises."""
         _require_installed()
-        with self._locked():
+        with self._locked() as lock:
             record = self._record()
             if record and record.alive:
                 if record.answers():
                     return Endpoint(record.url)
                 self._end(record)
             self._pid_file.unlink(missing_ok=True)
-            return Endpoint(self._launch().url)
+            return Endpoint(self._launch(lock).url)
 
     def stop(self) -> bool:
         """End the process, its state saved and its machines stopped; return whether there was one."""
@@ -154,11 +154,11 @@ class LocalCloud:
         return "\n".join(text.splitlines()[-lines:])
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[int]:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock.fileno()
 
     def _record(self) -> _Record | None:
         try:
@@ -166,11 +166,14 @@ class LocalCloud:
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             return None
 
-    def _launch(self) -> _Record:
-        """Start the process and wait until it answers."""
+    def _launch(self, lock: int) -> _Record:
+        """Start the process and wait until it answers.
+
+        It holds the lock as well until it can be found: whoever comes when this process was ended meanwhile waits.
+        """
         ready, tell = os.pipe()
         try:
-            process = self._spawn(tell)
+            process = self._spawn(tell, lock)
         finally:
             os.close(tell)
         port = _wait_for_port(ready)
@@ -180,11 +183,11 @@ class LocalCloud:
         self._port_file.write_text(str(port), encoding="ascii")
         return record
 
-    def _spawn(self, tell: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, tell: int, lock: int) -> subprocess.Popen[bytes]:
         """Detached: an own session without a terminal, so that Ctrl-C and a closed window do not reach it."""
         self._make_room_for_log()
         command = [sys.executable, "-m", "pcinfra.localcloud.server", str(self.directory)]
-        command += ["--port", str(self._last_port()), "--ready-fd", str(tell)]
+        command += ["--port", str(self._last_port()), "--ready-fd", str(tell), "--lock-fd", str(lock)]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -193,7 +196,7 @@ class LocalCloud:
                 stderr=log,
                 cwd=self.directory,
                 env=_environment(),
-                pass_fds=[tell],
+                pass_fds=[tell, lock],
                 start_new_session=True,
             )
 

@@ -1,4 +1,4 @@
-"""The background process: ``python -m pcinfra.localcloud.server DIRECTORY --port P --ready-fd N``.
+"""The background process: ``python -m pcinfra.localcloud.server DIRECTORY --port P --ready-fd N --lock-fd M``.
 
 Order of a start: install what is ours over moto, take the saved state, listen, let unfinished work go on, say the
 port to whoever waits. Order of an end, on SIGTERM: no more calls, machines stopped, state saved.
@@ -7,6 +7,7 @@ port to whoever waits. Order of an end, on SIGTERM: no more calls, machines stop
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -53,7 +54,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pcinfra-local-cloud")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--lock-fd", type=int, required=True)
     return parser.parse_args(argv)
 
 
@@ -68,6 +70,8 @@ def _listen_for_end() -> threading.Event:
 
 def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     directory: Path = arguments.directory
+    for descriptor in arguments.ready_fd, arguments.lock_fd:
+        os.set_inheritable(descriptor, False)
     prepare_environment(directory)
     from pcinfra.localcloud.http import Application
     from pcinfra.localcloud.resources import count
@@ -86,6 +90,7 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     _write_pid_file(pid_file, web.port)
     _LOG.info("answering at http://%s:%d", HOST, web.port)
     _tell(arguments.ready_fd, web.port)
+    os.close(arguments.lock_fd)
     _wait(end, pid_file)
     web.shutdown()
     web.server_close()
@@ -99,9 +104,11 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
 
 
 def _wait(end: threading.Event, pid_file: Path) -> None:
-    """Wait until ``end`` is set, or the folder is removed: what is left of the state is then another's or nobody's."""
-    while not end.wait(_LOOK) and pid_file.exists():
-        pass
+    """Wait until ``end`` is set, or the pid file is gone or another's: so is the folder, and nobody finds us."""
+    ours = pid_file.read_bytes()
+    with contextlib.suppress(OSError):
+        while not end.wait(_LOOK) and pid_file.read_bytes() == ours:
+            pass
 
 
 def prepare_environment(directory: Path) -> None:
@@ -138,9 +145,10 @@ def _write_pid_file(path: Path, port: int) -> None:
 
 
 def _tell(ready: int, port: int) -> None:
-    if ready >= 0:
+    """Say the port to whoever waits. If nobody does any more, others find it by the pid file."""
+    with contextlib.suppress(BrokenPipeError):
         os.write(ready, f"{port}\n".encode())
-        os.close(ready)
+    os.close(ready)
 
 
 if __name__ == "__main__":

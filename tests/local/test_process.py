@@ -22,6 +22,7 @@ pytest.importorskip("moto", reason="the local cloud is not installed: pip instal
 from pcinfra.errors import PcinfraError
 from pcinfra.localcloud import ACCOUNT, identity, snapshot
 from pcinfra.localcloud.process import Endpoint, LocalCloud
+from tests.local.slurm.machine import processes_about
 
 
 @pytest.fixture
@@ -264,6 +265,33 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(cloud: LocalCloud) -> None:
     os.kill(cloud.status().pid, signal.SIGINT)
     os.kill(cloud.status().pid, signal.SIGHUP)
     assert client(endpoint, "sts").get_caller_identity()["Account"] == ACCOUNT
+
+
+STARTER = """
+import sys
+from pathlib import Path
+from pcinfra.localcloud.process import LocalCloud
+print("begun", flush=True)
+LocalCloud(Path(sys.argv[1])).start()
+"""
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.4, 0.8])
+def test_who_starts_it_is_killed_meanwhile(cloud: LocalCloud, delay: float) -> None:
+    argv = [sys.executable, "-c", STARTER, str(cloud.directory)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as starter:
+        assert starter.stdout
+        starter.stdout.readline()
+        time.sleep(delay)
+        starter.kill()
+    client(cloud.ensure(), "s3").list_buckets()
+    assert len(servers(cloud.directory)) == 1
+    assert cloud.stop()
+    assert servers(cloud.directory) == []
+
+
+def servers(directory: Path) -> list[str]:
+    return [line for line in processes_about(directory) if "localcloud.server" in line]
 
 
 def test_it_ends_when_its_directory_is_removed(cloud: LocalCloud) -> None:
