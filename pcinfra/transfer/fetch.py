@@ -118,6 +118,7 @@ def _complete(http: Http, file: BinaryIO, had: int, key: str, remote: RemoteFile
         file.seek(had)
 
         def sink(chunk: bytes) -> None:
+            meter.check()
             _write(file, chunk)
             meter.add(len(chunk))
 

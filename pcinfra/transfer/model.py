@@ -118,8 +118,12 @@ class Outcome:
     reused: int = 0
 
 
+class Stopped(Exception):
+    """The transfer has been told to stop."""
+
+
 class Meter:
-    """Counts what has been done; safe to use from many threads."""
+    """Counts what has been done, and knows whether to go on; safe to use from many threads."""
 
     def __init__(self, files: int, size: int) -> None:
         self.files, self.size = files, size
@@ -127,6 +131,12 @@ class Meter:
         self._reused = 0
         self._begin = time.monotonic()
         self._lock = threading.Lock()
+        self.stop = threading.Event()
+
+    def check(self) -> None:
+        """Raise :class:`Stopped` when the transfer is to end."""
+        if self.stop.is_set():
+            raise Stopped
 
     def add(self, size: int, reused: bool = False) -> None:
         """Count ``size`` bytes; ``reused`` ones did not travel and say nothing about the rate."""

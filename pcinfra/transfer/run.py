@@ -7,13 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 
 from pcinfra.errors import CloudError, CredentialsError, Interrupted
 from pcinfra.transfer import bucket
 from pcinfra.transfer.fetch import fetch, parent
 from pcinfra.transfer.http import Http
-from pcinfra.transfer.model import Meter, Outcome, Problem, Step, StepKind, TransferPlan
+from pcinfra.transfer.model import Meter, Outcome, Problem, Step, StepKind, Stopped, TransferPlan
 from pcinfra.transfer.send import send
 
 THREADS = 32
@@ -86,7 +85,7 @@ def run(plan: TransferPlan, mover: Mover, threads: int = THREADS) -> Summary:
 
     Raises:
         CredentialsError: the credentials have ended.
-        Interrupted: Ctrl-C; what was under way is left to finish.
+        Interrupted: Ctrl-C; the parts of files that are under way are left to finish.
     """
     summary = Summary(same=plan.same, problems=list(plan.problems))
     _Run(mover, summary, threads).to_end(plan)
@@ -99,7 +98,6 @@ class _Run:
     mover: Mover
     summary: Summary
     threads: int
-    stop: Event = field(default_factory=Event)
     refusals: int = 0
     fatal: CredentialsError | None = None
 
@@ -109,7 +107,7 @@ class _Run:
             self._all(pool, plan.moves)
             self._all(pool, plan.deletions)
         except KeyboardInterrupt:
-            self.stop.set()
+            self.mover.meter.stop.set()
             raise Interrupted(
                 f"interrupted; {self.summary.moved} file(s) are done",
                 hint="the same command again; it goes on where it stopped",
@@ -128,18 +126,19 @@ class _Run:
                 self.summary.take(outcome)
 
     def _one(self, step: Step) -> Outcome | None:
-        if self.stop.is_set():
-            return Outcome(step, Problem(step.name, "not tried any more"))
         try:
+            self.mover.meter.check()
             outcome = self.mover.do(step)
+        except Stopped:
+            return Outcome(step, Problem(step.name, "not done any more"))
         except CredentialsError as error:
             self.fatal = error
-            self.stop.set()
+            self.mover.meter.stop.set()
             return None
         except CloudError as error:
             outcome = Outcome(step, Problem(step.name, error.why))
             self.refusals += 1
             if self.refusals >= GIVE_UP:
-                self.stop.set()
+                self.mover.meter.stop.set()
         self.mover.meter.add_file()
         return outcome

@@ -97,6 +97,7 @@ def _send_parts(http: Http, file: BinaryIO, key: str, mark: tuple[int, int, int]
     reused = 0
     try:
         for number, body in _parts(file, mark[0]):
+            meter.check()
             old = there.get(number)
             if old and old.size == len(body) and hashlib.md5(body, usedforsecurity=False).hexdigest() == old.etag:
                 done[number] = (f'"{old.etag}"', bucket.checksum(body))

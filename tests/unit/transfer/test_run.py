@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -347,3 +348,25 @@ def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     memory.before = lambda _: None
     push(memory, folder)
     assert len(memory.objects) == 100
+
+
+def test_ctrl_c_does_not_wait_for_the_end_of_a_large_file(folder: Path) -> None:
+    large(folder)
+    (folder / "small").touch()
+    begun = Event()
+
+    def press(request: Request) -> None:
+        if request.key == "p/small":
+            begun.wait(10)
+            raise KeyboardInterrupt
+        if request.operation == "UploadPart":
+            begun.set()
+            pressed.wait(10)
+
+    memory = Memory(press)
+    plan = planned_push(memory, folder)
+    mover = Mover(memory, folder, "p/", Meter(2, LARGE))
+    pressed = mover.meter.stop
+    with pytest.raises(Interrupted):
+        run(plan, mover, threads=2)
+    assert memory.count("UploadPart") == 1
