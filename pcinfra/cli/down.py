@@ -2,91 +2,150 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from pcinfra.cli import options
+from pcinfra.cli import options, selection
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
-    from pcinfra.engine import Plan
+    from pcinfra.cli.teardown import Teardown
+    from pcinfra.project import Project
     from pcinfra.stages.sweep import Residue
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
-@click.option("--delete-data", is_flag=True, help="Delete the bucket even if there is data in it.")
+@click.option("--stage", metavar="STAGE", callback=selection.one_stage, help="Take away this stage only.")
+@click.option("--with-data", is_flag=True, help="Also delete a bucket and images that hold data; asks for the name.")
+@click.option("--confirm", metavar="PROJECT", default="", help="The project's name, for --with-data in a script.")
 @click.option("--skip-export", is_flag=True, help="Do not export what is on Lustre to S3 first.")
+@click.option("--cancel-jobs", is_flag=True, help="Cancel jobs that run or wait.")
+@click.option("--sweep", is_flag=True, help="Remove what the look at the end finds, unless it may hold data.")
 @click.option("--timeout", type=click.IntRange(min=1), default=7200, show_default=True, help="Give up after SECONDS.")
 @options.yes
 @options.pass_session
-def down(session: Session, dry_run: bool, delete_data: bool, skip_export: bool, timeout: int, yes: bool) -> None:
+def down(
+    session: Session, /, dry_run: bool, stage: str, with_data: bool, confirm: str, skip_export: bool,
+    cancel_jobs: bool, sweep: bool, timeout: int, yes: bool,
+) -> None:  # fmt: skip
     """Take everything away: jobs, clusters, associations, stack, repository, bucket; then look for what is left.
 
-    What the associations export is brought to S3 first. A bucket with data in it is kept unless you say
-    --delete-data. What pcinfra did not make is never touched.
+    What the associations export is brought to S3 first. A bucket with data in it, and images that cannot be built
+    again from here, are kept unless you say --with-data. What pcinfra did not make is never touched. Killed, it goes
+    on when it is run again.
 
     \b
-    pcinfra down --dry-run      see what would go
-    pcinfra down                asks before it begins
-    pcinfra down --yes          does not ask
+    pcinfra down --dry-run             see what would go
+    pcinfra down                       asks before it begins
+    pcinfra down --yes                 does not ask; stops if jobs run
+    pcinfra down --yes --cancel-jobs   does not ask about jobs either
+    pcinfra down --with-data           asks for the project's name, and loses the data
+    pcinfra down --stage image         one stage
     """
-    from pcinfra import stages, ui
+    from pcinfra import ui
+    from pcinfra.cli import teardown
 
-    plan = teardown(session, delete_data)
-    if skip_export:
-        plan = plan.without(*(action.id for action in plan.actions if action.id.startswith(stages.EXPORT)))
-    if not plan.actions and not plan.notes:
+    _check_protection(session.project)
+    found = (
+        teardown.of_stage(session, stage, with_data, skip_export)
+        if stage
+        else teardown.whole(session, with_data, skip_export)
+    )
+    if not found.plan.actions and not found.plan.notes:
         ui.out().print("Nothing to take away.")
     else:
-        ui.print_plan(plan)
+        ui.print_plan(found.plan)
     if dry_run:
         return
-    if plan.actions:
-        options.confirm(f"Take away {len(plan.actions)} thing(s) of project {session.project.project}?", yes)
-        session.run(plan, limit=timeout)
-    _prove(session, kept=bool([action for action in plan.notes if action.startswith("bucket ")]))
+    if found.plan.actions:
+        agree(session.project, found, with_data, confirm, cancel_jobs, yes)
+        session.run(found.plan, limit=timeout)
+    if not stage:
+        _prove(session, found.kept, sweep, with_data)
 
 
-def teardown(session: Session, delete_data: bool) -> Plan:
-    """Return the whole teardown: jobs and clusters first, then every stage once nothing uses it any more."""
-    from pcinfra import stages
-    from pcinfra.clusters.facts import find_all
-    from pcinfra.clusters.lifecycle import delete_actions
-    from pcinfra.engine import Plan
-    from pcinfra.jobs.slurm.cancel import cancel_all
+def _check_protection(project: Project) -> None:
+    from pcinfra.errors import Refused
 
-    facts = session.facts(contents=True)
-    clusters = find_all(session.cloud, session.project.project)
-    cancels = [cancel_all(stack.name) for stack in clusters]
-    deletions = delete_actions(clusters, after=[action.id for action in cancels])
-    plan = stages.down(session.project, facts, Plan((*cancels, *deletions)))
-    bucket = next((action for action in plan.actions if action.id == stages.BUCKET), None)
-    if bucket is None or not bucket.loses or delete_data:
-        return plan
-    note = f"{bucket.what} is kept: it holds {bucket.loses}. To delete it: pcinfra down --delete-data"
-    kept = plan.without(stages.BUCKET)
-    return Plan(kept.actions, (*kept.notes, note))
+    if project.protect:
+        raise Refused(
+            "is protected", where=f"project {project.project}", hint="protect: false in pcinfra.yaml, then pcinfra down"
+        )
 
 
-def _prove(session: Session, kept: bool) -> None:
-    """Print what is left.
+def agree(project: Project, found: Teardown, with_data: bool, typed: str, cancel_jobs: bool, yes: bool) -> None:
+    """Ask for each yes that the teardown needs.
 
     Raises:
-        Refused: something is left that should not be.
+        Refused: one of them was not given.
+    """
+    from pcinfra.errors import Refused
+
+    if found.jobs and not cancel_jobs:
+        if yes or not sys.stdin.isatty():
+            raise Refused(
+                f"jobs run or wait: {'; '.join(found.jobs)}", where="down",
+                hint="wait for them, or: pcinfra down --cancel-jobs",
+            )  # fmt: skip
+        options.confirm(f"Cancel {len(found.jobs)} job(s)? {'; '.join(found.jobs)}", sure=False)
+    if with_data and any(action.loses and action.stage in ("bucket", "image") for action in found.plan.actions):
+        _typed_name(project.project, typed)
+    options.confirm(f"Take away {len(found.plan.actions)} thing(s) of project {project.project}?", yes)
+
+
+def _typed_name(name: str, typed: str) -> None:
+    from pcinfra.errors import Refused
+
+    if not typed:
+        if not sys.stdin.isatty():
+            raise Refused("needs the project's name", where="--with-data", hint=f"--with-data --confirm {name}")
+        typed = click.prompt(f"This loses data for good. Type the name of the project, {name}", err=True)
+    if typed != name:
+        raise Refused(f"{typed!r} is not the name of the project", where="--with-data", hint=f"--confirm {name}")
+
+
+def _prove(session: Session, kept: tuple[str, ...], sweep: bool, with_data: bool) -> None:
+    """Print what is left, having removed it first where ``sweep`` says so.
+
+    Raises:
+        ResourceFailed: something is left that should not be.
     """
     from pcinfra import ui
     from pcinfra.errors import ResourceFailed
+    from pcinfra.stages.sweep import expected, removing
+
+    left, looked = _look(session)
+    unexpected = [row for row in left if not expected(row, session.project, kept)]
+    if sweep and unexpected:
+        plan = removing(unexpected, with_data)
+        results = session.run(plan)
+        for action in plan.actions:
+            if results[action.id]:
+                ui.err().print(f"{action.what}: {results[action.id]}", markup=False)
+        left, looked = _look(session)
+        unexpected = [row for row in left if not expected(row, session.project, kept)]
+    if left:
+        ui.print_table(("LEFT", "ID", "COSTS", "REMOVE WITH"), [_row(session.project, row) for row in left])
+    if unexpected:
+        raise ResourceFailed(
+            f"{len(unexpected)} thing(s) are left", where="down", hint="the commands above, or: pcinfra down --sweep"
+        )
+    ui.out().print(f"[green]down[/] — nothing {'else ' if left else ''}is left. Looked for: {looked}.")
+
+
+def _look(session: Session) -> tuple[list[Residue], str]:
     from pcinfra.stages.sweep import sweeping
 
     plan = sweeping(session.project)
     results = session.read(plan)
-    left: list[Residue] = [row for action in plan.actions for row in results[action.id]]
-    looked = ", ".join(action.what for action in plan.actions)
-    unexpected = [row for row in left if not (kept and row.what == "bucket")]
-    if left:
-        ui.print_table(("LEFT", "ID", "REMOVE WITH"), [(row.what, row.id, row.remove) for row in left])
-    if unexpected:
-        raise ResourceFailed(f"{len(unexpected)} thing(s) are left", where="down", hint="the commands above")
-    ui.out().print(f"[green]down[/] — nothing {'else ' if left else ''}is left. Looked for: {looked}.")
+    return [row for action in plan.actions for row in results[action.id]], ", ".join(a.what for a in plan.actions)
+
+
+def _row(project: Project, row: Residue) -> tuple[str, str, str, str]:
+    from pcinfra.prices import bundled
+
+    price = bundled().find(project.region, row.price) if row.price else None
+    return row.what, row.id, f"{price.usd:g} USD per {price.unit}" if price else "", row.remove

@@ -78,6 +78,11 @@ def stage_name(_: click.Context, __: click.Parameter, value: Any) -> Any:
     return given
 
 
+def one_stage(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Check the name of the one stage that an option was given; empty when it was not."""
+    return str(stage_name(ctx, parameter, (value,))[0]) if value else ""
+
+
 def options(command: Command) -> Command:
     """Add ``--only`` and ``--skip``."""
     skip = click.option(

@@ -20,10 +20,24 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
     from pcinfra.project import Project
 
-__all__ = ["BUCKET", "EXPORT", "REGISTRY", "Facts", "Health", "Resource", "Stage", "down", "facts_of", "reading", "up"]
+__all__ = [
+    "BUCKET",
+    "EXPORT",
+    "REGISTRY",
+    "REPOSITORY",
+    "Facts",
+    "Health",
+    "Resource",
+    "Stage",
+    "down",
+    "facts_of",
+    "reading",
+    "up",
+]
 
 REGISTRY: tuple[Stage, ...] = (Prerequisites(), Image(), Bucket(), Scripts(), Associations())
 
+REPOSITORY = "image/repository"
 _ACCOUNT = "read/account"
 _CONTENTS = "read/contents"
 _BACKUPS = "read/backups"

@@ -243,9 +243,12 @@ class TaskProbe:
 def _until_exported(row: dict[str, Any] | None) -> tuple[None] | None:
     if row is None or row["Lifecycle"] in ("PENDING", "EXECUTING", "CANCELING"):
         return None
-    if row["Lifecycle"] == "SUCCEEDED":
+    counts = row.get("Status") or {}
+    total, done, failed = (counts.get(f"{name}Count") or 0 for name in ("Total", "Succeeded", "Failed"))
+    if row["Lifecycle"] == "SUCCEEDED" and not failed and done >= total:
         return (None,)
     failure = (row.get("FailureDetails") or {}).get("Message", "")
+    failure = f"{failure} {done} of {total} file(s) are in S3, {failed} failed".strip()
     raise ResourceFailed(
         f"{row['Lifecycle']}: {failure}", where="export to S3",
         hint="mend it and repeat, or give up what is only on Lustre: pcinfra down --skip-export",

@@ -89,15 +89,27 @@ def test_a_deletion_under_way_is_waited_for(account: Account) -> None:
     assert stack_of(account).status == "CREATE_COMPLETE"
 
 
-def test_a_deletion_that_failed_says_what_to_type(account: Account) -> None:
+def test_an_interface_of_somebody_else_is_named_before_the_stack_goes(account: Account) -> None:
     account.up()
     subnet = stack_of(account).outputs["PrimaryPrivateSubnet"]
     interface = account.call("ec2", "CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
-    with pytest.raises(PlanFailed, match="DELETE_FAILED"):
+    with pytest.raises(PlanFailed, match=f"belong to nothing.*{interface} in {subnet}"):
+        account.down()
+    assert stack_of(account).status == "CREATE_COMPLETE"
+    account.call("ec2", "DeleteNetworkInterface", NetworkInterfaceId=interface)
+    account.down()
+    assert account.left() == []
+
+
+def test_a_deletion_that_failed_names_the_resource_and_says_what_to_type(account: Account) -> None:
+    account.up()
+    vpc = stack_of(account).outputs["VPC"]
+    group = account.call("ec2", "CreateSecurityGroup", GroupName="mine", Description="mine", VpcId=vpc)["GroupId"]
+    with pytest.raises(PlanFailed, match=r"DELETE_FAILED: VPC \(AWS::EC2::VPC\)"):
         account.down()
     with pytest.raises(Refused, match="pcinfra down"):
         account.plan()
-    account.call("ec2", "DeleteNetworkInterface", NetworkInterfaceId=interface)
+    account.call("ec2", "DeleteSecurityGroup", GroupId=group)
     account.down()
     assert account.left() == []
 
