@@ -60,7 +60,7 @@ def print_costs(wanted: Plan, project: Project) -> None:
     console.print("\nWhat it costs while it is up:", style="bold")
     ui.print_table(("WHAT", "PER HOUR", "PER MONTH", ""), [_row(cost)[1:] for cost in lines])
     _print_total(lines)
-    console.print("Clusters come on top when they are created: pcinfra cost", style="dim")
+    console.print("Clusters come on top when they are created: pcinfra cost", style="dim", markup=False)
 
 
 def plan_costs(wanted: Plan, project: Project) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def doctor(session: Session, output: str) -> None:
 
 def _examine(session: Session) -> list[Line]:
     """Return what every check finds, and what the project file itself is."""
+    from dataclasses import replace
+
     from pcinfra.doctor import REGISTRY, examination, lines_of
     from pcinfra.engine import Executor, Threads
 
@@ -60,7 +62,8 @@ def _examine(session: Session) -> list[Line]:
     plan = examination(REGISTRY, project)
     workers = Threads(len(plan.actions))
     try:
-        return [first, *lines_of(plan, Executor(session.doors, workers).run(plan))]
+        lines = [first, *lines_of(plan, Executor(session.doors, workers).run(plan))]
+        return [replace(line, found=session.typed(line.found), fix=session.typed(line.fix)) for line in lines]
     finally:
         workers.close()
 
