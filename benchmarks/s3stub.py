@@ -112,7 +112,8 @@ class Connection(asyncio.Protocol):
         elif method in ("GET", "HEAD") and path in self.store.objects:
             self._get(method, path)
         else:
-            self._send(404, b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>")
+            error = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
+            self._send(404, b"" if method == "HEAD" else error)
 
     def _get(self, method: str, path: str) -> None:
         size, etag, modified = self.store.objects[path]
