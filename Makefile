@@ -36,8 +36,9 @@ check: lint types test  ## All three.
 bench: $(STAMP)  ## Measure against the peers, as ratios.
 	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
 
-render: $(STAMP)  ## Rewrite cfn/ from the builders.
+render: $(STAMP)  ## Rewrite cfn/ from the builders, and docs/settings.md from the model.
 	@$(BIN)/python -m pcinfra.stacks
+	@$(BIN)/python -m pcinfra.project
 
 clean:  ## Remove the virtual environment and every cache.
 	@rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

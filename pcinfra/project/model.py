@@ -145,7 +145,7 @@ class Prerequisites(Section):
     stack: StackName = Field("parallelcluster-prerequisites", description="Name of the stack.")
     vpc_name: VpcName = Field("AWS ParallelCluster", description="Name of the VPC, and the start of every name in it.")
     vpc_cidr: Cidr = Field("10.0.0.0/16", description="First address range of the VPC: /16 to /28.")
-    public_subnet_cidr: Cidr = Field("10.0.0.0/17", description="Public subnet, inside vpc_cidr: the head node.")
+    public_subnet_cidr: Cidr = Field("10.0.0.0/17", description="Public subnet, inside vpc_cidr: the NAT gateway.")
     private_cidr: Cidr = Field("10.1.0.0/16", description="Second address range of the VPC, apart from the first.")
     private_subnet_cidr: Cidr = Field(
         "10.1.0.0/17", description="Private subnet, inside private_cidr: compute nodes and file systems."

@@ -85,7 +85,7 @@ def _about(field: FieldInfo, value: Any) -> str:
     """Return the description of a field, with its choices, range and default; of a section, what it is."""
     if isinstance(value, BaseModel):
         return inspect.getdoc(type(value)) or ""
-    parts = [field.description or "", _allowed(field)]
+    parts = [field.description or "", allowed(field)]
     if not field.is_required() and not isinstance(value, dict) and not _has_sections(value):
         default = field.get_default()
         parts.append(f"Default: {as_yaml(list(default) if isinstance(default, tuple) else default)}.")
@@ -96,7 +96,8 @@ def _has_sections(value: Any) -> bool:
     return isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value)
 
 
-def _allowed(field: FieldInfo) -> str:
+def allowed(field: FieldInfo) -> str:
+    """Return what a setting may be, as a sentence; empty when the type says it."""
     values, several = field_choices(field)
     if values:
         return f"{'Any of' if several else 'One of'}: {', '.join(map(str, values))}."
