@@ -79,9 +79,10 @@ class Session:
 
     @cached_property
     def shell(self) -> Shell:
+        from pcinfra.cli.streams import tell
         from pcinfra.shell import Subprocess
 
-        return Subprocess()
+        return Subprocess(tell)
 
     @property
     def doors(self) -> Doors:

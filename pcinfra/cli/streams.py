@@ -32,6 +32,11 @@ def readable(text: str) -> str:
     return "\n".join(_shortened("".join(map(_visible, line))) for line in text.split("\n"))
 
 
+def tell(line: str) -> None:
+    """Show a line that a program of ours wrote, beside the progress."""
+    print(f"  {readable(line)}", file=sys.stderr, flush=True)
+
+
 def _visible(character: str) -> str:
     return character if character.isprintable() or character == "\t" else ascii(character)[1:-1]
 

@@ -71,7 +71,7 @@ class Image:
         if found.tagged(found.context_tag):
             return Plan(tuple(actions))
         why = "is not in the repository" if not found.images else "its build context changed"
-        actions += builders.named(found.builder).publish(_order(project, facts), why)
+        actions += builders.named(found.builder).publish(order(project, facts), why)
         return Plan(tuple(actions))
 
     def down(self, project: Project, facts: Facts) -> Plan:
@@ -225,7 +225,8 @@ def _settings(project: Project, repository: Mapping[str, Any]) -> list[Action]:
     return actions
 
 
-def _order(project: Project, facts: Facts) -> Order:
+def order(project: Project, facts: Facts) -> Order:
+    """Return the image that ``project`` asks for."""
     found = facts.of(ImageFacts)
     image = project.image
     return Order(
