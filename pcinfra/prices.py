@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -145,11 +146,14 @@ def as_lines(prices: Iterable[Price]) -> str:
 
 def from_lines(text: str) -> list[Price]:
     """Return the prices of :func:`as_lines`; a line that is none is left out."""
-    found = []
-    for line in text.splitlines():
-        try:
-            price = Price(**json.loads(line))
-            found.append(replace(price, usd=float(price.usd)))
-        except (TypeError, ValueError):
-            continue
-    return found
+    return [price for price in map(_from_line, text.splitlines()) if price is not None]
+
+
+def _from_line(line: str) -> Price | None:
+    try:
+        price = Price(**json.loads(line))
+        price = replace(price, usd=float(price.usd))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    texts = (price.region, price.item, price.unit, price.source, price.date)
+    return price if all(isinstance(text, str) for text in texts) and 0 < price.usd < math.inf else None
