@@ -60,7 +60,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
+    monkeypatch.setenv("PCINFRA_LOCAL_DELAY", "0.1")
     folder = Folder(tmp_path)
     try:
         yield folder
