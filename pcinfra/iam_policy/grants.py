@@ -211,6 +211,7 @@ STATEMENTS: tuple[Statement, ...] = (
         (LOGS.format("/aws/codebuild/pcinfra-{project}-image*"),),
     ),
     Statement("UnmarkRepository", _of("down"), called("ecr", "UntagResource", why=ON_CODEBUILD), (REPOSITORY,)),
+    Statement("ScanImages", _of("up"), called("ecr", "StartImageScan", why="pcinfra image scan"), (REPOSITORY,)),
     Statement("ReadRepositoryPolicy", _of("up"), called("ecr", "GetRepositoryPolicy"), (REPOSITORY,)),
     Statement("DeleteRepository", _of("down"), called("ecr", "DeleteRepository"), (REPOSITORY,)),
     # Associations and tasks of FSx for Lustre

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PURPOSES = ("up", "cluster", "jobs", "data", "down", "doctor", "cost")
-"""``up`` includes ``plan``, ``status`` and ``env``."""
+"""``up`` includes ``plan``, ``status``, ``env`` and ``image``."""
 
 
 @dataclass(frozen=True, slots=True)
