@@ -24,6 +24,7 @@ def install(on_terminate: OnTerminate) -> None:
     _name_key_type()
     _open_default_groups()
     _filter_nat_gateways_by_tag()
+    _own_endpoint_interfaces()
     _tell_of_ends(on_terminate)
     ec2_capacity.install()
     ec2_dependencies.install()
@@ -85,6 +86,25 @@ def _filter_nat_gateways_by_tag() -> None:
         return [n for n in describe(self, filters, nat_gateway_ids) if _carries(n.get_tags(), wanted)]
 
     put(EC2Backend, describe_nat_gateways=described)
+
+
+def _own_endpoint_interfaces() -> None:
+    """The network interfaces of an interface endpoint are the endpoint's, and say so.
+
+    EC2 API reference, NetworkInterface, InterfaceType: vpc_endpoint; PrivateLink guide, "Access an AWS service using an
+    interface VPC endpoint": requester-managed. moto's look like anybody's.
+    """
+    create = EC2Backend.create_vpc_endpoint
+
+    def create_owning(self: Any, *args: Any, **kwargs: Any) -> Any:
+        endpoint = create(self, *args, **kwargs)
+        for interface in endpoint.network_interface_ids or []:
+            made = self.enis[interface]
+            made.interface_type, made.status, made.requester_managed = "vpc_endpoint", "in-use", True
+            made.description = f"VPC Endpoint Interface {endpoint.id}"
+        return endpoint
+
+    put(EC2Backend, create_vpc_endpoint=create_owning)
 
 
 def _carries(tags: list[dict[str, str]], filters: dict[str, list[str]]) -> bool:
