@@ -85,7 +85,7 @@ def up(
         return
     _allow(wanted, allow_replace, yes)
     session.run(wanted, limit=timeout)
-    ui.out().print("[green]up[/] — next: pcinfra status, or pcinfra cluster create NAME")
+    ui.out().print(session.typed("[green]up[/] — next: pcinfra status, or pcinfra cluster create NAME"))
 
 
 def planned(session: Session, chosen: selection.Selection) -> tuple[Plan, Facts]:
