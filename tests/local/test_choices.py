@@ -59,10 +59,34 @@ LUSTRE = {
 }
 
 
-@pytest.mark.parametrize("lustre", LUSTRE.values(), ids=LUSTRE.keys())
-def test_lustre_is_what_was_chosen(local_target: Target, lustre: Lustre) -> None:
-    with standing(local_target, project_with(lustre=lustre)) as account:
-        system = file_system(account, "FSxLustreFilesystemId")
+OPENZFS = {
+    "single": OpenZFS(deployment_type="SINGLE_AZ_1", throughput=64, capacity=64, backup_days=0),
+    "single, second generation": OpenZFS(deployment_type="SINGLE_AZ_2", throughput=160),
+    "highly available": OpenZFS(deployment_type="SINGLE_AZ_HA_1", throughput=4096, backup_days=90, backup_time="03:30"),
+    "two zones": OpenZFS(deployment_type="MULTI_AZ_1", throughput=160),
+    "auto": OpenZFS(),
+}
+
+
+# Lustre and OpenZFS are chosen independently, so that one stack shows a choice of each.
+PAIRS = {
+    f"{one}, {other}": (LUSTRE[one], OPENZFS[other])
+    for one, other in zip(LUSTRE, [*OPENZFS, *["auto"] * (len(LUSTRE) - len(OPENZFS))], strict=True)
+}
+
+
+@pytest.mark.parametrize(("lustre", "openzfs"), PAIRS.values(), ids=PAIRS.keys())
+def test_file_systems_are_what_was_chosen(local_target: Target, lustre: Lustre, openzfs: OpenZFS) -> None:
+    project = project_with(lustre=lustre, openzfs=openzfs)
+    with standing(local_target, project) as account:
+        one, other = (file_system(account, f"FSx{name}FilesystemId") for name in ("Lustre", "OpenZFS"))
+        second = outputs(account).get("SecondaryPrivateSubnet")
+    is_chosen_lustre(one, lustre)
+    is_chosen_openzfs(other, openzfs, project.openzfs_deployment_type)
+    assert (second is not None) is (openzfs.deployment_type == "MULTI_AZ_1")
+
+
+def is_chosen_lustre(system: dict[str, Any], lustre: Lustre) -> None:
     made = system["LustreConfiguration"]
     assert (system["StorageType"], system["StorageCapacity"]) == (lustre.storage_type, lustre.capacity)
     assert (made["DeploymentType"], system["FileSystemTypeVersion"]) == (lustre.deployment_type, lustre.version)
@@ -73,30 +97,14 @@ def test_lustre_is_what_was_chosen(local_target: Target, lustre: Lustre) -> None
     assert made.get("EfaEnabled", False) is lustre.efa
 
 
-OPENZFS = {
-    "single": OpenZFS(deployment_type="SINGLE_AZ_1", throughput=64, capacity=64, backup_days=0),
-    "single, second generation": OpenZFS(deployment_type="SINGLE_AZ_2", throughput=160),
-    "highly available": OpenZFS(deployment_type="SINGLE_AZ_HA_1", throughput=4096, backup_days=90, backup_time="03:30"),
-    "two zones": OpenZFS(deployment_type="MULTI_AZ_1", throughput=160),
-    "auto": OpenZFS(),
-}
-
-
-@pytest.mark.parametrize("openzfs", OPENZFS.values(), ids=OPENZFS.keys())
-def test_openzfs_is_what_was_chosen(local_target: Target, openzfs: OpenZFS) -> None:
-    project = project_with(openzfs=openzfs)
-    with standing(local_target, project) as account:
-        system = file_system(account, "FSxOpenZFSFilesystemId")
-        second = outputs(account).get("SecondaryPrivateSubnet")
+def is_chosen_openzfs(system: dict[str, Any], openzfs: OpenZFS, deployment_type: str) -> None:
     made = system["OpenZFSConfiguration"]
-    assert made["DeploymentType"] == project.openzfs_deployment_type != "auto"
+    assert made["DeploymentType"] == deployment_type != "auto"
     assert (made["ThroughputCapacity"], system["StorageCapacity"]) == (openzfs.throughput, openzfs.capacity)
     assert made["AutomaticBackupRetentionDays"] == openzfs.backup_days
     if openzfs.backup_days:
         assert made["DailyAutomaticBackupStartTime"] == openzfs.backup_time
-    multi = openzfs.deployment_type == "MULTI_AZ_1"
-    assert len(system["SubnetIds"]) == (2 if multi else 1)
-    assert (second is not None) is multi
+    assert len(system["SubnetIds"]) == (2 if deployment_type == "MULTI_AZ_1" else 1)
 
 
 def test_the_network_has_the_endpoints_and_logs_that_were_chosen(local_target: Target) -> None:
@@ -118,34 +126,41 @@ def test_the_network_has_the_endpoints_and_logs_that_were_chosen(local_target: T
     assert ("us-east-1c", "10.1.128.0/17") in [(row["AvailabilityZone"], row["CidrBlock"]) for row in subnets]
 
 
-def test_a_key_of_ones_own_encrypts_all_that_takes_one(local_target: Target) -> None:
-    own = Account(local_target, new_project()).call("kms", "CreateKey")["KeyMetadata"]["Arn"]
-    account = Account(local_target, new_project().model_copy(update={"kms_key": own}))
+TAGS = {f"team-{number}": f"ml {number}" for number in range(38)}
+
+
+@pytest.fixture(scope="module")
+def whole(local_target: Target) -> Iterator[Account]:
+    """Everything up, with a key and tags of one's own; nothing is left of it afterwards."""
+    project = new_project(tags=TAGS)
+    key = Account(local_target, project).call("kms", "CreateKey")["KeyMetadata"]["Arn"]
+    account = Account(local_target, project.model_copy(update={"kms_key": key}))
     account.up()
-    keys = {file_system(account, f"FSx{name}FilesystemId")["KmsKeyId"] for name in ("Lustre", "OpenZFS")}
-    repository = account.project.image.repository
-    made = account.call("ecr", "DescribeRepositories", repositoryNames=[repository])["repositories"][0]
-    rules = account.call("s3", "GetBucketEncryption", Bucket=account.project.bucket.name)
-    rule = rules["ServerSideEncryptionConfiguration"]["Rules"][0]
-    assert keys | {made["encryptionConfiguration"]["kmsKey"]} == {own}
-    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": own}
-    assert rule["BucketKeyEnabled"] is True
-    assert account.plan().actions == ()
+    yield account
     account.down()
     assert account.left() == []
 
 
-def test_tags_of_ones_own_reach_everything(local_target: Target) -> None:
-    tags = {f"team-{number}": f"ml {number}" for number in range(38)}
-    account = Account(local_target, new_project(tags=tags))
-    account.up()
-    made = tagged(account)
+def test_a_key_of_ones_own_encrypts_all_that_takes_one(whole: Account) -> None:
+    own = whole.project.kms_key
+    keys = {file_system(whole, f"FSx{name}FilesystemId")["KmsKeyId"] for name in ("Lustre", "OpenZFS")}
+    repository = whole.project.image.repository
+    made = whole.call("ecr", "DescribeRepositories", repositoryNames=[repository])["repositories"][0]
+    rules = whole.call("s3", "GetBucketEncryption", Bucket=whole.project.bucket.name)
+    rule = rules["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert keys | {made["encryptionConfiguration"]["kmsKey"]} == {own}
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": own}
+    assert rule["BucketKeyEnabled"] is True
+    assert whole.plan().actions == ()
+
+
+def test_tags_of_ones_own_reach_everything(whole: Account) -> None:
+    made = tagged(whole)
     assert {"vpc", "subnet", "security-group", "vpc-endpoint", "route-table"} <= set(made), made.keys()
     assert len([kind for kind in made if "nat" in kind or "elastic" in kind]) == 2, made.keys()
     assert {"file-system", "bucket", "repository", "association"} <= set(made)
     for kind, found in made.items():
-        assert tags.items() <= found.items(), kind
-    account.down()
+        assert TAGS.items() <= found.items(), kind
 
 
 def tagged(account: Account) -> dict[str, dict[str, str]]:
