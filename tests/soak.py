@@ -1,7 +1,9 @@
 """``make soak``: the long form of the bad days. About half an hour; prints what it found, and fails if one ended badly.
 
 1. Every request of a clean ``up`` and ``down``, with every fault, one at a time, each in a project of its own.
-2. Two hundred ``kill -9`` at random moments of ``up`` and ``down``.
+2. All of them in one go, each failing once and never tried again within a run, so that every failure ends a run; four
+   times, each time with the next fault for each request.
+3. Two hundred ``kill -9`` at random moments of ``up`` and ``down``.
 
 ``python -m tests.soak --every 7 --kills 20`` takes every seventh case.
 """
@@ -28,7 +30,7 @@ from pcinfra.project.load import load
 from tests.account import Account
 from tests.conftest import new_project
 from tests.faults import Fault, failing
-from tests.local.test_faults import TRIES, assert_up_once, runs_until_done
+from tests.local.test_faults import ONCE, TRIES, assert_up_once, in_turn, runs_until_done
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ def try_case(target: Target, case: Case) -> Counter[str]:
     return ends
 
 
+def without_retries(target: Target, first: int) -> tuple[int, int]:
+    """Let every request fail once, and every failure end the run; return how many runs ``up`` and ``down`` took."""
+    project = new_project()
+    with failing(target.endpoint, in_turn(first)) as proxy:
+        ups = runs_until_done(proxy.url, target, project, ONCE, "up")
+        assert_up_once(Account(target, project))
+        downs = runs_until_done(proxy.url, target, project, ONCE, "down")
+    left = Account(target, project).left()
+    assert left == [], left
+    return ups, downs
+
+
 def _end(hit: bool, wanted: bool, runs: int) -> str:
     if not hit:
         return "not met" if wanted else "none meant"
@@ -88,8 +102,10 @@ def faults(every: int) -> bool:
             print(f"{len(found['up'])} requests of up, {len(found['down'])} of down; {len(cases)} cases", flush=True)
             with ThreadPoolExecutor(3) as pool:
                 total = sum(pool.map(lambda case: try_case(target, case), cases), Counter[str]())
+                runs = list(pool.map(lambda first: without_retries(target, first), range(len(Fault))))
         finally:
             cloud.stop()
+    print(f"without retries: converged after {runs} runs of up and down", flush=True)
     print("faults:", ", ".join(f"{end} {number}" for end, number in sorted(total.items())), flush=True)
     return not total["badly"]
 
@@ -124,13 +140,14 @@ def _killed(folder: Path, chance: random.Random, *command: str) -> int:
         process.send_signal(signal.SIGKILL)
         process.wait()
     status = _pcinfra(folder, "--local", *command).wait(timeout=300)
-    assert status == 0, f"{command} ended with {status}"
+    assert status == 0, f"{command} ended with {status}:\n{(folder / 'log').read_text()[-4000:]}"
     return 5
 
 
 def _pcinfra(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pcinfra.cli.main", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
 def main() -> int:

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pcinfra import cloudformation
+from pcinfra import cloudformation, stages
 from pcinfra.engine import Kind
 from pcinfra.errors import PlanFailed, Refused
 from pcinfra.project import Lustre, Prerequisites
@@ -223,6 +224,20 @@ def test_a_bucket_emptied_or_deleted_by_hand_is_filled_again(account: Account) -
     account.call("s3", "DeleteBucket", Bucket=account.project.bucket.name)
     assert (account.plan().actions[0].id, account.plan().actions[0].kind) == ("bucket/bucket", Kind.CREATE)
     account.up()
+    assert account.plan().actions == ()
+
+
+def test_an_association_that_is_misconfigured_gets_its_settings_again(account: Account) -> None:
+    """What FSx says when the bucket was away; the local cloud does not, so the facts say it here."""
+    account.up()
+    facts = account.facts()
+    found = facts.of(AssociationFacts)
+    bad = replace(found.found["/logs"], state="MISCONFIGURED", failure="the bucket cannot be reached")
+    plan = stages.up(account.project, facts.plus(replace(found, found={**found.found, "/logs": bad})))
+    assert [(a.id, a.kind, a.why) for a in plan.actions] == [
+        ("associations/logs", Kind.UPDATE, "is misconfigured: the bucket cannot be reached")
+    ]
+    account.run(plan)
     assert account.plan().actions == ()
 
 
