@@ -73,7 +73,8 @@ class ReadRules:
     def start(self, doors: Doors, results: Mapping[str, Any]) -> RuleFacts:
         stack: StackFacts = results[_PREREQUISITES]
         group = stack.outputs.get("SecurityGroup", "")
-        if not group:
+        adopted = stack.stack.parameters.get("ExistingSecurityGroup") if stack.stack else ""
+        if not group or adopted:  # the rules of a group that is adopted are its owner's
             return RuleFacts()
         filters = [{"Name": "group-id", "Values": [group]}]
         rows = doors.cloud.pages("ec2", "DescribeSecurityGroupRules", "SecurityGroupRules", Filters=filters)
