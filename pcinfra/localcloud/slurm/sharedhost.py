@@ -53,12 +53,12 @@ class SharedHostNodes:
 
     def leave(self) -> None:
         """Remove the alias: nothing of a stopped cluster is outside its directory."""
-        if self._alias.is_symlink() and self._alias.readlink() == self._spools:
+        if self._alias.is_symlink() and self._alias.readlink() == self.paths.top:
             self._alias.unlink()
 
     def signs(self) -> tuple[Path, ...]:
         """The files that say that the controller and munged can be asked."""
-        return self.paths.configuration / ".slurmctld-listens", self._munge / "socket"
+        return self.paths.configuration / ".slurmctld-listens", self._socket
 
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
         del bridge
@@ -109,16 +109,20 @@ class SharedHostNodes:
         return self.paths.top / "munge"
 
     @property
+    def _socket(self) -> Path:
+        return self._alias / self._munge.name / "socket"
+
+    @property
     def _devices(self) -> Path:
         return self.paths.top / "dev"
 
     @property
     def _spools(self) -> Path:
-        return self.paths.top / "spools"
+        return self.paths.top / "s"
 
     @property
     def _alias(self) -> Path:
-        """A short name of the directory of spools: slurmstepd makes sockets there, and their paths are limited."""
+        """A short name of the cluster's directory, for the sockets of munged and slurmstepd: their paths are limited."""
         mark = hashlib.sha256(f"{os.geteuid()} {self.paths.top}".encode()).hexdigest()
         return Path(f"/tmp/pci{mark[:10]}")  # noqa: S108  (a link of ours, checked below)
 
@@ -126,7 +130,7 @@ class SharedHostNodes:
         self._spools.mkdir(mode=0o700, exist_ok=True)
         self.leave()
         try:
-            self._alias.symlink_to(self._spools)
+            self._alias.symlink_to(self.paths.top)
         except FileExistsError as error:
             raise PcinfraError(
                 "is there, and is not the link that this cluster needs",
@@ -136,15 +140,12 @@ class SharedHostNodes:
 
     def _check_sockets(self, spec: Spec) -> None:
         name = max((node.name for node in spec.nodes), key=len, default="")
-        step = self._alias / name / f"{name}{_LONGEST_STEP}"
-        for path, hint in (
-            (self._munge / "socket", "use a directory with a shorter path"),
-            (step, "use shorter names of queues, or run as root"),
-        ):
-            if len(os.fsencode(path)) > _SOCKET_LIMIT:
-                raise PcinfraError(
-                    f"the path of a socket would have more than {_SOCKET_LIMIT} bytes", where=str(path), hint=hint
-                )
+        step = self._alias / self._spools.name / name / f"{name}{_LONGEST_STEP}"
+        if len(os.fsencode(step)) > _SOCKET_LIMIT:
+            raise PcinfraError(
+                f"the path of a socket would have more than {_SOCKET_LIMIT} bytes", where=str(step),
+                hint="use shorter names of queues, or run as root",
+            )  # fmt: skip
 
     def _make_devices(self, gpus: int) -> None:
         """Links to a character device: with anything else jobs get no CUDA_VISIBLE_DEVICES."""
@@ -165,19 +166,19 @@ class SharedHostNodes:
             slurm_user=me,
             daemon_user=me,
             state=str(self.paths.top / "state"),
-            spool=str(self._alias / "%n"),
+            spool=str(self._alias / self._spools.name / "%n"),
             logs=str(self.paths.node(spec.head.name, "log")),
             node_log="../../%n/log/slurmd.log",
             run=str(self.paths.run),
             node_pid="slurmd.%n.pid",
             devices=str(self._devices),
-            munge_socket=str(self._munge / "socket"),
+            munge_socket=str(self._socket),
             extra={"CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny"},
         )
 
     def _munged(self) -> Daemon:
         files = {"key-file": "munge.key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
-        options = (f"--{option}={self._munge / name}" for option, name in files.items())
+        options = (f"--{option}={self._socket.parent / name}" for option, name in files.items())
         return Daemon("munged", _ending(_path("munged"), "--foreground", "--force", "--num-threads=2", *options))
 
     def _slurmctld(self) -> Daemon:
