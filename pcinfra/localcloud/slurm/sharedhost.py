@@ -122,7 +122,7 @@ class SharedHostNodes:
 
     @property
     def _alias(self) -> Path:
-        """A short name of the cluster's directory, for the sockets of munged and slurmstepd: their paths are limited."""
+        """A short name of the cluster's directory, for the sockets of munged and slurmstepd."""
         mark = hashlib.sha256(f"{os.geteuid()} {self.paths.top}".encode()).hexdigest()
         return Path(f"/tmp/pci{mark[:10]}")  # noqa: S108  (a link of ours, checked below)
 
