@@ -136,7 +136,9 @@ class _Call:
         why = f"{self._operation}: {getattr(error, 'message', error)}"
         if "CHECKSUM_MISMATCH" in name:
             return errors.CloudError(f"what came is not what S3 keeps: {why}", where=self._where, code=name)
-        return errors.Unreachable(why, where=self._where, hint="the same command again; it goes on", code=name)
+        trust = "AWS_CA_BUNDLE=FILE with the certificates that your network uses"
+        hint = trust if "_TLS_" in name else "the same command again; it goes on where it stopped"
+        return errors.Unreachable(why, where=self._where, hint=hint, code=name)
 
 
 def _element(text: str, name: str) -> str:

@@ -30,7 +30,11 @@ def scan(directory: Path, wanted: Filter, follow: bool = False) -> Local:
         with os.scandir(directory):
             pass
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(directory), hint="a directory") from error
+        raise UsageError(
+            f"cannot be read: {error.strerror}",
+            where=str(directory),
+            hint="a directory; for one file, its directory and --include NAME",
+        ) from error
     walk = _Walk(wanted, follow)
     walk.enter(os.fspath(directory), "", ())
     return Local(walk.files, tuple(sorted(walk.problems)))
