@@ -7,6 +7,7 @@ an image; a repository that is scanned on push or continuously needs none).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNDEFINED")
 SCAN = "image/scan"
-_WAITING = ("IN_PROGRESS", "PENDING", "SCAN_IN_PROGRESS")
+_WAITING = ("IN_PROGRESS", "PENDING")
 _ENDED = ("COMPLETE", "ACTIVE")
 """ACTIVE is the state of an image that is scanned continuously."""
 
@@ -106,32 +107,38 @@ class StartScan:
 
 @dataclass(frozen=True, slots=True)
 class ScanProbe:
-    """Reads the scans of one repository's images by digest; one call for up to 100 of them."""
+    """Reads the scans of one repository's images by digest."""
 
     repository: str
 
     def read(self, doors: Doors, keys: frozenset[str]) -> Mapping[str, Mapping[str, Any]]:
-        rows = doors.cloud.call(
-            "ecr", "DescribeImages", repositoryName=self.repository, imageIds=[{"imageDigest": k} for k in sorted(keys)]
-        )["imageDetails"]
-        return {row["imageDigest"]: row for row in rows}
+        answers = {}
+        for key in sorted(keys):
+            with suppress(NotFound):
+                answers[key] = doors.cloud.call(
+                    "ecr", "DescribeImageScanFindings", repositoryName=self.repository, imageId={"imageDigest": key},
+                    maxResults=1,
+                )  # fmt: skip
+        return answers
 
 
-def _progress(row: Mapping[str, Any] | None) -> str:
-    return str((row or {}).get("imageScanStatus", {}).get("status", "")).lower()
+def _progress(answer: Mapping[str, Any] | None) -> str:
+    return str((answer or {}).get("imageScanStatus", {}).get("status", "")).lower()
 
 
 def until_scanned(digest: str) -> Callable[[Mapping[str, Any] | None], tuple[dict[str, int]] | None]:
     """Return the judge that waits for the findings, by severity."""
 
-    def judge(row: Mapping[str, Any] | None) -> tuple[dict[str, int]] | None:
-        state = (row or {}).get("imageScanStatus", {})
+    def judge(answer: Mapping[str, Any] | None) -> tuple[dict[str, int]] | None:
+        if answer is None:
+            raise ResourceFailed("no scan of it is known", where=f"scan of {digest[:19]}", hint="pcinfra image list")
+        state = answer.get("imageScanStatus", {})
         status = state.get("status", "")
-        if row is not None and (not status or status in _WAITING):
+        if not status or status in _WAITING:
             return None
-        if row is None or status not in _ENDED:
-            why = state.get("description") or status or "the image is gone"
+        if status not in _ENDED:
+            why = f"{status}: {state.get('description', '')}".rstrip(": ")
             raise ResourceFailed(why, where=f"scan of {digest[:19]}", hint="pcinfra image list")
-        return (_counts(row.get("imageScanFindingsSummary", {})),)
+        return (_counts(answer.get("imageScanFindings", {})),)
 
     return judge

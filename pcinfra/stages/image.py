@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Conflict, NotFound, Refused
+from pcinfra.images import IMAGE, Order, builders, context
 from pcinfra.images import REPOSITORY as REPOSITORY
-from pcinfra.images import Order, builders, context
 from pcinfra.images.builders.codebuild import removal
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.closely import RepositoryPolicyFacts
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """The repository as it is (None: there is none), its images, and how this machine could build one."""
+    """The repository as it is (None: there is none), its images, and what is to make the one that is missing."""
 
     repository: Mapping[str, Any] | None
     context: str
@@ -53,23 +54,25 @@ class Image:
 
     def read(self, project: Project, doors: Doors, facts: Facts) -> ImageFacts:
         digest = context.digest(context.folder(project.image.context))
-        builder = builders.choose(doors, project.image.builder).name
         name = project.image.repository
         try:
             found = doors.cloud.call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"][0]
         except NotFound:
-            return ImageFacts(None, digest, builder)
+            return ImageFacts(None, digest, builders.choose(doors, project.image.builder).name)
         rows = doors.cloud.call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])["tags"]
         images = doors.cloud.pages("ecr", "DescribeImages", "imageDetails", repositoryName=name)
         tags = {row["Key"]: row["Value"] for row in rows}
-        return ImageFacts(found, digest, builder, _read_policy(doors, name), tags, tuple(images))
+        read = ImageFacts(found, digest, "", _read_policy(doors, name), tags, tuple(images))
+        if read.tagged(read.context_tag):
+            return read
+        return replace(read, builder=builders.choose(doors, project.image.builder).name)
 
     def up(self, project: Project, facts: Facts) -> Plan:
         found = facts.of(ImageFacts)
         _refuse_foreign(project, found)
         actions = _repository(project, found)
-        if found.tagged(found.context_tag):
-            return Plan(tuple(actions))
+        if present := found.tagged(found.context_tag):
+            return Plan((*actions, *_retagging(project, present)))
         why = "is not in the repository" if not found.images else "its build context changed"
         actions += builders.named(found.builder).publish(order(project, facts), why)
         return Plan(tuple(actions))
@@ -83,8 +86,7 @@ class Image:
         if "pcinfra:project" not in found.tags:
             return Plan(builder, notes=(f"repository {name} was not made by pcinfra: it is kept",))
         _refuse_foreign(project, found)
-        tag = found.context_tag if found.builder else ""
-        others = [image for image in found.images if tag not in image.get("imageTags", ())]
+        others = [image for image in found.images if found.context_tag not in image.get("imageTags", ())]
         loses = f"{len(others)} image(s) in {name} that `pcinfra up` does not build from here" if others else ""
         action = Action(
             REPOSITORY, Kind.DELETE, f"repository {name}", "and every image in it", DeleteRepository(name),
@@ -103,7 +105,7 @@ class Image:
         if image is None:
             rows.append(Resource(self.name, f"image {tag}", "", Health.ABSENT))
         else:
-            fresh = found.tagged(found.context_tag) is not None
+            fresh = found.context_tag in image.get("imageTags", ())
             detail = "" if fresh else "its build context changed since"
             health = Health.OK if fresh else Health.DIFFERS
             since = _moment(image.get("imagePushedAt"))
@@ -225,6 +227,15 @@ def _settings(project: Project, repository: Mapping[str, Any]) -> list[Action]:
     return actions
 
 
+def _retagging(project: Project, image: Mapping[str, Any]) -> tuple[Action, ...]:
+    """Return the Action that moves ``image.tag`` to the image of the present context, after a return to older files."""
+    tag, name = project.image.tag, project.image.repository
+    if project.image.immutable_tags or tag in image.get("imageTags", ()):
+        return ()
+    move = MoveTag(name, tag, image["imageDigest"])
+    return (Action(IMAGE, Kind.UPDATE, f"tag {tag} of repository {name}", "is on another image", move),)
+
+
 def order(project: Project, facts: Facts) -> Order:
     """Return the image that ``project`` asks for."""
     found = facts.of(ImageFacts)
@@ -309,6 +320,27 @@ class PutMutability:
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
         doors.cloud.call("ecr", "PutImageTagMutability", repositoryName=self.name, imageTagMutability=self.mutability)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTag:
+    """Put a tag on an image that is there (ECR user guide, "Retagging an image")."""
+
+    name: str
+    tag: str
+    digest: str
+
+    def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
+        found = doors.cloud.call(
+            "ecr", "BatchGetImage", repositoryName=self.name, imageIds=[{"imageDigest": self.digest}]
+        )["images"]
+        if not found:
+            raise Refused("is not there any more", where=f"image {self.digest[:19]}", hint="pcinfra up")
+        with suppress(Conflict):  # another run has just done it
+            doors.cloud.call(
+                "ecr", "PutImage", repositoryName=self.name, imageTag=self.tag,
+                imageManifest=found[0]["imageManifest"], imageManifestMediaType=found[0]["imageManifestMediaType"],
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,34 @@ def test_after_its_time_a_command_is_killed() -> None:
         Subprocess().run(["sleep", "600"], timeout=0.2)
 
 
+def test_what_takes_long_tells_its_lines_as_they_come() -> None:
+    told: list[str] = []
+    script = "echo one; echo two >&2; printf 'half\\rrest'; exit 3"
+    done = Subprocess(told.append).stream(["sh", "-c", script])
+    assert told == ["one", "two", "half", "rest"]
+    assert (done.status, done.stderr) == (3, "")
+    with pytest.raises(CommandFailed, match="exit status 3\none\ntwo\nhalf\nrest"):
+        done.check()
+
+
+def test_of_very_much_the_end_is_kept() -> None:
+    told: list[str] = []
+    done = Subprocess(told.append).stream(["seq", "5000"])
+    assert len(told) == 5000
+    assert done.stdout.splitlines() == told[-200:]
+
+
+def test_bytes_that_are_no_text_are_told_all_the_same() -> None:
+    told: list[str] = []
+    Subprocess(told.append).stream(["printf", r"a\377b\n"])
+    assert told == ["a\ufffdb"]
+
+
+def test_a_long_program_that_is_not_there_is_a_missing_tool() -> None:
+    with pytest.raises(MissingTool, match="no-such-program is not installed"):
+        Subprocess().stream(["no-such-program"])
+
+
 CALLER = """
 import threading
 from pcinfra.shell import Subprocess
