@@ -128,7 +128,7 @@ class Prerequisites:
         standing = stack.parameters if stack and stands else {}
         adopted = adopt.read(project, doors.cloud, standing)
         placed = project.model_copy(update={"availability_zone": adopted.zone}) if adopted.zone else project
-        chosen = zones.standing(placed, standing) if standing else zones.choose(placed, doors.cloud)
+        chosen = zones.standing(placed, doors.cloud, standing) if standing else zones.choose(placed, doors.cloud)
         found = StackFacts(stack, chosen.first, second_zone=chosen.second, notes=chosen.notes, adopted=adopted)
         ids = [found.outputs[key] for key in file_systems.STORAGE if key in found.outputs]
         retained, systems = _retained(doors.cloud, stack), file_systems.read(doors.cloud, ids)

@@ -27,10 +27,18 @@ class Zones:
     notes: tuple[str, ...] = ()
 
 
-def standing(project: Project, parameters: Mapping[str, str]) -> Zones:
-    """Return the zones of a stack that there is; the project's own where it names them."""
+def standing(project: Project, cloud: Cloud, parameters: Mapping[str, str]) -> Zones:
+    """Return the zones of a stack that there is; the project's own where it names them.
+
+    Raises:
+        Refused: the project wants a second zone now, and the region has none.
+    """
     first, second = (parameters.get(name, "") for name in ("PrimarySubnetAZ", "SecondarySubnetAZ"))
-    return Zones(_named(project.availability_zone) or first, _named(project.secondary_availability_zone) or second)
+    first = _named(project.availability_zone) or first
+    second = _named(project.secondary_availability_zone) or second
+    if project.two_zones and second in ("", first):
+        second = _Offers.read(project, cloud).other(project, first)
+    return Zones(first, second)
 
 
 def choose(project: Project, cloud: Cloud) -> Zones:

@@ -107,6 +107,16 @@ def is_chosen_openzfs(system: dict[str, Any], openzfs: OpenZFS, deployment_type:
     assert len(system["SubnetIds"]) == (2 if deployment_type == "MULTI_AZ_1" else 1)
 
 
+def test_a_second_zone_can_come_later(local_target: Target) -> None:
+    project = project_with(openzfs=OpenZFS(deployment_type="SINGLE_AZ_2"))
+    with standing(local_target, project):
+        multi = project.prerequisites.model_copy(update={"openzfs": OpenZFS(deployment_type="MULTI_AZ_1")})
+        after = Account(local_target, project.model_copy(update={"prerequisites": multi}))
+        changes = {change.key: change.after for action in after.plan().actions for change in action.changes}
+    assert changes["OpenZFSDeploymentType"] == "MULTI_AZ_1"
+    assert changes["SecondarySubnetAZ"] not in ("", None, "us-east-1a")
+
+
 def test_the_network_has_the_endpoints_and_logs_that_were_chosen(local_target: Target) -> None:
     bucket = f"flows-{uuid4().hex[:12]}"
     chosen = project_with(ecr_endpoints=True, ssm_endpoints=True, s3_endpoint=False, flow_logs_bucket=bucket)
