@@ -177,8 +177,9 @@ STATEMENTS: tuple[Statement, ...] = (
             *called("ecr", "CreateRepository", "PutLifecyclePolicy"),
             Grant("ecr:PutImage", ("ecr.PutImage",), ON_PUSH),
             *called("ecr", "TagResource", "PutImageScanningConfiguration", "PutImageTagMutability", why=ON_CHANGE),
-            *beyond(ON_PUSH, "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:InitiateLayerUpload",
-                    "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"),
+            *called("ecr", "BatchGetImage", why="to push, and to move a tag to another image"),
+            *beyond(ON_PUSH, "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart",
+                    "ecr:CompleteLayerUpload"),
         ),
         (REPOSITORY,),
     ),
@@ -211,7 +212,10 @@ STATEMENTS: tuple[Statement, ...] = (
         (LOGS.format("/aws/codebuild/pcinfra-{project}-image*"),),
     ),
     Statement("UnmarkRepository", _of("down"), called("ecr", "UntagResource", why=ON_CODEBUILD), (REPOSITORY,)),
-    Statement("ScanImages", _of("up"), called("ecr", "StartImageScan", why="pcinfra image scan"), (REPOSITORY,)),
+    Statement(
+        "ScanImages", _of("up"),
+        called("ecr", "StartImageScan", "DescribeImageScanFindings", why="pcinfra image scan"), (REPOSITORY,),
+    ),
     Statement("ReadRepositoryPolicy", _of("up"), called("ecr", "GetRepositoryPolicy"), (REPOSITORY,)),
     Statement("DeleteRepository", _of("down"), called("ecr", "DeleteRepository"), (REPOSITORY,)),
     # Associations and tasks of FSx for Lustre
@@ -248,7 +252,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "Objects", _of("data"),
         (
             *called("s3", "GetObject", "PutObject", "DeleteObject", why="pcinfra data moves files"),
-            *beyond("parts of large files", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+            *beyond("parts of large files", "s3:ListMultipartUploadParts"),
         ),
         (OBJECTS,),
     ),
@@ -258,7 +262,7 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement(
         "CancelTasks", _of("data"),
-        called("fsx", "CancelDataRepositoryTask", why="pcinfra data cancel"), _fsx("task/*"),
+        called("fsx", "CancelDataRepositoryTask", why="Ctrl-C in pcinfra data export"), _fsx("task/*"),
     ),
     Statement(
         "Lag", _of("data"), called("cloudwatch", "GetMetricStatistics", "ListMetrics", why="pcinfra data status")

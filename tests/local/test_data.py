@@ -204,8 +204,7 @@ def test_no_credentials(local_target: Target) -> None:
         Crt(Target("us-east-1", endpoint=local_target.endpoint), "any")
 
 
-def test_s3_refuses_what_is_not_its_checksum(place: Place) -> None:
-    """The checksum that is sent is the one that S3 keeps."""
+def test_s3_keeps_what_was_put_and_refuses_an_upload_it_does_not_know(place: Place) -> None:
     http = Crt(place.target, place.bucket)
     s3.put(http, "data/a", b"content").result()
     cloud = Aws(place.target)
