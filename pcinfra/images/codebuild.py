@@ -144,15 +144,24 @@ def _policy(statements: list[dict[str, Any]]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def left(project: str, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
-    """Yield what there is of it, whatever any record says: the kind, the name, and the command that removes it."""
+Call = tuple[str, str, str] | tuple[()]
+
+
+def left(project: str, cloud: Cloud) -> Iterator[tuple[str, str, str, Call]]:
+    """Yield what there is of it, whatever any record says.
+
+    Each is its kind, its name, the command that removes it, and service, operation and parameter that do the same in
+    one call; a role takes two.
+    """
     name, role, group = project_name(project), role_name(project, cloud.region), log_group(project)
     if cloud.call("codebuild", "BatchGetProjects", names=[name])["projects"]:
-        yield "CodeBuild project", name, f"aws codebuild delete-project --name {name}"
+        remove = f"aws codebuild delete-project --name {name}"
+        yield "CodeBuild project", name, remove, ("codebuild", "DeleteProject", "name")
     with suppress(NotFound):
         cloud.call("iam", "GetRole", RoleName=role)
         policy = f"aws iam delete-role-policy --role-name {role} --policy-name {POLICY}"
-        yield "IAM role", role, f"{policy} && aws iam delete-role --role-name {role}"
+        yield "IAM role", role, f"{policy} && aws iam delete-role --role-name {role}", ()
     for row in cloud.pages("logs", "DescribeLogGroups", "logGroups", logGroupNamePrefix=group):
         if row["logGroupName"] == group:
-            yield "log group", group, f"aws logs delete-log-group --log-group-name {group}"
+            remove = f"aws logs delete-log-group --log-group-name {group}"
+            yield "log group", group, remove, ("logs", "DeleteLogGroup", "logGroupName")

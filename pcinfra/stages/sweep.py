@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcinfra.engine import Action, Kind, Plan
 from pcinfra.errors import AccessDenied, CloudError, NotFound
+from pcinfra.images import codebuild
 
 if TYPE_CHECKING:
     from pcinfra.aws import Cloud
@@ -156,6 +157,11 @@ def _log_groups(project: Project, cloud: Cloud) -> Iterable[Residue]:
                 yield _log_group(row["logGroupName"])
 
 
+def _builders(project: Project, cloud: Cloud) -> Iterable[Residue]:
+    for what, name, remove, call in codebuild.left(project.project, cloud):
+        yield Residue(what, name, remove, call)
+
+
 def _log_group(name: str) -> Residue:
     remove = f"aws logs delete-log-group --log-group-name {name}"
     return Residue("log group", name, remove, ("logs", "DeleteLogGroup", "logGroupName"))
@@ -195,6 +201,7 @@ SEARCHES: dict[str, Search] = {
         "volume", "DescribeVolumes", "Volumes", "VolumeId", "DeleteVolume", data=True, price="ebs/gp3"
     ),
     "repositories": _repository,
+    "builders": _builders,
     "buckets": _bucket,
     "log groups": _log_groups,
     "secrets": _secrets,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -43,7 +44,9 @@ def test_what_it_does_ends_with_the_image(builder: Builder) -> None:
     assert actions[-1].id == IMAGE
     assert actions[-1].what == "image x:context-0"
     assert all(action.stage == "image" and action.what and action.why for action in actions)
-    assert builder.publish(ORDER, "because") == actions
+    again = builders.named(builder.name).publish(replace(ORDER), "because")
+    assert (again, repr(again)) == (actions, repr(actions))  # a plan file compares what an Action writes
+    assert " at 0x" not in repr(actions)
     last = actions[-1].after | {before for action in actions for before in action.after}
     assert {action.id for action in actions[:-1]} <= last
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pcinfra.shell import Shell
 
 
+@dataclass(frozen=True)
 class Buildah:
     """buildah's command line."""
 
-    name = "buildah"
+    name: ClassVar[str] = "buildah"
 
     def storage(self, shell: Shell) -> str:
         try:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pcinfra.shell import Shell
 
 
+@dataclass(frozen=True)
 class Docker:
     """docker's command line."""
 
-    name = "docker"
+    name: ClassVar[str] = "docker"
 
     def storage(self, shell: Shell) -> str:
         return shell.run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip()

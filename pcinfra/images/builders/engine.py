@@ -28,7 +28,8 @@ PATIENCE = 20.0
 class Program(Protocol):
     """The command line of one engine."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def storage(self, shell: Shell) -> str:
         """Return the folder that it keeps layers in; empty when that is not known."""

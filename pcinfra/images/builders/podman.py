@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pcinfra.shell import Shell
 
 
+@dataclass(frozen=True)
 class Podman:
     """podman's command line."""
 
-    name = "podman"
+    name: ClassVar[str] = "podman"
 
     def storage(self, shell: Shell) -> str:
         return shell.run(["podman", "info", "--format", "{{.Store.GraphRoot}}"]).stdout.strip()

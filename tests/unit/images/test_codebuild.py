@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from pcinfra import stages
 from pcinfra.aws import Aws, Cloud, Target
 from pcinfra.doors import Doors
 from pcinfra.engine import Executor, Pending, Plan, Threads
@@ -21,6 +22,9 @@ from pcinfra.images import IMAGE, Order, builders, codebuild, context
 from pcinfra.images.builders.codebuild import EnsureRole, PutContext, RunBuild, removal
 from pcinfra.images.builds import BuildProbe, until_pushed
 from pcinfra.shell import Subprocess
+from pcinfra.stages.image import order as order_of
+from tests.account import Account
+from tests.conftest import new_project
 
 ACCOUNT = "123456789012"
 
@@ -147,7 +151,7 @@ def test_what_was_left_behind_is_found(order: Order, local_target: Target) -> No
     push(local_target, order)
     run(local_target, published(order))
     cloud = Aws(local_target)
-    assert {what for what, _, _ in codebuild.left(order.project, cloud)} == {
+    assert {what for what, *_ in codebuild.left(order.project, cloud)} == {
         "CodeBuild project", "IAM role", "log group",
     }  # fmt: skip
     assert list(codebuild.left(f"{order.project}-other", cloud)) == []
@@ -212,3 +216,29 @@ def test_a_build_under_way_is_waited_for(order: Order, local_target: Target) -> 
     state = pending.probe.read(Doors(cloud, Subprocess(), local_target), frozenset({pending.key}))[pending.key]
     assert pending.judge(state) is None
     assert pending.progress(state) == "COMPLETED"
+
+
+def test_down_takes_it_away_and_a_sweep_finds_what_it_could_not(local_target: Target, tmp_path: Path) -> None:
+    account = Account(local_target, new_project())
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    settings = account.project.image.model_copy(update={"context": str(tmp_path)})
+    account = Account(local_target, account.project.model_copy(update={"image": settings}))
+    account.run(only_image(stages.up(account.project, account.facts())))
+    wanted = order_of(account.project, account.facts())
+    run(local_target, Plan(builders.named("codebuild").publish(replace(wanted, bucket=made_bucket(account)), "x")))
+    assert only_image(account.plan()) == Plan()  # what a builder needs is no drift
+    found = {row.what for row in account.left()}
+    assert {"CodeBuild project", "IAM role", "log group", "repository"} <= found
+    account.run(only_image(stages.down(account.project, account.facts())))
+    assert account.left() == []
+
+
+def only_image(plan: Plan) -> Plan:
+    return Plan(tuple(action for action in plan.actions if action.stage == "image"))
+
+
+def made_bucket(account: Account) -> str:
+    """A bucket that carries no tag of ours, so that no sweep counts it."""
+    name = f"{account.project.project}-contexts"
+    account.call("s3", "CreateBucket", Bucket=name)
+    return name
