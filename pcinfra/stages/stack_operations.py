@@ -147,15 +147,19 @@ class UpdateStack:
         if change_set["Status"] == "FAILED":
             return ResourceFailed(f"change set: {change_set.get('StatusReason', '')}", where=where)
         changes = [change["ResourceChange"] for change in change_set.get("Changes", [])]
-        lost = [
-            c["LogicalResourceId"] for c in changes if c.get("Replacement") == "True" and c["ResourceType"] in _STORAGE
-        ]
+        lost = [c["LogicalResourceId"] for c in changes if _loses(c)]
         if lost and not self.may_replace:
             return Refused(
-                f"CloudFormation would replace {', '.join(lost)} and lose what is on it", where=where,
+                f"CloudFormation would replace or remove {', '.join(lost)} and lose what is on it", where=where,
                 hint="undo the change in pcinfra.yaml, or copy the data away and use `pcinfra up --allow-replace`",
             )  # fmt: skip
         return None
+
+
+def _loses(change: Mapping[str, Any]) -> bool:
+    """Whether a change of a resource (CloudFormation API reference, ResourceChange) loses what is on it."""
+    gone = change.get("Replacement") == "True" or change.get("Action") == "Remove"
+    return gone and change["ResourceType"] in _STORAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def test_a_plan_file_of_another_project_or_edited_is_refused(account: Account, t
 
 
 def test_a_part_that_cannot_stand_alone_says_what_it_needs(account: Account) -> None:
-    with pytest.raises(UsageError, match="stage prerequisites; .*stage bucket") as caught:
+    with pytest.raises(UsageError, match=r"stage prerequisites; .*stage bucket") as caught:
         run(up, account, "--only", "associations")
     assert caught.value.hint == "--only prerequisites --only bucket --only associations"
     with pytest.raises(UsageError, match="stage bucket"):
