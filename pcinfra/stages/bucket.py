@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pcinfra.project import Project
 
 BUCKET = "bucket/bucket"
-_NOT_DATA = ("scripts/bootstrap/", "parallelcluster/")  # the second is where pcluster keeps a cluster's files
+_NOT_DATA = ("scripts/bootstrap/", "scripts/builds/", "parallelcluster/")  # the last: where pcluster keeps its files
 PREFIXES = ("scripts/bootstrap/", "data/", "checkpoints/", "logs/", "results/")
 _PRIVATE = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 

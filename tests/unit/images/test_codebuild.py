@@ -21,7 +21,9 @@ from pcinfra.errors import PlanFailed, Refused, ResourceFailed
 from pcinfra.images import IMAGE, Order, builders, codebuild, context
 from pcinfra.images.builders.codebuild import EnsureRole, PutContext, RunBuild, removal
 from pcinfra.images.builds import BuildProbe, until_pushed
+from pcinfra.project import Bucket
 from pcinfra.shell import Subprocess
+from pcinfra.stages.bucket import Contents, ReadContents
 from pcinfra.stages.image import order as order_of
 from tests.account import Account
 from tests.conftest import new_project
@@ -242,3 +244,11 @@ def made_bucket(account: Account) -> str:
     name = f"{account.project.project}-contexts"
     account.call("s3", "CreateBucket", Bucket=name)
     return name
+
+
+def test_a_build_context_in_the_bucket_is_no_data_of_the_users(order: Order, local_target: Target) -> None:
+    PutContext(order).start(doors(local_target), {})
+    project = new_project().model_copy(update={"bucket": Bucket(name=order.bucket)})
+    assert ReadContents(project).start(doors(local_target), {}) == Contents()
+    Aws(local_target).call("s3", "PutObject", Bucket=order.bucket, Key="scripts/mine.sh", Body=b"")
+    assert ReadContents(project).start(doors(local_target), {}).objects == 1
