@@ -129,11 +129,12 @@ def password_of(cloud: Cloud) -> tuple[str, str]:
 def check_space(folder: str, wanted: int) -> None:
     """Refuse when fewer than ``wanted`` GB are free where layers are kept.
 
-    A folder that does not exist here is that of an engine in a virtual machine or elsewhere: it is not ours to check.
+    A folder that cannot be seen from here is that of an engine in a virtual machine or elsewhere: not ours to check.
     """
-    if not folder or not Path(folder).exists():
+    try:
+        free = shutil.disk_usage(folder).free / 1e9
+    except OSError:
         return
-    free = shutil.disk_usage(folder).free / 1e9
     if free < wanted:
         raise Refused(
             f"{free:.1f} GB are free in {folder}, and the image takes {wanted} GB to build", where="disk space",
