@@ -74,8 +74,8 @@ def call():
     ended.set()
 
 threading.Thread(target=call).start()
-print("up", flush=True)
 try:
+    print("up", flush=True)
     ended.wait()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
