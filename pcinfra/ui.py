@@ -88,7 +88,7 @@ def print_plan(plan: Plan) -> None:
 def _print_action(console: Console, action: Action) -> None:
     sign, colour = _SIGN[action.kind]
     takes = f" · about {duration(action.seconds)}" if action.seconds >= 20 else ""
-    replaces = " [bold red]replaces it[/]" if action.kind is Kind.REPLACE else ""
+    replaces = " [bold red]is replaced[/]" if action.kind is Kind.REPLACE else ""
     console.print(f"[{colour}]{sign}[/] {escape(action.what)}{replaces}  [dim]{escape(action.why)}{takes}[/]")
     for change in action.changes if action.kind is not Kind.CREATE else ():
         before = "" if change.before is None else f"{change.before} → "
