@@ -134,8 +134,8 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(folder: Folder) -> None:
         said = process.stderr.read()
     assert process.returncode == 130
     run = next(word for word in said.split() if word.startswith("patient-")).rstrip(":")
-    assert f"pcinfra logs {run} --follow" in said
-    assert f"pcinfra cancel {run}" in said
+    assert f"pcinfra --local logs {run} --follow" in said
+    assert f"pcinfra --local cancel {run}" in said
     assert "running" in folder.pcinfra("logs", run).stderr
     assert folder.pcinfra("cancel", run).returncode == 0
     assert folder.pcinfra("wait", run).returncode == 143
