@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+HEARTBEAT = 0.5
+"""Seconds after which a wait looks up. Ctrl-C that comes a moment before a wait begins is noticed by none, until then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -67,11 +70,14 @@ class Threads:
         threading.Thread(target=self._work, daemon=True, name="pcinfra-worker").start()
 
     def wait(self, until: float | None) -> list[Done]:
-        timeout = None if until is None else max(0.0, until - self.now())
-        try:
-            ended = [self._done.get(timeout=timeout)]
-        except queue.Empty:
-            return []
+        ended: list[Done] = []
+        while not ended:
+            left = HEARTBEAT if until is None else min(max(0.0, until - self.now()), HEARTBEAT)
+            try:
+                ended.append(self._done.get(timeout=left))
+            except queue.Empty:
+                if until is not None and self.now() >= until:
+                    return []
         while not self._done.empty():
             ended.append(self._done.get())
         return ended

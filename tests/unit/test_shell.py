@@ -76,7 +76,8 @@ def call():
 threading.Thread(target=call).start()
 try:
     print("up", flush=True)
-    ended.wait()
+    while not ended.wait(0.1):  # a signal that comes just before a wait without end would not end it
+        pass
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
