@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 HEARTBEAT = 0.5
-"""Seconds after which a wait looks up. Ctrl-C that comes a moment before a wait begins is noticed by none, until then."""
+"""Seconds after which a wait looks up: Ctrl-C that comes a moment before a wait begins is noticed only then."""
 
 
 @dataclass(frozen=True, slots=True)
