@@ -17,7 +17,7 @@ BUILTIN = "builtin:"
 
 
 def folder(context: str) -> Path:
-    """Return the folder that ``image.context`` names: ``builtin:NAME``, or a path from the working directory.
+    """Return the folder that an image's ``context`` names: ``builtin:NAME``, or a path from the working directory.
 
     Raises:
         Refused: there is no such folder, or it has no Dockerfile.
@@ -27,7 +27,7 @@ def folder(context: str) -> Path:
     if not (path / "Dockerfile").is_file():
         raise Refused(
             f"no Dockerfile in {path}",
-            where="image.context",
+            where=f"context {context}",
             hint="builtin:pytorch, or the path of a folder with a Dockerfile, in pcinfra.yaml",
         )
     return path
@@ -46,6 +46,11 @@ def digest(path: Path) -> str:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         total.update(os.fsencode(f"{file.relative_to(path).as_posix()}\0{mode}\0{content}\n"))
     return total.hexdigest()
+
+
+def tag(digest: str) -> str:
+    """Return the tag of images made of the files with ``digest``."""
+    return f"context-{digest[:16]}"
 
 
 def _executable(file: Path) -> bool:
