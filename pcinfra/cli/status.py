@@ -27,7 +27,7 @@ FIELDS = ("stage", "what", "id", "health", "detail", "since")
 def status(session: Session, /, watch: int | None, output: str) -> None:
     """Show every part of the infrastructure and whether it is as pcinfra.yaml says.
 
-    It looks more closely than `up`: also at rules of the security group and at a policy of the repository.
+    It looks more closely than `up`: also at policies of the repositories.
 
     \b
     ok       as it should be

@@ -18,6 +18,7 @@ OBJECTS = "arn:{partition}:s3:::{bucket}/*"
 REPOSITORY = "arn:{partition}:ecr:{region}:{account}:repository/{repository}"
 FSX = "arn:{{partition}}:fsx:{{region}}:{{account}}:{}"
 LOGS = "arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{}"
+SECURITY = "arn:{{partition}}:ec2:{{region}}:{{account}}:{}/*"
 ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
 BUILD_ROLE = "arn:{partition}:iam::{account}:role/pcinfra-{project}-{region}"
 
@@ -106,7 +107,19 @@ STATEMENTS: tuple[Statement, ...] = (
             *called("fsx", "DescribeVolumes", why="when what exists already is adopted"),
         ),
     ),
-    Statement("ReadRules", _of("up"), called("ec2", "DescribeSecurityGroupRules")),
+    Statement("ReadRules", _of("up", "cluster", "data", "down"), called("ec2", "DescribeSecurityGroupRules")),
+    Statement(
+        "MendGroup", _of("up"),
+        called("ec2", "AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress", "RevokeSecurityGroupIngress",
+               "RevokeSecurityGroupEgress", why="rules that were changed by hand are mended"),
+        (SECURITY.format("security-group"),), OURS,
+    ),
+    Statement(
+        "MendRules", _of("up"),
+        beyond("rules carry no tags of the project", "ec2:AuthorizeSecurityGroupIngress",
+               "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress"),
+        (SECURITY.format("security-group-rule"),),
+    ),
     Statement(
         "Key", _of("up", "cluster", "data"),
         beyond("file systems, bucket and repository are encrypted with the project's kms_key (FSx, ECR and S3 user "
