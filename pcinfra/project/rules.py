@@ -200,6 +200,17 @@ def association_events(project: Project) -> Iterator[Finding]:
                 yield Finding(("associations", name, key), "has an event twice", hint)
 
 
+def repositories_differ(project: Project) -> Iterator[Finding]:
+    """Each image has a repository of its own: its life cycle keeps the newest images, whatever they are of."""
+    seen: dict[str, str] = {}
+    for name, image in project.images.items():
+        other = seen.setdefault(image.repository, name)
+        if other != name:
+            also = (("images", other, "repository"),)
+            why = f"{image.repository} is also the repository of image {other}"
+            yield Finding(("images", name, "repository"), why, f"repository: {name}", also)
+
+
 def cluster_names(project: Project) -> Iterator[Finding]:
     """A cluster is a CloudFormation stack of its name, and stack names are unique in a region.
 
@@ -295,6 +306,7 @@ RULES: tuple[Rule[Project], ...] = (
     association_paths,
     association_prefixes,
     association_events,
+    repositories_differ,
     cluster_names,
     shapes,
     instance_types,

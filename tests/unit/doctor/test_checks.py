@@ -70,10 +70,10 @@ def test_node(programs: tuple[str, ...], answers: list[tuple[int, str]], verdict
 def test_image_builder(
     wanted: Any, programs: tuple[str, ...], answers: list[tuple[int, str]], verdict: str, found: str
 ) -> None:
-    line = one(machine.engine(Project(image=Image(builder=wanted)), doors(shell=FakeShell(answers, programs))))
+    line = one(machine.engine(Project(images={"a": Image(builder=wanted)}), doors(shell=FakeShell(answers, programs))))
     assert line.verdict.value == verdict
     assert found in line.found
-    assert line.verdict == "ok" or "image.builder: auto" in line.fix
+    assert line.verdict == "ok" or "builder: auto" in line.fix
 
 
 def test_the_plugin_is_worth_a_warning_only() -> None:
@@ -327,9 +327,9 @@ def test_image() -> None:
         "ListTagsForResource": {"tags": tags("training")},
         "DescribeImages": {"imageDetails": [{"imageDigest": "sha256:0123456789abcdef", "imageSizeInBytes": 2e10}]},
     }
-    found = said(belongings.image(Project(), doors(there)))
+    found = said(belongings.images(Project(), doors(there)))
     assert found == [("ok", "exists, and is this project's"), ("ok", "sha256:0123456789ab, 20.0 GB")]
     missing = {**there, "DescribeImages": raising(NotFound("no", code="ImageNotFoundException"))}
-    assert said(belongings.image(Project(), doors(missing)))[-1][0] == "warning"
+    assert said(belongings.images(Project(), doors(missing)))[-1][0] == "warning"
     absent = {"DescribeRepositories": raising(NotFound("no", code="RepositoryNotFoundException"))}
-    assert one(belongings.image(Project(), doors(absent))).verdict == "ok"
+    assert one(belongings.images(Project(), doors(absent))).verdict == "ok"
