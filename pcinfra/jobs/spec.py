@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pcinfra.project.fields import Pattern, fault
-from pcinfra.project.model import Section
 from pcinfra.project.positions import Finding
+from pcinfra.project.section import Section
 
 # Linux refuses a longer single argument or variable (MAX_ARG_STRLEN, 32 pages, with the NUL; execve(2)).
 MAX_TEXT = 131_071
