@@ -1,0 +1,21 @@
+"""``pcinfra cluster``: one file per command, imported when it is used."""
+
+from __future__ import annotations
+
+import click
+
+from pcinfra.cli.lazy import LazyGroup
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "render": ("pcinfra.cli.clusters.render", "render", "Print its pcluster configuration."),
+    "validate": ("pcinfra.cli.clusters.render", "validate", "Check its configuration; create nothing."),
+    "create": ("pcinfra.cli.clusters.create", "create", "Create it and wait until it is ready."),
+    "list": ("pcinfra.cli.clusters.listing", "list_", "List this project's clusters."),
+    "show": ("pcinfra.cli.clusters.listing", "show", "Show its state, and why it failed if it did."),
+    "delete": ("pcinfra.cli.clusters.delete", "delete", "Delete it and wait until it is gone."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+def cluster() -> None:
+    """Create, change, look into and delete ParallelCluster clusters."""
