@@ -97,3 +97,8 @@ def instances(cloud: Cloud, names: list[str], node_type: str) -> list[dict[str, 
     ]
     reservations = cloud.pages("ec2", "DescribeInstances", "Reservations", Filters=filters)
     return [instance for reservation in reservations for instance in reservation["Instances"]]
+
+
+def login_nodes_run(cloud: Cloud, facts: ClusterFacts) -> bool:
+    """Return whether the cluster has login nodes that run; one call, and none when its configuration has none."""
+    return "LoginNodes" in (yaml.safe_load(facts.config) or {}) and bool(instances(cloud, [facts.name], "LoginNode"))

@@ -92,9 +92,9 @@ def create_plan(facts: ClusterFacts, project: str, config: str) -> Plan:
     if stack is None:
         return Plan((_creation(name, project, config, "does not exist", ()),))
     if not facts.belongs_to(project):
-        raise _not_ours(facts)
+        raise not_ours(facts)
     if stack.condition is Condition.BUSY:
-        return Plan((_waiting(stack),))
+        return Plan((waiting(stack),))
     if stack.condition is Condition.READY:
         return _keep(facts, config)
     if stack.condition is Condition.STUCK:
@@ -115,7 +115,8 @@ def _creation(name: str, project: str, config: str, why: str, after: Iterable[st
     return Action(f"cluster/{name}", Kind.CREATE, f"cluster {name}", why, operation, frozenset(after), "", seconds)
 
 
-def _waiting(stack: Stack) -> Action:
+def waiting(stack: Stack) -> Action:
+    """Return the Action that waits for what is under way."""
     operation = WaitForCluster(stack.name, stack.id)
     why = f"is {stack.status}"
     return Action(
@@ -135,13 +136,14 @@ def _keep(facts: ClusterFacts, config: str) -> Plan:
         return Plan(notes=(f"cluster {facts.name} exists with this configuration: nothing to do",))
     told = "".join(f"\n    {c.key}: {c.before or '(none)'} → {c.after or '(none)'}" for c in changes)
     raise Refused(
-        f"exists with another configuration:{told}\n  a running cluster is not changed in place",
+        f"exists with another configuration:{told}",
         where=f"cluster {facts.name}",
-        hint=f"pcinfra cluster delete {facts.name}, then create it again; or another name",
+        hint=f"pcinfra cluster update {facts.name} --dry-run   (shows what the change needs)",
     )
 
 
-def _not_ours(facts: ClusterFacts) -> Refused:
+def not_ours(facts: ClusterFacts) -> Refused:
+    """Return the refusal to touch a cluster or stack of somebody else."""
     assert facts.stack
     kind = "cluster" if is_cluster(facts.stack) else "stack"
     owner = facts.stack.tags.get("pcinfra:project")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pcinfra.cli.session import Session
     from pcinfra.clusters.facts import ClusterFacts
     from pcinfra.clusters.inputs import ClusterInputs
+    from pcinfra.jobs.headnode import SsmHeadNode
+    from pcinfra.jobs.slurm.view import View
 
 
 def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -65,3 +67,28 @@ def existing(session: Session, name: str) -> ClusterFacts:
     if not facts.belongs_to(session.project.project):
         raise NotFound("this project has no such cluster", where=f"cluster {name}", hint="pcinfra cluster list")
     return facts
+
+
+def head_node(session: Session, name: str) -> SsmHeadNode:
+    """Return the way to the head node of a cluster that runs.
+
+    Raises:
+        NotFound: it does not run.
+    """
+    from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
+
+    settings = session.project.clusters.get(name)
+    user = login_user(settings.os) if settings else ""
+    return SsmHeadNode(session.cloud, head_node_id(session.cloud, name), user)
+
+
+def slurm_view(session: Session, name: str) -> View:
+    """Return what Slurm says of a cluster that runs.
+
+    Raises:
+        NotFound: it does not run.
+        Unreachable: its head node does not answer.
+    """
+    from pcinfra.jobs.slurm.view import view
+
+    return view(head_node(session, name))
