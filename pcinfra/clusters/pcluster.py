@@ -102,17 +102,18 @@ class Pcluster:
     shell: Shell
     target: Target
 
-    def create(self, name: str, config: str) -> str:
+    def create(self, name: str, config: str, *, rollback: bool = False) -> str:
         """Run every validator and start the creation; return the stack's id.
 
-        A failed creation is not rolled back: what is left tells why it failed.
+        A failed creation is not rolled back unless ``rollback``: what is left tells why it failed.
 
         Raises:
             InputError: the validators found errors; it carries all of them.
             Conflict: a stack of this name exists.
         """
         self._need_node()
-        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--rollback-on-failure", "false", *_QUIET]
+        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin"]
+        arguments += ["--rollback-on-failure", str(rollback).lower(), *_QUIET]
         answer = self._run(name, arguments, config)
         return str(answer["cluster"]["cloudformationStackArn"])
 

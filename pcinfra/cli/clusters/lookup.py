@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -9,8 +10,9 @@ import click
 from pcinfra.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from pcinfra.aws import Cloud
     from pcinfra.cli.session import Session
     from pcinfra.clusters.facts import ClusterFacts
     from pcinfra.clusters.inputs import ClusterInputs
@@ -92,3 +94,39 @@ def slurm_view(session: Session, name: str) -> View:
     from pcinfra.jobs.slurm.view import view
 
     return view(head_node(session, name))
+
+
+@contextmanager
+def told(session: Session, name: str) -> Iterator[None]:
+    """Where a Plan for cluster ``name`` fails because the cluster did, raise what failed there in its place."""
+    from pcinfra.clusters.failure import failure_of
+    from pcinfra.errors import PcinfraError, PlanFailed, ResourceFailed
+
+    try:
+        yield
+    except PlanFailed as error:
+        if not isinstance(error.__cause__, ResourceFailed):
+            raise
+        click.echo("looking for the cause in its events and logs", err=True)
+        try:
+            failure = failure_of(session.doors, name)
+        except PcinfraError:
+            failure = None
+        if failure is None:
+            raise
+        raise failure.error() from error
+
+
+def zone_of(cloud: Cloud, config: str) -> str:
+    """Return the zone of the first queue's subnet in a configuration (pcluster YAML); empty when EC2 does not know."""
+    import yaml
+
+    from pcinfra.errors import CloudError
+
+    queues = ((yaml.safe_load(config) or {}).get("Scheduling") or {}).get("SlurmQueues") or [{}]
+    subnets = (queues[0].get("Networking") or {}).get("SubnetIds") or []
+    try:
+        rows = cloud.call("ec2", "DescribeSubnets", SubnetIds=subnets[:1])["Subnets"] if subnets else []
+    except CloudError:
+        return ""
+    return str(rows[0]["AvailabilityZone"]) if rows else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, rendered
+from pcinfra.cli.clusters.lookup import cluster_name, rendered, told
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
     if dry_run or not plan.actions:
         return
     options.confirm(f"Update cluster {name}?" + (" Jobs will be ended." if plan.losses else ""), yes)
-    session.run(plan)
+    with told(session, name):
+        session.run(plan)
     click.echo(f"cluster {name} is up to date", err=output == "json")
 
 
