@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pcinfra.errors import CommandFailed
-from pcinfra.jobs.headnode import SsmHeadNode, decoded, encoder
+from pcinfra.engine.model import Action, Kind
+from pcinfra.errors import CommandFailed, NotFound, Unreachable
+from pcinfra.jobs.headnode import SsmHeadNode, decoded, encoder, head_node_id
+
+if TYPE_CHECKING:
+    from pcinfra.doors import Doors
 
 _SCRIPT = Path(__file__).parent / "scripts" / "view.sh"
 _ON_NODES = ("RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
@@ -132,3 +137,29 @@ def _nodes(rows: Iterable[list[str]]) -> Iterator[Node]:
             reason = "|".join(row[5:]).strip()
             given = reason not in ("", "none", "None")
             yield Node(row[1], row[2], row[3], reason if given else "", row[4] if given and row[4] != "Unknown" else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a cluster's Slurm said, or why it could not be asked."""
+
+    view: View = View()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadView:
+    """Ask a cluster's Slurm. The result is :class:`Asked`."""
+
+    cluster: str
+
+    def start(self, context: Doors, results: Mapping[str, Any]) -> Asked:
+        try:
+            return Asked(view(SsmHeadNode(context.cloud, head_node_id(context.cloud, self.cluster), "")))
+        except (NotFound, Unreachable, CommandFailed) as error:
+            return Asked(unknown=error.why)
+
+
+def reading(cluster: str) -> Action:
+    """Return the Action that asks the Slurm of ``cluster``."""
+    return Action(f"read/slurm/{cluster}", Kind.READ, f"Slurm of {cluster}", "", ReadView(cluster))
