@@ -15,6 +15,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "stop": ("pcinfra.cli.clusters.fleet", "stop", "Stop its compute nodes; the head node stays."),
     "list": ("pcinfra.cli.clusters.listing", "list_", "List this project's clusters."),
     "show": ("pcinfra.cli.clusters.listing", "show", "Show its state, and why it failed if it did."),
+    "connect": (
+        "pcinfra.cli.clusters.connect",
+        "connect",
+        "Open a shell on its head node, or forward a port.",
+    ),
     "exec": ("pcinfra.cli.clusters.execute", "exec_", "Run one command on its head node."),
     "logs": ("pcinfra.cli.clusters.logs", "logs", "Print the logs of its nodes."),
     "events": ("pcinfra.cli.clusters.logs", "events", "Print what CloudFormation did for it."),
