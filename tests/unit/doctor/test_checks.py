@@ -108,7 +108,7 @@ def test_region(answer: Any, verdict: str) -> None:
 
 
 def offers(**zones: str) -> dict[str, Any]:
-    rows = [{"InstanceType": f"{k}.48xlarge" if k == "p5" else "m5.8xlarge", "Location": f"us-east-1{z}"}
+    rows = [{"InstanceType": f"{k}.48xlarge" if k == "p5" else "m5.2xlarge", "Location": f"us-east-1{z}"}
             for k, letters in zones.items() for z in letters]  # fmt: skip
     return {"DescribeInstanceTypeOfferings": {"InstanceTypeOfferings": rows}}
 
@@ -171,7 +171,7 @@ def quota(value: float, name: str = "some quota") -> dict[str, Any]:
 
 TYPES = {"DescribeInstanceTypes": {"InstanceTypes": [
     {"InstanceType": "p5.48xlarge", "VCpuInfo": {"DefaultVCpus": 192}},
-    {"InstanceType": "m5.8xlarge", "VCpuInfo": {"DefaultVCpus": 32}},
+    {"InstanceType": "m5.2xlarge", "VCpuInfo": {"DefaultVCpus": 8}},
 ]}}  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
 
     lines = list(quotas.vcpus(Project(), doors({**TYPES, "GetServiceQuota": answer})))
     assert asked == ["L-1216C47A", "L-417A185B"]
-    assert said(lines) == [("ok", "32 of 192 vCPUs"), ("failure", "384 of 192 vCPUs: too few")]
+    assert said(lines) == [("ok", "8 of 192 vCPUs"), ("failure", "384 of 192 vCPUs: too few")]
     assert lines[1].fix.endswith("--service-code ec2 --quota-code L-1 --desired-value 384")
 
 
@@ -192,7 +192,7 @@ def test_capacity_blocks_count_against_no_quota() -> None:
     queue = Queue(capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION)
     project = Project(clusters={"c": Cluster(queues=(queue,))})
     lines = quotas.vcpus(project, doors({**TYPES, "GetServiceQuota": quota(32)}))
-    assert said(lines) == [("ok", "32 of 32 vCPUs")]
+    assert said(lines) == [("ok", "8 of 32 vCPUs")]
 
 
 @pytest.mark.parametrize(

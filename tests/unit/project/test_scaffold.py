@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from pcinfra.project import Association, Bucket, Cluster, Image, Prerequisites, Project, Queue
 from pcinfra.project.load import parse
-from pcinfra.project.model import Section
 from pcinfra.project.scaffold import WIDTH, scaffold
 from pcinfra.project.schema import schema
+from pcinfra.project.section import Section
 
 SECTIONS = [kind for kind in Section.__subclasses__() if kind.__module__ == "pcinfra.project.model"]
 
