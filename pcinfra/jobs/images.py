@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pcinfra.aws import Cloud
 from pcinfra.errors import NotFound, UsageError
+from pcinfra.images.reference import wanted_tag
 from pcinfra.project.model import Image, Project
 from pcinfra.project.wording import nearest
 
@@ -28,7 +29,7 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
     if image.startswith("sha256:"):
         repository, wanted = next(iter(ours.values())).repository, {"imageDigest": image}
     elif image in ours:
-        repository, wanted = ours[image].repository, {"imageTag": ours[image].tag}
+        repository, wanted = ours[image].repository, {"imageTag": wanted_tag(project, image)}
     else:
         hint = nearest(image, list(ours)) or f"{next(iter(ours))}, or {image}:latest for one of Docker Hub"
         raise UsageError(f"pcinfra.yaml has no image {image!r}", where="image", hint=hint)
@@ -43,4 +44,4 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
 
 def images(project: Project) -> Mapping[str, Image]:
     """Return the project's images by name, the usual one first."""
-    return {project.image.repository.rpartition("/")[2]: project.image}
+    return project.images
