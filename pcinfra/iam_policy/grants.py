@@ -281,9 +281,18 @@ STATEMENTS: tuple[Statement, ...] = (
         "Lag", _of("data"), called("cloudwatch", "GetMetricStatistics", "ListMetrics", why="pcinfra data status")
     ),
     # Clusters and jobs
-    Statement("FindNodes", _of("cluster", "jobs", "down"), called("ec2", "DescribeInstances")),
+    Statement("FindNodes", _of("up", "cluster", "jobs", "down"), called("ec2", "DescribeInstances")),
     Statement(
-        "ReadClusterConfig", _of("cluster"),
+        "ReadFleet", _of("cluster"), called("dynamodb", "GetItem", why="pcinfra cluster list and show"),
+        ("arn:{partition}:dynamodb:{region}:{account}:table/parallelcluster-*",),
+    ),
+    Statement(
+        "ReadClusterLogs", _of("cluster"),
+        called("cloudwatch-logs", "DescribeLogStreams", "GetLogEvents", why="pcinfra cluster logs and create"),
+        (LOGS.format("/aws/parallelcluster/*"),),
+    ),
+    Statement(
+        "ReadClusterConfig", _of("up", "cluster"),
         (
             Grant("s3:GetObject", ("s3.GetObject",), "when the cluster exists already"),
             *beyond("the bucket is versioned, and a stack names a version", "s3:GetObjectVersion"),
@@ -352,7 +361,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         "Doctor", _of("doctor"),
         (
-            *called("ec2", "DescribeRegions", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
+            *called("ec2", "DescribeRegions", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances",
                     "DescribeAddresses", "DescribeVpcs"),
             *called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
             *called("fsx", "DescribeFileSystems", why="after the quotas"),

@@ -41,6 +41,10 @@ def test_everything_is_ok_and_has_its_fields(standing: Account) -> None:
     assert all(datetime.fromisoformat(found[what]["since"]).tzinfo for what in dated)
     table = run(status, standing)[1]
     assert "AGE" in table
+    costing = {what for what, row in found.items() if row["cost"]}
+    assert costing == {"FSx for Lustre", "FSx for OpenZFS", f"stack {standing.project.prerequisites.stack}"}
+    assert "USD so far, by prices of 2026-" in table
+    assert "an estimate: the age of each thing at list price" in table
     assert all(what in table for what in found)
 
 
