@@ -361,8 +361,8 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         "Doctor", _of("doctor"),
         (
-            *called("ec2", "DescribeRegions", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances",
-                    "DescribeAddresses", "DescribeVpcs"),
+            *called("ec2", "DescribeRegions", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
+                    "DescribeInstances", "DescribeAddresses", "DescribeVpcs"),
             *called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
             *called("fsx", "DescribeFileSystems", why="after the quotas"),
             *called("service-quotas", "GetServiceQuota", "ListServiceQuotas"),

@@ -191,11 +191,11 @@ def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
 def test_what_others_run_is_taken_from_the_quota() -> None:
     """Not the project's own nodes, which are counted when they do not run too, and no capacity blocks."""
 
-    def machine_of(kind: str, lifecycle: str = "", **more: Any) -> dict[str, Any]:
-        return {"InstanceType": kind, **({"InstanceLifecycle": lifecycle} if lifecycle else {}), **more}
+    def machine_of(kind: str, lifecycle: str = "") -> dict[str, Any]:
+        return {"InstanceType": kind, **({"InstanceLifecycle": lifecycle} if lifecycle else {})}
 
     running = [
-        machine_of("p5.48xlarge"), machine_of("p5.48xlarge", **MINE), machine_of("p5.48xlarge", "spot"),
+        machine_of("p5.48xlarge"), machine_of("p5.48xlarge") | MINE, machine_of("p5.48xlarge", "spot"),
         machine_of("p5.48xlarge", "capacity-block"), machine_of("m5.2xlarge"),
     ]  # fmt: skip
     answers = {**TYPES, "DescribeInstances": {"Reservations": [{"Instances": running[:2]}, {"Instances": running[2:]}]}}
