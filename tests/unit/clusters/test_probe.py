@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pcinfra.aws import Target
-from pcinfra.clusters.probe import ClusterProbe, failure_cause
+from pcinfra.clusters.probe import ClusterProbe, Phase, failure_cause
 from pcinfra.doors import Doors
 from tests.unit.clusters.fakes import FakeCloud, FakeShell, answer, event, no_such_stack, stack
 
@@ -57,6 +57,14 @@ def test_many_clusters_are_read_in_one_listing() -> None:
     cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer(n) for n in ("a", "b", "c", "elsewhere")]}})
     states = ClusterProbe().read(doors(cloud), frozenset({"arn:a", "arn:b", "arn:c", "arn:gone"}))
     assert set(states) == {"arn:a", "arn:b", "arn:c"}
+    assert cloud.calls == ["DescribeStacks"]
+
+
+def test_of_a_crowd_only_the_listing_is_asked_for() -> None:
+    names = "abcdef"
+    cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer(n, "CREATE_IN_PROGRESS") for n in names]}})
+    states = ClusterProbe().brief.read(doors(cloud), frozenset(f"arn:{n}" for n in names))
+    assert {state.phase for state in states.values()} == {Phase.RESOURCES}
     assert cloud.calls == ["DescribeStacks"]
 
 
