@@ -14,7 +14,7 @@ section() {
   section nodes scontrol show nodes
   section partitions scontrol show partition
   section diag sdiag
-  section disks df -hT
+  section disks df -hTl # a dead network mount would hold everything up
   section mounts mount
   section memory free -m
   section uptime uptime
@@ -25,8 +25,18 @@ section() {
     /var/log/parallelcluster/slurm_resume.log /var/log/slurmctld.log /var/log/pcinfra/node.json; do
     [ ! -r "$log" ] || section "file $log" tail -n 120 -- "$log"
   done
+} >"$file"
+# Lustre may hang, and then nothing ends whoever reads it.
+reports() {
   for report in /lustre/.pcinfra/nodes/*.json; do
     [ ! -r "$report" ] || section "node report ${report##*/}" cat -- "$report"
   done
-} >"$file"
+}
+reports >"$file.lustre" 2>&1 &
+for ((i = 0; i < 50; i++)); do
+  kill -0 "$!" 2>/dev/null || break
+  sleep 0.1
+done
+cat -- "$file.lustre" >>"$file"
+rm -f -- "$file.lustre"
 encoded 23000 "$file" 0
