@@ -26,14 +26,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logs": ("pcinfra.cli.jobs", "logs", "Print or follow the log of a run."),
     "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),
     "cancel": ("pcinfra.cli.jobs", "cancel", "Cancel a run."),
-    "image": ("pcinfra.cli.image", "image", "Build the training image, push it, list what is there."),
+    "image": ("pcinfra.cli.image", "image", "Build the images that jobs run in, push and list them."),
     "data": ("pcinfra.cli.data", "data", "Bring files to S3 and Lustre and back."),
     "down": ("pcinfra.cli.down", "down", "Take everything away again, in the right order, and prove it."),
     "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
     "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
     "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
     "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),
-    "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml."),
+    "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml or of job files."),
     "completion": ("pcinfra.cli.completion", "completion", "Print the shell completion script."),
 }
 
