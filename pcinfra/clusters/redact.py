@@ -6,7 +6,10 @@ import re
 
 MARK = "[removed]"
 
-_WORDS = r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|auth)"
+_WORDS = (
+    r"(?:pass(?:word|wd|phrase)?|secret|token(?!i[sz]|s_per|s?_(?:count|limit))|api[_-]?key|access[_-]?key"
+    r"|private[_-]?key|credentials?)"
+)
 _VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&"'<>()\[\]{}]+)"""
 
 # Each takes what stands in its group "keep" with it; everything else that it matches goes.
@@ -21,8 +24,8 @@ _FORMS = tuple(
         (r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[A-Za-z0-9_-]{20,}|xox[a-z]-[\w-]{10,}"
          r"|glpat-[\w-]{16,}|nvapi-[\w-]{20,})", 0),
         (r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+", 0),
-        # NAME=value and "name": value, where the name speaks of a secret; $(...) and file names stay: they are none.
-        (rf"(?P<keep>[\"']?[\w.-]*{_WORDS}[\w.-]*[\"']?\s*[:=]\s*)(?!\s*(?:\$\(|/|~|null\b|true\b|false\b|\d+\b)){_VALUE}",
+        # NAME=value and "name": value, where the name speaks of a secret; $(...) stays: it only says how to get one.
+        (rf"(?P<keep>[\"']?[\w.-]*{_WORDS}[\w.-]*[\"']?\s*[:=]\s*)(?!\s*(?:\$\(|(?:null|none|true|false)\b)){_VALUE}",
          re.I),
         (rf"(?P<keep>--[\w-]*{_WORDS}[\w-]*[ =]){_VALUE}", re.I),
     )
