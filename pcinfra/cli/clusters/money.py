@@ -26,9 +26,9 @@ def head_and_nodes(project: Project, name: str) -> tuple[float | None, float | N
     return head, sum(known) if known and len(known) == len(nodes) else None
 
 
-def per_hour(project: Project, name: str, *, fleet_stopped: bool) -> float | None:
+def per_hour(project: Project, name: str, *, nodes_run: bool) -> float | None:
     """Return USD per hour of the cluster as it stands; None when a price is not known."""
     head, nodes = head_and_nodes(project, name)
-    if head is None or (nodes is None and not fleet_stopped):
+    if head is None or (nodes is None and nodes_run):
         return None
-    return head + (0.0 if fleet_stopped else nodes or 0.0)
+    return head + (nodes or 0.0 if nodes_run else 0.0)
