@@ -50,8 +50,8 @@ def diagnose(session: Session, /, name: str, file: Path | None, output: str) -> 
     if output == "json":
         print_json({"file": str(path), "findings": [asdict(finding) for finding in findings]})
         return
-    _print(findings)
-    click.echo(f"{path}: {len(files)} files; secrets are removed, but look before you send it")
+    click.echo(session.typed("\n".join(_summary(name, stack.status, findings))))
+    click.echo(f"\n{path}: {len(files)} files; secrets are removed, but look before you send it")
 
 
 def _gathered(session: Session, stack: Stack) -> tuple[dict[str, str], Shown]:
@@ -104,12 +104,3 @@ def _summary(name: str, status: str, findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         lines += [f"* {finding.where}: {finding.what}", *([f"  try: {finding.hint}"] if finding.hint else [])]
     return lines if findings else [*lines, "no cause that is known was found"]
-
-
-def _print(findings: Sequence[Finding]) -> None:
-    from pcinfra.ui import print_table
-
-    if findings:
-        print_table(("CAUSE", "WHERE", "WHAT", "TRY"), [(f.check, f.where, f.what, f.hint) for f in findings])
-    else:
-        click.echo("no cause that is known was found")

@@ -18,12 +18,19 @@ def lines(project: Project, name: str) -> list[Cost]:
 
 
 def head_and_nodes(project: Project, name: str) -> tuple[float | None, float | None]:
-    """Return USD per hour of the head node, and of the static nodes together; None where a price is not known."""
+    """Return USD per hour of what always runs (head node, login nodes), and of the static nodes together.
+
+    None where a price is not known.
+    """
     bill = lines(project, name)
-    head = next((cost.per_hour for cost in bill if cost.what == "head node"), None)
-    nodes = [cost.per_hour for cost in bill if cost.what.startswith("queue ")]
-    known = [amount for amount in nodes if amount is not None]
-    return head, sum(known) if known and len(known) == len(nodes) else None
+    queues = [cost.per_hour for cost in bill if cost.what.startswith("queue ")]
+    always = [cost.per_hour for cost in bill if not cost.what.startswith("queue ")]
+    return _together(always), _together(queues)
+
+
+def _together(amounts: list[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known and len(known) == len(amounts) else None
 
 
 def per_hour(project: Project, name: str, *, nodes_run: bool) -> float | None:
