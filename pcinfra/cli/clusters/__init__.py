@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "exec": ("pcinfra.cli.clusters.execute", "exec_", "Run one command on its head node."),
     "logs": ("pcinfra.cli.clusters.logs", "logs", "Print the logs of its nodes."),
     "events": ("pcinfra.cli.clusters.logs", "events", "Print what CloudFormation did for it."),
+    "diagnose": ("pcinfra.cli.clusters.diagnose", "diagnose", "Gather everything about it; find known causes."),
     "delete": ("pcinfra.cli.clusters.delete", "delete", "Delete it and wait until it is gone."),
 }
 
