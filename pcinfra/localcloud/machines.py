@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 
@@ -26,7 +26,7 @@ class Machines:
     Args:
         head: instance id of the head node.
         log_group: of CloudWatch Logs; empty: none.
-        nodes: static node's name -> instance id; those that were terminated stay, and run no more.
+        nodes: node's name -> id of its instance, login nodes among them.
     """
 
     region: str
@@ -43,6 +43,11 @@ class Machines:
         if instance_id == self.head:
             return head
         return next((name for name, instance in self.nodes.items() if instance == instance_id), None)
+
+    def moved(self, instances: Mapping[str, str]) -> Machines:
+        """Return these machines with other instances behind some nodes; an empty id: none."""
+        nodes = {**self.nodes, **instances}
+        return replace(self, nodes={name: instance for name, instance in nodes.items() if instance})
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def large() -> Spec:
     queue = {"Name": "other", "ComputeResources": [mixed, cpu], "CustomSlurmSettings": {"MaxTime": "2-00:00:00"}}
     content["Scheduling"]["SlurmQueues"].append(queue)
     content["Scheduling"]["SlurmQueues"].append({"Name": "empty", "ComputeResources": [{**cpu, "MinCount": 0}]})
-    return spec_of(content)
+    return spec_of(content, endpoint=5000)
 
 
 @pytest.mark.parametrize(
