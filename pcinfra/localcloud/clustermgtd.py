@@ -37,6 +37,10 @@ UNHEALTHY_DYNAMIC = "Scheduler health check failed"
 QUEUE_UPDATE = "Queue update: the node is replaced once it is idle"
 STOPPING = "stopping cluster"
 
+_OFF = "~"
+_POWERED_OFF = ("~", "%")
+"""Ends of the state of a node that is off, or on its way there; see sinfo(1), "NODE STATE CODES"."""
+
 
 @dataclass
 class _Notes:
@@ -104,7 +108,7 @@ class Clustermgtd:
         there = [node.name for node in spec.nodes if node.name in machines.nodes]
         power.down(home, there, STOPPING)
         power.unplug(home, there)
-        home.cluster.control(*_power_down([node.name for node in spec.nodes if node.dynamic and node.name in there]))
+        home.cluster.control(*_update([n.name for n in spec.nodes if n.dynamic and n.name in there], "POWER_DOWN"))
         computefleet.say(home.client, home.name, "STOPPED", before="STOPPING")
         power.publish(home, "clusterstatusmgtd", ["the compute fleet is STOPPED"])
 
@@ -122,23 +126,22 @@ class Clustermgtd:
         if not health:
             return  # the controller does not answer
         notes, compute = self._notes.setdefault(home.name, _Notes()), home.compute()
-        self._retry_capacity(home, notes, {name: why for name, (_, why) in health.items()})
+        waiting = self._waiting_for_capacity(notes, {name: why for name, (_, why) in health.items()})
+        states = {name: state for name, (state, _) in health.items() if name in compute and name not in waiting}
         dead = {node.name for node in cluster.spec.nodes if node.address and not cluster.up(node.name)}
-        unhealthy = [compute[name] for name in compute if name in dead or _is_down(*health.get(name, ("", "")))]
-        idle = [compute[name] for name in compute if _waits_for_replacement(*health.get(name, ("", "")))]
-        static = [node for node in unhealthy if not node.dynamic and not self._is_coming(notes, node, dead)]
-        self._heal_static(home, static, cluster)
-        there = home.machines.nodes
-        self._heal_dynamic(home, [node.name for node in unhealthy if node.dynamic and node.name in there])
-        self._replace(home, [node for node in idle if not node.dynamic])
-        home.cluster.control(*_power_down([node.name for node in idle if node.dynamic]))
+        bad = [node for name, node in compute.items() if name in dead or _is_bad(states.get(name, ""))]
+        self._heal_static(home, [n for n in bad if not n.dynamic and not self._is_coming(notes, n, dead)])
+        on = [node.name for node in bad if node.dynamic and not states.get(node.name, "").endswith(_POWERED_OFF)]
+        self._heal_dynamic(home, on)
+        off = [node.name for node in bad if node.dynamic and states.get(node.name, "").endswith(_OFF)]
+        home.cluster.control(*_update(off, "RESUME"))
 
     def _is_coming(self, notes: _Notes, node: ComputeNode, dead: set[str]) -> bool:
         """A machine that was replaced a moment ago and runs may still come up."""
         since = notes.replaced.get(node.name, -PATIENCE)
         return node.name not in dead and time.monotonic() - since < PATIENCE
 
-    def _heal_static(self, home: Home, nodes: Sequence[ComputeNode], cluster: SlurmCluster) -> None:
+    def _heal_static(self, home: Home, nodes: Sequence[ComputeNode]) -> None:
         if nodes:
             names = [node.name for node in nodes]
             power.publish(home, "clustermgtd", [f"Setting unhealthy static nodes to DOWN: {names}"])
@@ -150,7 +153,7 @@ class Clustermgtd:
             power.publish(home, "clustermgtd", [f"Setting unhealthy dynamic nodes to down and power_down: {names}"])
             power.down(home, names, UNHEALTHY_DYNAMIC)
             power.unplug(home, names)
-            home.cluster.control(*_power_down(names))
+            home.cluster.control(*_update(names, "POWER_DOWN"))
 
     def _replace(self, home: Home, nodes: Sequence[ComputeNode]) -> None:
         """Give static nodes new instances; what EC2 does not give is asked for again at a later look."""
@@ -165,23 +168,18 @@ class Clustermgtd:
                 home.cluster.control(["update", f"NodeName={node.name}", "State=RESUME"])
             notes.replaced[node.name] = time.monotonic()
 
-    def _retry_capacity(self, home: Home, notes: _Notes, reasons: dict[str, str]) -> None:
-        """A dynamic node that EC2 had no capacity for is free again after a while."""
+    def _waiting_for_capacity(self, notes: _Notes, reasons: dict[str, str]) -> set[str]:
+        """Return the dynamic nodes that EC2 had no capacity for a short while ago."""
         failed = {name for name, why in reasons.items() if power.RESUME_FAILED in why}
         now, noted = time.monotonic(), notes.without_capacity
         notes.without_capacity = {name: noted.get(name, now) for name in failed}
-        over = [n for n, since in notes.without_capacity.items() if now - since > INSUFFICIENT_CAPACITY_TIMEOUT]
-        home.cluster.control(*_power_down(over))
+        return {n for n, since in notes.without_capacity.items() if now - since < INSUFFICIENT_CAPACITY_TIMEOUT}
 
 
-def _is_down(state: str, reason: str) -> bool:
-    """A node that EC2 had no capacity for waits for its time; one that an administrator put down is left alone."""
-    return state.startswith("down") and power.RESUME_FAILED not in reason
+def _is_bad(state: str) -> bool:
+    """ParallelCluster replaces what is down, and what is drained and runs no job, whoever put it into that state."""
+    return state.startswith(("down", "drained"))
 
 
-def _waits_for_replacement(state: str, reason: str) -> bool:
-    return state.startswith("drained") and reason == QUEUE_UPDATE
-
-
-def _power_down(names: Sequence[str]) -> list[list[str]]:
-    return [["update", f"NodeName={name}", "State=POWER_DOWN"] for name in names]
+def _update(names: Sequence[str], state: str) -> list[list[str]]:
+    return [["update", f"NodeName={name}", f"State={state}"] for name in names]

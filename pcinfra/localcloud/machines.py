@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pcinfra.localcloud.slurm.cluster import BootFailed
+
 
 class SetupFailed(Exception):
     """The head node would signal failure; the text is what CloudFormation reports of that signal."""
@@ -75,4 +77,6 @@ def reason(error: Exception) -> str:
     node = getattr(error, "where", "")
     if isinstance(error, NodesFailed) or "-st-" in node:
         return f"Cluster has been set to PROTECTED mode due to failures detected in static node provisioning: {text}"
+    if isinstance(error, BootFailed):
+        return error.why
     return f"Failed to run chef recipe aws-parallelcluster-slurm::config_head_node: {text}"

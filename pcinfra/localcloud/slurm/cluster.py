@@ -15,7 +15,7 @@ from typing import Protocol
 from pcinfra.errors import CommandFailed, NotFound, ResourceFailed
 from pcinfra.localcloud.slurm import accounts, fleet, packages
 from pcinfra.localcloud.slurm.commands import Command, Result, Running
-from pcinfra.localcloud.slurm.namespaced import NamespacedNodes
+from pcinfra.localcloud.slurm.namespaced import BOOT, NamespacedNodes
 from pcinfra.localcloud.slurm.orders import PROGRAMS, RESTART, Orders
 from pcinfra.localcloud.slurm.paths import Paths
 from pcinfra.localcloud.slurm.records import Record
@@ -43,6 +43,10 @@ class Nodes(Protocol):
     def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]: ...
     def booting(self, node: Node) -> bool: ...
     def private(self, node: Node) -> tuple[Path, str]: ...
+
+
+class BootFailed(ResourceFailed):
+    """A program of a node's boot failed; the machine itself runs, so that one can look at it."""
 
 
 Seeds = Mapping[str, Mapping[str, bytes]]
@@ -153,6 +157,8 @@ class SlurmCluster:
                 self._launch([machine for machine in there if machine.name not in absent], generation)
                 static = [node.name for node in self.spec.nodes if node.address and not node.dynamic]
                 self._wait_ready([name for name in static if name not in absent], patience)
+            except BootFailed:
+                raise
             except BaseException:
                 self._end()
                 raise
@@ -438,8 +444,14 @@ class SlurmCluster:
             if fleet.alive(self.paths, name) is None:
                 raise ResourceFailed(f"the node went down{self._log_of(name)}", where=name)
             for ended in self.paths.node(name, "log").glob("*.ended"):
+                if ended.stem in BOOT:
+                    raise BootFailed(self._boot_message(name), where=name)
                 why = f"{ended.stem} ended with status {ended.read_text()}{self._log_of(name, ended.stem)}"
                 raise ResourceFailed(why, where=name)
+
+    def _boot_message(self, node: str) -> str:
+        said = self.paths.node(node, "log", "parallelcluster", "bootstrap_error_msg")
+        return said.read_text(encoding="utf-8", errors="replace").strip() if said.exists() else "it did not boot"
 
     def _log_of(self, node: str, daemon: str = "") -> str:
         if not daemon:
