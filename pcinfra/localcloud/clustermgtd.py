@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from pcinfra.errors import NotFound
-from pcinfra.localcloud import computefleet, power
+from pcinfra.localcloud import computefleet, logins, power
 from pcinfra.localcloud.homes import Home, Homes
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.config import ComputeNode
@@ -91,6 +91,7 @@ class Clustermgtd:
         cluster = home.cluster
         if not cluster.up(cluster.spec.head.name) or not computefleet.running(home.client, [home.machines.head]):
             return
+        logins.keep(home)
         status = computefleet.status(home.client, home.name)
         if status in ("STOP_REQUESTED", "STOPPING"):
             self._stop_fleet(home, status)

@@ -18,7 +18,7 @@ from pcinfra.localcloud.slurm.config import ComputeNode, InstanceFacts
 Client = Callable[[str], Any]
 """Makes a boto3 client of a service, of the cluster's account and region."""
 
-_RUNNING = ("pending", "running")
+RUNNING = ("pending", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ def running(client: Client, instance_ids: Sequence[str]) -> dict[str, Instance]:
         return {}
     filters = [
         {"Name": "instance-id", "Values": list(instance_ids)},
-        {"Name": "instance-state-name", "Values": _RUNNING},
+        {"Name": "instance-state-name", "Values": RUNNING},
     ]
     pages = client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
     found = [
-        _instance(each) for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]
+        instance_of(each) for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]
     ]
     return {instance.id: instance for instance in found}
 
@@ -72,10 +72,11 @@ def launch(client: Client, cluster: str, node: ComputeNode, count: int = 1) -> l
         MaxCount=count,
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}],
     )
-    return [_instance(each) for each in answer["Instances"]]
+    return [instance_of(each) for each in answer["Instances"]]
 
 
-def _instance(described: Mapping[str, Any]) -> Instance:
+def instance_of(described: Mapping[str, Any]) -> Instance:
+    """Read one instance of the answer of DescribeInstances or RunInstances."""
     return Instance(described["InstanceId"], described["PrivateIpAddress"], described["InstanceType"])
 
 

@@ -36,10 +36,19 @@ def install() -> None:
         market = (data.get("InstanceMarketOptions") or {}).get("MarketType")
         for instance in made.instances:
             instance.__dict__["capacity_reservation_id"] = reservation or None
+            _tag(instance, data)
             instance.lifecycle = market if market in _MARKETS else instance.lifecycle
         return made
 
     put(InstanceBackend, run_instances=run_if_there_are)
+
+
+def _tag(instance: Any, template: dict[str, Any]) -> None:
+    """User guide, "Launch templates": instances get the template's tags; those of the request win."""
+    given = {tag["key"] for tag in instance.get_tags()}
+    specifications = template.get("TagSpecifications") or []
+    tags = [tag for each in specifications if each.get("ResourceType") == "instance" for tag in each.get("Tags") or []]
+    instance.add_tags({tag["Key"]: tag["Value"] for tag in tags if tag["Key"] not in given})
 
 
 def limits() -> dict[str, int]:

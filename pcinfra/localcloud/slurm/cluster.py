@@ -261,6 +261,23 @@ class SlurmCluster:
             self._launch(missing, fleet.generation(self.paths))
             self._wait_ready([node.name for node in missing if node in spec.nodes and not node.dynamic], patience)
 
+    def set_logins(self, logins: tuple[Node, ...], seeds: Seeds = _NO_SEEDS) -> None:
+        """Let these be the login nodes: end others, start those that are new, and return without waiting for them.
+
+        Args:
+            seeds: as for :meth:`start`.
+        """
+        with fleet.locked(self.paths):
+            if not fleet.generation(self.paths):
+                return
+            known = {node.name for node in self.spec.logins}
+            for name in known - {node.name for node in logins}:
+                self._forget_machine(name)
+            self._sow(seeds)
+            self._save(replace(self.spec, logins=logins))
+            self._describe()
+            self._launch([node for node in logins if node.name not in known], fleet.generation(self.paths))
+
     def stop_fleet(self) -> None:
         """Let no queue start jobs, now and after a restart."""
         self._set_fleet(stopped=True)
