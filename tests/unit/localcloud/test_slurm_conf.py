@@ -19,7 +19,7 @@ PLACE = conf.Place(controller="ip-10-0-0-10(10.0.0.10)", run="/run/slurm")
 
 def large() -> Spec:
     """Two queues, three types, a user's settings."""
-    content = config(2, JobExclusiveAllocation=True)
+    content = config(2, 2, JobExclusiveAllocation=True)
     content["Scheduling"]["SlurmSettings"] = {
         "EnableMemoryBasedScheduling": True,
         "CustomSlurmSettings": [{"KillWait": 90}, {"MaxArraySize": 5000}, {"slurmdtimeout": 300}],
@@ -172,6 +172,6 @@ def test_a_thousand_nodes_fit_into_a_line() -> None:
 
 
 def test_without_anybody_to_start_them_dynamic_nodes_are_of_the_future() -> None:
-    text = conf.slurm_conf(spec_of(config(1)), PLACE)
+    text = conf.slurm_conf(spec_of(config(1, 1)), PLACE)
     assert "State=FUTURE" in text
     assert "ResumeProgram" not in text
