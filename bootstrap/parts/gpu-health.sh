@@ -30,11 +30,19 @@ expected() {
 
 # Each check prints the reason for a drain, or nothing.
 
+# Says how a program ended; timeout's own statuses are 124 and, after SIGKILL, 137.
+why() {
+  case $2 in
+    124 | 137) echo "$1 does not answer" ;;
+    *) echo "$1 failed with status $2: $(head -n 1 <<<"$3")" ;;
+  esac
+}
+
 # A GPU with broken memory, or fewer GPUs than there were.
 check_gpus() {
   local lines index errors
   lines=$(timeout -k 1 6 nvidia-smi --query-gpu=index,ecc.errors.uncorrected.volatile.total --format=csv,noheader) ||
-    { echo "nvidia-smi failed with status $?: $(head -n 1 <<<"$lines")"; return; }
+    { why "nvidia-smi" "$?" "$lines"; return; }
   if [ -n "$gpus" ] && [ "$(grep -c . <<<"$lines")" -lt "$gpus" ]; then
     echo "nvidia-smi shows $(grep -c . <<<"$lines") of $gpus GPUs"
   fi
@@ -86,7 +94,7 @@ check_dcgm() {
 check_efa() {
   local text count
   [ "${efa:-0}" -gt 0 ] || return
-  text=$(timeout -k 1 5 fi_info -p efa -t FI_EP_RDM 2>&1) || { echo "fi_info finds no EFA: $(head -n 1 <<<"$text")"; return; }
+  text=$(timeout -k 1 5 fi_info -p efa -t FI_EP_RDM 2>&1) || { why "fi_info" "$?" "$text"; return; }
   count=$(sed -n 's/^ *domain: *//p' <<<"$text" | sed 's/-rdm$//' | sort -u | grep -c .)
   [ "$count" -ge "$efa" ] || echo "fi_info shows $count of $efa EFA devices"
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,17 @@ class Node:
     def mounted(self, *places: str) -> None:
         (self.state / "mounts").write_text("".join(f"{self.root}{place}\n" for place in places))
 
-    def run(self, script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {
-            "PATH": f"{self.stubs}:{os.environ['PATH']}",
-            "PCINFRA_ROOT": str(self.root),
-            "STATE": str(self.state),
-        }
-        return subprocess.run(["bash", script, *arguments], env=env, capture_output=True, text=True, check=False)
+    def env(self) -> dict[str, str]:
+        path = f"{self.stubs}:{os.environ['PATH']}"
+        return {"PATH": path, "PCINFRA_ROOT": str(self.root), "STATE": str(self.state)}
+
+    def run(
+        self, script: Path, *arguments: str, through: tuple[str, ...] = (), extra: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        argv = [*through, "bash", str(script), *arguments]
+        return subprocess.run(
+            argv, env=self.env() | dict(extra or {}), capture_output=True, text=True, check=False, timeout=120
+        )
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pcinfra import assets
-from tests.unit.bootstrap.node import ACCOUNT, COMPUTE, ENROOT_CONF, HEAD, HOOK, Node, mode, program, status
+from tests.unit.bootstrap.node import ACCOUNT, COMPUTE, HEAD, HOOK, Node, mode, program, status
 
 BOTH = pytest.mark.parametrize("script", [HEAD, COMPUTE], ids=["head", "compute"])
 
@@ -47,7 +47,7 @@ def test_sets_enroot_up_from_the_sample(node: Node, script: Path) -> None:
 
 def options(node: Node) -> dict[str, str]:
     pairs = [line.split(maxsplit=1) for line in node.read("etc/enroot/enroot.conf").splitlines()]
-    return {name: value for name, value in pairs}
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 @BOTH
