@@ -92,13 +92,10 @@ def test_containers_use_the_instances_own_disks(node: Node, script: Path) -> Non
     ],
     ids=["flags", "region from the instance", "all from the instance", "china", "registry"],
 )
-@BOTH
-def test_registry_password_is_a_command(
-    node: Node, script: Path, arguments: tuple[str, ...], host: str, region: str
-) -> None:
+def test_registry_password_is_a_command(node: Node, arguments: tuple[str, ...], host: str, region: str) -> None:
     identity = '{\n  "accountId" : "210987654321",\n  "region" : "us-east-2",\n  "version" : "2017-09-30"\n}\n'
     (node.state / "identity").write_text(identity)
-    done = node.run(script, *arguments)
+    done = node.run(COMPUTE, *arguments)
     assert done.returncode == 0, done.stderr
     password = f"$({node.stubs}/aws ecr get-login-password --region {region})"
     assert node.read("etc/enroot/config/.credentials") == f"machine {host} login AWS password {password}\n"
@@ -185,7 +182,6 @@ def test_lustre_in_fstab_is_mounted(node: Node) -> None:
     assert node.run(COMPUTE, *ACCOUNT).returncode == 0
 
 
-@BOTH
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -207,8 +203,8 @@ def test_lustre_in_fstab_is_mounted(node: Node) -> None:
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else "",
 )
-def test_bad_arguments_are_refused(node: Node, script: Path, arguments: tuple[str, ...], reason: str) -> None:
-    refused(node, script, reason, *arguments)
+def test_bad_arguments_are_refused(node: Node, arguments: tuple[str, ...], reason: str) -> None:
+    refused(node, COMPUTE, reason, *arguments)
 
 
 @BOTH
