@@ -14,6 +14,7 @@ from pcinfra.cli.session import Session
 if TYPE_CHECKING:
     from pcinfra.jobs.launcher import Launcher
     from pcinfra.jobs.manifest import Manifest
+    from pcinfra.jobs.spec import JobSpec
 
 
 @click.command()
@@ -36,8 +37,9 @@ def submit(
     from pcinfra.jobs.manifest import new_run_id
     from pcinfra.jobs.slurm.render import render
 
-    job = load(file)
-    manifest = render(job.spec, new_run_id(job.spec.name), job.script)
+    job = load(file, session.shell)
+    spec = _with_image(session, job.spec)
+    manifest = render(spec, new_run_id(job.spec.name), job.script, job.code)
     if dry_run:
         _print_files(manifest)
         return
@@ -67,9 +69,23 @@ def _submitted(launcher: Launcher, manifest: Manifest) -> str:
         raise Interrupted("it may have been submitted all the same", where=manifest.run, hint=look) from None
 
 
+def _with_image(session: Session, spec: JobSpec) -> JobSpec:
+    """Return ``spec`` with the address of its image, where that is one of the project's."""
+    from pcinfra.jobs.images import is_ours, resolved
+
+    if not spec.image or spec.container == "off" or not is_ours(spec.image):
+        return spec
+    return spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
+
+
 def _print_files(manifest: Manifest) -> None:
+    from pcinfra.jobs import code
+
     logs = f"{manifest.logs}/{manifest.run}" if manifest.logs else f"{manifest.run}/logs"
     click.echo(f"# run directory: {manifest.run}, logs: {logs}")
     for file in manifest.files:
         click.echo(f"\n# ---- {file.name} (mode {file.mode:04o}) ----")
-        click.echo(file.content.decode("utf-8", errors="replace"), nl=False)
+        if file.name == "code.tar.gz":
+            click.echo("\n".join(code.names(file.content)))
+        else:
+            click.echo(file.content.decode("utf-8", errors="replace"), nl=False)

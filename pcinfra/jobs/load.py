@@ -1,4 +1,4 @@
-"""A job file read and checked, with the script that it names."""
+"""A job file read and checked, with the script and the code that it names."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcinfra import assets
-from pcinfra.jobs.spec import NAME, JobSpec, contradictions
+from pcinfra.jobs import code
+from pcinfra.jobs.fields import NAME
+from pcinfra.jobs.rules import contradictions
+from pcinfra.jobs.spec import JobSpec
 from pcinfra.project.positions import Finding, read_text, validate
+from pcinfra.shell import Shell, Subprocess
 
 MAX_SCRIPT = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A JobSpec with a name, and the content of its script (empty when it has none)."""
+    """A JobSpec with a name, the content of its script and the archive of its code (empty when it has none)."""
 
     spec: JobSpec
     script: bytes = b""
+    code: bytes = b""
 
 
-def load(path: Path) -> Job:
+def load(path: Path, shell: Shell | None = None) -> Job:
     """Return the job that ``path`` describes.
+
+    Args:
+        shell: runs git, where the job's code is in it.
 
     Raises:
         InputError: every mistake in it, with line and column.
@@ -30,14 +38,19 @@ def load(path: Path) -> Job:
     file = find(path)
     folder = file.parent
 
-    def script(spec: JobSpec) -> Iterator[Finding]:
+    def files(spec: JobSpec) -> Iterator[Finding]:
         why = _unreadable(folder / spec.script) if spec.script else ""
         if why:
             yield Finding(("script",), why, "a path beside the job file")
+        if spec.code and not (folder / spec.code.path).is_dir():
+            yield Finding(
+                ("code", "path"), f"there is no folder {folder / spec.code.path}", "a path beside the job file"
+            )
 
-    spec = validate(JobSpec, read_text(file, str(path)), str(path), [contradictions, script])
+    spec = validate(JobSpec, read_text(file, str(path)), str(path), [contradictions, files])
     named = spec if spec.name else spec.model_copy(update={"name": _default_name(file)})
-    return Job(named, (folder / spec.script).read_bytes() if spec.script else b"")
+    script_text = (folder / spec.script).read_bytes() if spec.script else b""
+    return Job(named, script_text, code.pack(spec.code, folder, shell or Subprocess()) if spec.code else b"")
 
 
 def find(path: Path) -> Path:

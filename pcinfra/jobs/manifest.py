@@ -28,11 +28,13 @@ class Manifest:
 
     Args:
         logs: directory for the logs, outside the run directory; empty means inside.
+        needs_containers: refuse it where the cluster cannot run containers.
     """
 
     run: str
     files: tuple[File, ...]
     logs: str = ""
+    needs_containers: bool = False
 
     def archive(self) -> bytes:
         """Return the files as a tar archive, the same bytes for the same files."""

@@ -34,8 +34,16 @@ class SlurmLauncher:
             staged = f".{manifest.run}.tar"
             self._head.put({staged: manifest.archive()})
             archive = f"@{staged}"
-        values = {"RUN": manifest.run, "ARCHIVE": archive, "LOGS": manifest.logs}
+        containers = "needed" if manifest.needs_containers else ""
+        values = {"RUN": manifest.run, "ARCHIVE": archive, "LOGS": manifest.logs, "CONTAINERS": containers}
         answer = self._run(_script("submit", **values), timeout=120)
+        if answer.strip() == "no-containers":
+            raise UsageError(
+                "the cluster cannot run containers: Pyxis is not switched on",
+                where="image",
+                hint="container: optional runs it on the nodes themselves; "
+                "bootstrap/head-node-enroot-pyxis-setup.sh switches Pyxis on",
+            )
         return answer.rpartition("job ")[2].strip()
 
     def look(self, run: str, offsets: Mapping[str, int] | None = None) -> Look:

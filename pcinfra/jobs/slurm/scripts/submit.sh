@@ -1,6 +1,10 @@
 # Submits the run $RUN from the tar archive $ARCHIVE (base64, or @FILE) and prints its Slurm job id. Run again, or twice
 # at the same time, it makes no second job: a lock on the run directory, the id kept in it, and the job's name, which
-# has the run's id in it. Expects RUN, ARCHIVE, LOGS.
+# has the run's id in it. Expects RUN, ARCHIVE, LOGS, CONTAINERS (not empty: they must be possible here).
+if [ -n "$CONTAINERS" ] && ! srun --help 2>/dev/null | grep -q -e --container-image; then
+  echo no-containers
+  exit 0
+fi
 umask 077
 mkdir -p -- "$RUN" && cd -- "$RUN" || exit
 umask 022 # the job inherits it
@@ -12,6 +16,9 @@ if [ ! -s job.id ]; then
       tar -xpf "../${ARCHIVE#@}" || exit
     else
       printf %s "$ARCHIVE" | base64 -d | tar -xpf - || exit
+    fi
+    if [ -e code.tar.gz ]; then
+      mkdir -p code && tar -xzf code.tar.gz -C code || exit
     fi
     if [ -n "$LOGS" ]; then
       mkdir -p -- "$LOGS/$RUN" && ln -sfn -- "$LOGS/$RUN" logs || exit

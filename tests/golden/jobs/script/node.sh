@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs once on every node of the job.
+# Runs on every node of the job.
 set -u
 . "$PCINFRA_RUN_DIR/env.sh" || exit
-exec bash "$PCINFRA_RUN_DIR/script" --epochs '3 4'
+exec bash "$PCINFRA_RUN_DIR/command.sh"
