@@ -92,22 +92,25 @@ class TorchGroup:
     def __init__(self) -> None:
         import torch.distributed
 
-        self._dist = torch.distributed
-        self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        self._torch, self._dist = torch, torch.distributed
+        self._device = "cuda" if self._dist.get_backend() == "nccl" else "cpu"
+        self.rank, self.size = self._dist.get_rank(), self._dist.get_world_size()
 
     def share(self, text: str) -> str:
-        box = [text]
-        self._dist.broadcast_object_list(box, src=0)
-        self._dist.barrier()
-        return box[0]
+        content = list(text.encode()) if self.rank == 0 else []
+        length = self._largest(len(content))  # also: nobody goes on before all are here
+        told = self._torch.tensor(content or [0] * length, dtype=self._torch.uint8, device=self._device)
+        if length:
+            self._dist.broadcast(told, src=0)
+        return bytes(told.tolist()).decode()
 
     def agree(self, flag: bool) -> bool:
-        import torch
+        return self._largest(int(flag)) > 0
 
-        device = "cuda" if self._dist.get_backend() == "nccl" else "cpu"
-        told = torch.tensor(int(flag), device=device)
+    def _largest(self, number: int) -> int:
+        told = self._torch.tensor(number, device=self._device)
         self._dist.all_reduce(told, self._dist.ReduceOp.MAX)
-        return bool(told.item())
+        return int(told.item())
 
 
 class FileGroup:
