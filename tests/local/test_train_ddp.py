@@ -36,7 +36,7 @@ class Training:
             "PCINFRA_RUN_DIR": str(folder), "PCINFRA_CHECKPOINTS": str(folder / "checkpoints"),
             "PCINFRA_ATTEMPT": str(attempt), "PCINFRA_STOP_FILE": str(folder / f"stop.{attempt}"),
         }  # fmt: skip
-        argv = [sys.executable, "-W", "ignore", script, "--steps", str(steps), *SMALL, *more]
+        argv = [sys.executable, "-W", "ignore", str(script), "--steps", str(steps), *SMALL, *more]
         self.ranks = [
             subprocess.Popen(argv, env=shared | {"RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
             for rank in range(2)
