@@ -91,12 +91,22 @@ def _variable(name: str) -> str:
     return name
 
 
+def _values(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise fault("has no values", hint='LEARNING_RATE: ["0.1", "0.01"]')
+    return values
+
+
+RUN = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "is not the id of a run", example="hello-1m80k0n9v1brna4m")
+
 Name = Annotated[str, AfterValidator(lambda value: NAME(value) if value else value)]
 QueueName = Annotated[str, AfterValidator(_QUEUE)]
 TimeLimit = Annotated[str, AfterValidator(_TIME)]
 Text = Annotated[str, AfterValidator(_argument)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(_words)]
 Variable = Annotated[str, AfterValidator(_variable)]
+Values = Annotated[tuple[Text, ...], AfterValidator(_values)]
+RunName = Annotated[str, AfterValidator(RUN)]
 Directory = Annotated[str, AfterValidator(_argument), AfterValidator(_DIRECTORY)]
 MountPath = Annotated[str, AfterValidator(_argument), AfterValidator(_MOUNT)]
 ImageName = Annotated[str, AfterValidator(IMAGE)]

@@ -15,6 +15,7 @@ def contradictions(spec: JobSpec) -> Iterator[Finding]:
     yield from _launching(spec)
     yield from _containers(spec)
     yield from _time(spec)
+    yield from _tasks(spec)
 
 
 def _nothing_to_run(spec: JobSpec) -> Iterator[Finding]:
@@ -61,3 +62,21 @@ def _time(spec: JobSpec) -> Iterator[Finding]:
     elif limit is not None and spec.grace_period is not None and spec.grace_period >= limit:
         why = f"must be less than the time limit, which is {limit} seconds"
         yield Finding(("grace_period",), why, f"grace_period: {max(1, limit // 5)}", (("time_limit",),))
+
+
+MAX_TASKS = 1_000_000
+
+
+def _tasks(spec: JobSpec) -> Iterator[Finding]:
+    if spec.sweep and spec.array and spec.array.tasks is not None:
+        why = f"cannot be given together with sweep, which has {spec.tasks} combinations"
+        yield Finding(("array", "tasks"), why, "array: {at_once: 10}", (("sweep",),))
+    if spec.array and spec.array.tasks is None and not spec.sweep:
+        yield Finding(
+            ("array",), "has no tasks, and there is no sweep", "array: {tasks: 100}", (("sweep",), ("array", "tasks"))
+        )
+    if spec.sweep and (spec.tasks or 0) > MAX_TASKS:
+        yield Finding(("sweep",), f"has {spec.tasks:,} combinations; at most {MAX_TASKS:,} are possible")
+    for name in spec.sweep:
+        if name in spec.environment:
+            yield Finding(("sweep", name), "is in environment, too", "one of them", (("environment", name),))

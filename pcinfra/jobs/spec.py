@@ -6,6 +6,7 @@ One description for every backend. Words are Slurm's where Slurm has one; amount
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -16,8 +17,10 @@ from pcinfra.jobs.fields import (
     MountPath,
     Name,
     QueueName,
+    RunName,
     Text,
     TimeLimit,
+    Values,
     Variable,
     Words,
     seconds,
@@ -57,6 +60,43 @@ class Code(Section):
         description="For commit: its hash, or a tag or branch.",
         pattern=r"^[A-Za-z0-9_][^\s~^:?*\[\\]*$",
     )
+
+
+class Array(Section):
+    """The same job many times, as tasks that are numbered from 0 on (PCINFRA_TASK)."""
+
+    tasks: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many; left out: as many as sweep has combinations.",
+        examples=[100],
+    )
+    at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Most that run at the same time; left out: as many as find room.",
+        examples=[10],
+    )
+
+
+class After(Section):
+    """A run that must have come so far before this one starts."""
+
+    run: RunName = Field(description="Its id.")
+    when: Literal["done", "failed", "ended", "started"] = Field(
+        default="done", description="done: it ended with exit code 0; failed: with another one; ended: in any way."
+    )
+
+
+class ContainerOptions(Section):
+    """What the container may do, and what it sees of the user."""
+
+    writable: bool = Field(default=True, description="The image's files can be changed; what is changed is lost.")
+    mount_home: bool = Field(default=False, description="It sees your home directory.")
+    remap_root: bool = Field(default=True, description="You are root inside, with no more rights than your own.")
+    entrypoint: bool = Field(default=False, description="The image's entry point runs before the command.")
 
 
 class JobSpec(Section):
@@ -126,6 +166,7 @@ class JobSpec(Section):
     environment: dict[Variable, Text] = Field(
         default={}, description="Variables of the command. They win over those of the image."
     )
+    container_options: ContainerOptions = ContainerOptions()
     mounts: tuple[Mount, ...] = Field(
         default=(), description="What the container sees of the node, besides the run directory, data and checkpoints."
     )
@@ -169,6 +210,24 @@ class JobSpec(Section):
         "fifth of the time limit where that is less.",
         examples=[120],
     )
+
+    exclusive: bool = Field(
+        default=False, description="Share the nodes with no other job, also where cpus or gpus ask for less than all."
+    )
+    array: Array | None = Field(default=None, description="The same job many times.")
+    sweep: dict[Variable, Values] = Field(
+        default={},
+        description="Values of variables: one task for each combination, the last variable changing fastest.",
+        examples=[{"LEARNING_RATE": ["0.1", "0.01"]}],
+    )
+    after: tuple[After, ...] = Field(default=(), description="Runs that this one waits for.")
+
+    @property
+    def tasks(self) -> int | None:
+        """Number of tasks of an array or a sweep; None for a job that is neither."""
+        if self.sweep:
+            return math.prod(len(values) for values in self.sweep.values())
+        return self.array.tasks if self.array else None
 
     @property
     def grace(self) -> int:

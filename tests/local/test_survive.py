@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pcinfra.errors import UsageError
+from pcinfra.errors import CommandFailed, UsageError
 from pcinfra.jobs.follow import Follower
 from pcinfra.jobs.launcher import State, Status
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
-from pcinfra.jobs.spec import JobSpec
+from pcinfra.jobs.spec import After, Array, JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from tests.local.machine import NODES, DirectHeadNode, two_nodes
 
@@ -118,6 +118,75 @@ def test_a_job_that_needs_containers_is_refused_where_there_are_none(launcher: S
     assert (status.exit_code, log) == (0, "here\n")
     status, log = ended(launcher, submitted(launcher, "echo here", image="a/b:1", container="off"))
     assert (status.exit_code, log) == (0, "here\n")
+
+
+def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(
+    launcher: SlurmLauncher, head: DirectHeadNode
+) -> None:
+    text = (
+        'echo "$PCINFRA_TASK/$PCINFRA_TASKS $RATE $SEED ${PCINFRA_CHECKPOINTS##*/tasks/}"; exit $((PCINFRA_TASK == 3))'
+    )
+    run = submitted(launcher, text, sweep={"RATE": ("0.1", "it's $(a)"), "SEED": ("1", "2")})
+    for _ in range(300):
+        if head.run(f"test -s {run}/result.jsonl").status == 0:
+            break
+        time.sleep(0.1)
+    (result,) = results(head, run)
+    assert (result["exit_code"], result["verdict"], result["failed_tasks"]) == (1, "failed", 1)
+    said = head.run(f"cat {run}/logs/node-*").check().stdout.splitlines()
+    assert sorted(line for line in said if "/" in line and "srun" not in line and "slurmstepd" not in line) == [
+        "0/4 0.1 1 0/checkpoints",
+        "1/4 0.1 2 1/checkpoints",
+        "2/4 it's $(a) 1 2/checkpoints",
+        "3/4 it's $(a) 2 3/checkpoints",
+    ]
+
+
+def test_an_array_beyond_slurms_limit_is_several_jobs_submitted_once(
+    launcher: SlurmLauncher, head: DirectHeadNode
+) -> None:
+    size = int(head.run("scontrol show config | sed -n 's/^MaxArraySize *= *//p'").check().stdout)
+    made = render(
+        JobSpec(command=("true",), cpus=1, array=Array(tasks=2 * size + 1, at_once=1), queue="gpu"), new_run_id("big")
+    )
+    launcher.submit(made)
+    jobs = head.run(f"cat {made.run}/job.id").check().stdout.split()
+    assert len(jobs) == 3
+    head.run(f"scontrol hold {' '.join(jobs)}; rm {made.run}/job.id").check()
+    launcher.submit(made)
+    assert head.run(f"cat {made.run}/job.id").check().stdout.split() == jobs
+    listed = head.run(f"squeue -h -n pci-{made.run} -o '%F %k %K'").check().stdout.split("\n")
+    assert {line.split()[0] for line in listed if line} == set(jobs)
+    assert head.run(f"squeue -h -j {jobs[2]} -r -o %K").check().stdout.split() == ["0"]
+    head.run(f"scancel -n pci-{made.run}").check()
+
+
+def test_a_run_waits_for_another_one(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
+    first = submitted(launcher, "sleep 1; echo first; exit 3")
+    second = submitted(launcher, "echo second", after=(After(run=first, when="failed"),))
+    never = submitted(launcher, "echo never", after=(After(run=first),))
+    assert ended(launcher, second)[1] == "second\n"
+    assert ended(launcher, never)[0].state is State.CANCELLED
+    assert ended(launcher, submitted(launcher, "echo third", after=(After(run=first, when="ended"),)))[1] == "third\n"
+    with pytest.raises(CommandFailed, match=f"after: {first} has ended, and not well"):
+        submitted(launcher, "true", after=(After(run=first),))
+    with pytest.raises(CommandFailed, match="there is no run nothing"):
+        submitted(launcher, "true", after=(After(run="nothing"),))
+
+
+def test_many_are_submitted_together_and_one_that_is_refused_stops_no_other(
+    launcher: SlurmLauncher, head: DirectHeadNode
+) -> None:
+    specs = [JobSpec(command=("true",), cpus=1, queue="nowhere" if n == 4 else "gpu") for n in range(12)]
+    made = [render(spec, new_run_id(f"many{number}")) for number, spec in enumerate(specs)]
+    before = head.commands
+    first = launcher.submit_all(made)
+    assert head.commands == before + 1
+    assert [isinstance(each, str) for each in first] == [n != 4 for n in range(12)]
+    assert "invalid partition" in str(first[4])
+    again = launcher.submit_all(made)
+    assert [str(each) for each in again] == [str(each) for each in first]
+    assert head.run(f"ls -d {made[4].run}").status != 0
 
 
 @pytest.mark.slow

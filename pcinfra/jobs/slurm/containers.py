@@ -31,3 +31,14 @@ def mounts(spec: JobSpec) -> str:
     inside = {mount.inside for mount in spec.mounts}
     named = dict.fromkeys(path for path in (spec.data, spec.checkpoints) if path and path not in inside)
     return ",".join([*said, *(f"{path}:{path}" for path in named)])
+
+
+def pyxis_options(spec: JobSpec) -> tuple[str, ...]:
+    """Return srun's options for what the container may do (pyxis, README, "srun options")."""
+    wanted = spec.container_options
+    return (
+        "--container-writable" if wanted.writable else "--container-readonly",
+        "--container-mount-home" if wanted.mount_home else "--no-container-mount-home",
+        "--container-remap-root" if wanted.remap_root else "--no-container-remap-root",
+        "--container-entrypoint" if wanted.entrypoint else "--no-container-entrypoint",
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pcinfra.jobs.manifest import File, Manifest
-from pcinfra.jobs.slurm.containers import enroot_uri, mounts
+from pcinfra.jobs.slurm.containers import enroot_uri, mounts, pyxis_options
 from pcinfra.jobs.slurm.starters import REGISTRY
 from pcinfra.jobs.spec import JobSpec
 
@@ -43,12 +43,26 @@ def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"") -> M
         File("node.sh", node_sh(spec).encode()),
         File("command.sh", command_sh(spec, shebang=script.startswith(b"#!")).encode()),
         File("env.sh", env_sh(spec).encode()),
+        File("submit.env", submit_env(spec).encode()),
     ]
     if spec.script:
         files.append(File("script", script, 0o700))
     if spec.code:
         files.append(File("code.tar.gz", code))
-    return Manifest(run, tuple(files), spec.logs or "", needs_containers=_in_container(spec) == "required")
+    return Manifest(run, tuple(files), spec.logs or "")
+
+
+def submit_env(spec: JobSpec) -> str:
+    """Return what submit.sh must know, as bash."""
+    array = spec.array.at_once if spec.array else None
+    values = {
+        "LOGS": spec.logs or "",
+        "CONTAINERS": "needed" if _in_container(spec) == "required" else "",
+        "TASKS": str(spec.tasks or ""),
+        "AT_ONCE": str(array or ""),
+        "AFTER": " ".join(f"{after.when}:{after.run}" for after in spec.after),
+    }
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
 def job_sbatch(spec: JobSpec, run: str) -> str:
@@ -59,7 +73,8 @@ def job_sbatch(spec: JobSpec, run: str) -> str:
         directive("nodes", str(spec.nodes)),
         directive("ntasks-per-node", str(tasks)),
         directive("gpus-per-node", str(spec.gpus)) if spec.gpus else "",
-        directive("cpus-per-task", str(spec.cpus // tasks)) if spec.cpus else directive("exclusive"),
+        directive("cpus-per-task", str(spec.cpus // tasks)) if spec.cpus else "",
+        directive("exclusive") if spec.exclusive or not spec.cpus else "",
         directive("mem", f"{spec.memory}G") if spec.memory else "",
         directive("partition", spec.queue) if spec.queue else "",
         directive("time", spec.time_limit) if spec.time_limit else "",
@@ -67,7 +82,7 @@ def job_sbatch(spec: JobSpec, run: str) -> str:
         directive("requeue" if spec.requeue else "no-requeue"),
         directive("open-mode", "append"),
         directive("signal", f"B:USR1@{spec.grace}"),
-        directive("output", "logs/batch.log"),
+        directive("output", "logs/batch.%A_%a.log" if spec.tasks else "logs/batch.log"),
     ]
     settings = [f"{name}={value}" for name, value in _settings(spec)]
     return "\n".join(["#!/bin/bash", *filter(None, options), *settings, _BODY.read_text()])
@@ -75,6 +90,7 @@ def job_sbatch(spec: JobSpec, run: str) -> str:
 
 def _settings(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Yield what batch.sh expects to be set, as bash."""
+    yield "tasks", str(spec.tasks or "")
     yield "requeue", str(spec.requeue)
     yield "grace", str(spec.grace)
     yield "checkpoints", shlex.quote(spec.checkpoints or "")
@@ -82,6 +98,7 @@ def _settings(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield "container", _in_container(spec)
     yield "image", shlex.quote(enroot_uri(spec.image) if spec.image else "")
     yield "mounts", shlex.quote(mounts(spec))
+    yield "options", f"({' '.join(pyxis_options(spec))})"
     yield "step", f"({' '.join(map(shlex.quote, REGISTRY[spec.launcher].srun))})"
 
 
@@ -131,4 +148,15 @@ def command_sh(spec: JobSpec, *, shebang: bool = True) -> str:
 def env_sh(spec: JobSpec) -> str:
     """Return the job's environment as exports, for bash to read."""
     lines = (f"export {name}={shlex.quote(value)}" for name, value in spec.environment.items())
-    return "\n".join(["# The environment of the job.", *lines, ""])
+    return "\n".join(["# The environment of the job.", *lines, *_sweep(spec), ""])
+
+
+def _sweep(spec: JobSpec) -> Iterator[str]:
+    """Yield bash that exports the values of this task; the last variable changes fastest."""
+    stride = spec.tasks or 1
+    for name, values in spec.sweep.items():
+        stride //= len(values)
+        yield f"values=({' '.join(map(shlex.quote, values))})"
+        yield f'export {name}="${{values[PCINFRA_TASK / {stride} % {len(values)}]}}"'
+    if spec.sweep:
+        yield "unset values"
