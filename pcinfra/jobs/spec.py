@@ -142,25 +142,25 @@ class JobSpec(Section):
         default=None,
         ge=1,
         le=64,
-        description="Per node; left out: all of them when cpus is left out too, else none.",
+        description="GPUs per node; left out: all of them when cpus is left out too, else none.",
         examples=[8],
     )
     cpus: int | None = Field(
         default=None,
         ge=1,
         le=4096,
-        description="Per node; left out: whole nodes that no other job shares.",
+        description="CPUs per node; left out: whole nodes that no other job shares.",
         examples=[8],
     )
     memory: int | None = Field(
         default=None, ge=1, le=65_536, description="GiB per node; left out: what comes with the CPUs.", examples=[64]
     )
     queue: QueueName | None = Field(
-        default=None, description="Left out: the cluster's default queue.", examples=["gpu"]
+        default=None, description="Queue (partition); left out: the cluster's default.", examples=["gpu"]
     )
     time_limit: TimeLimit | None = Field(
         default=None,
-        description='"hours:minutes:seconds", "days-hours" or "minutes"; left out: the queue\'s limit.',
+        description='Longest time to run: "hours:minutes:seconds", "days-hours" or "minutes"; left out: the queue\'s.',
         examples=["2:00:00"],
     )
     environment: dict[Variable, Text] = Field(
