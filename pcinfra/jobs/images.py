@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pcinfra.aws import Cloud
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.project.model import Image, Project
+from pcinfra.project.model import Project
 from pcinfra.project.wording import nearest
 
 
@@ -24,7 +22,7 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
     """
     if not is_ours(image):
         return image
-    ours = images(project)
+    ours = project.images
     if image.startswith("sha256:"):
         repository, wanted = next(iter(ours.values())).repository, {"imageDigest": image}
     elif image in ours:
@@ -40,7 +38,3 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
         raise NotFound(why, where=f"image {image}", hint="pcinfra up", code=error.code) from error
     return f"{home['repositoryUri']}@{found['imageDigest']}"
 
-
-def images(project: Project) -> Mapping[str, Image]:
-    """Return the project's images by name, the usual one first."""
-    return {project.image.repository.rpartition("/")[2]: project.image}

@@ -25,7 +25,7 @@ from pcinfra.jobs.fields import (
     Words,
     seconds,
 )
-from pcinfra.project.model import Section
+from pcinfra.project.section import Section
 
 LauncherName = Literal["srun", "torchrun"]
 
