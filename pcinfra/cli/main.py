@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "env": ("pcinfra.cli.env", "env", "Print the variables of the running infrastructure, for a shell."),
     "cluster": ("pcinfra.cli.clusters", "cluster", "Create, change, look into and delete ParallelCluster clusters."),
     "submit": ("pcinfra.cli.submit", "submit", "Submit a job file to a cluster."),
+    "recipe": ("pcinfra.cli.recipe", "recipe", "Jobs that are ready to run: list, show, run."),
     "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of a cluster."),
     "logs": ("pcinfra.cli.jobs", "logs", "Print or follow the log of a run."),
     "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),

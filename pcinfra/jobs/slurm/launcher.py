@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pcinfra.errors import CommandFailed, NotFound, PcinfraError, UsageError
+from pcinfra.errors import CommandFailed, NotFound, PcinfraError, Unreachable, UsageError
 from pcinfra.jobs.headnode import HeadNode, decoded, encoder
 from pcinfra.jobs.launcher import Chunk, Look, Status
-from pcinfra.jobs.manifest import Manifest
+from pcinfra.jobs.manifest import Manifest, archive
 from pcinfra.jobs.slurm.hostlist import expand
 from pcinfra.jobs.slurm.render import PREFIX
 from pcinfra.jobs.slurm.states import status
@@ -19,6 +19,7 @@ from pcinfra.jobs.slurm.states import status
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
 _LOGS = 21_000  # characters of logs in one answer; the rest of SSM's 24,000 is for where the run stands
+_TOGETHER = 400  # runs in one command: their ids must fit into it, and its answer into SSM's
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -29,22 +30,27 @@ class SlurmLauncher:
         self._head = head
 
     def submit(self, manifest: Manifest) -> str:
-        archive = base64.b64encode(manifest.archive()).decode()
-        if len(archive) > _INLINE:
-            staged = f".{manifest.run}.tar"
-            self._head.put({staged: manifest.archive()})
-            archive = f"@{staged}"
-        containers = "needed" if manifest.needs_containers else ""
-        values = {"RUN": manifest.run, "ARCHIVE": archive, "LOGS": manifest.logs, "CONTAINERS": containers}
-        answer = self._run(_script("submit", **values), timeout=120)
-        if answer.strip() == "no-containers":
-            raise UsageError(
-                "the cluster cannot run containers: Pyxis is not switched on",
-                where="image",
-                hint="container: optional runs it on the nodes themselves; "
-                "bootstrap/head-node-enroot-pyxis-setup.sh switches Pyxis on",
-            )
-        return answer.rpartition("job ")[2].strip()
+        (answer,) = self.submit_all([manifest])
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    def submit_all(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        answers: list[str | PcinfraError] = []
+        for start in range(0, len(manifests), _TOGETHER):
+            answers += self._submit_some(manifests[start : start + _TOGETHER])
+        return answers
+
+    def _submit_some(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        packed = archive(manifests)
+        text = base64.b64encode(packed).decode()
+        if len(text) > _INLINE:
+            staged = f".{manifests[0].run}.tar"
+            self._head.put({staged: packed})
+            text = f"@{staged}"
+        runs = " ".join(manifest.run for manifest in manifests)
+        answer = self._run(_script("submit", RUNS=runs, ARCHIVE=text), timeout=600)
+        return _submitted(manifests, answer.splitlines())
 
     def look(self, run: str, offsets: Mapping[str, int] | None = None) -> Look:
         return _look(run, self._run(_look_script(run, offsets)))
@@ -62,6 +68,27 @@ class SlurmLauncher:
         if done.status:
             raise CommandFailed(["head node"], done.status, done.stderr or done.stdout)
         return done.stdout
+
+
+def _submitted(manifests: Sequence[Manifest], lines: Sequence[str]) -> list[str | PcinfraError]:
+    """Return what submit.sh printed: for each run its job id, or why it was refused."""
+    ids = next((line.split()[1:] for line in lines if line.startswith("jobs ")), [])
+    if len(ids) != len(manifests):
+        raise Unreachable("the head node's answer is cut off", where="submit", hint="pcinfra jobs")
+    said = dict(line.removeprefix("refused ").partition(" ")[::2] for line in lines if line.startswith("refused "))
+    return [_refusal(m.run, said.get(m.run, "")) if job == "-" else job for m, job in zip(manifests, ids, strict=True)]
+
+
+def _refusal(run: str, why: str) -> PcinfraError:
+    why = why.strip() or "sbatch refused it"
+    if why != "no-containers":
+        return CommandFailed(["sbatch"], 1, why)
+    return UsageError(
+        "the cluster cannot run containers: Pyxis is not switched on",
+        where="image",
+        hint="container: optional runs it on the nodes themselves; "
+        "bootstrap/head-node-enroot-pyxis-setup.sh switches Pyxis on",
+    )
 
 
 def _script(name: str, **values: str) -> str:
