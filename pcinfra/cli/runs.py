@@ -41,11 +41,13 @@ def launcher_for(session: Session, cluster: str) -> Launcher:
         NotFound: it does not run.
     """
     from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
+    from pcinfra.jobs.payloads import S3Payloads
     from pcinfra.jobs.slurm.launcher import SlurmLauncher
 
     settings = session.project.clusters.get(cluster)
     user = login_user(settings.os) if settings else ""
-    return SlurmLauncher(SsmHeadNode(session.cloud, head_node_id(session.cloud, cluster), user))
+    payloads = S3Payloads(session.cloud, lambda: session.project.bucket_name(session.cloud.account))
+    return SlurmLauncher(SsmHeadNode(session.cloud, head_node_id(session.cloud, cluster), user, payloads=payloads))
 
 
 def follow_run(launcher: Launcher, run: str, *, logs: bool = True) -> int:
