@@ -14,7 +14,9 @@ from pcinfra.jobs.spec import JobSpec
 
 PREFIX = "pci-"  # of the Slurm job name; the rest is the run id, so that a run is found by the name alone
 
-_BODY = Path(__file__).parent / "scripts" / "batch.sh"
+_BODY = [Path(__file__).parent / "scripts" / name for name in ("attempt.sh", "batch.sh")]
+# The moment at which the command begins, with image and nodes at hand: what came before was starting.
+_BEGAN = '[ "${SLURM_NODEID:-0}" != 0 ] || printf "%(%s)T" -1 >"$PCINFRA_RUN_DIR/began.$PCINFRA_ATTEMPT" || :'
 _ALLOWED = {
     "cpus-per-task", "exclusive", "gpus-per-node", "job-name", "no-requeue", "nodes", "ntasks-per-node",
     "open-mode", "output", "partition", "time", "wait-all-nodes",
@@ -59,7 +61,7 @@ def job_sbatch(spec: JobSpec, run: str) -> str:
         directive("open-mode", "append"),
         directive("output", "logs/batch.log"),
     ]
-    return "\n".join(["#!/bin/bash", *filter(None, options), _BODY.read_text()])
+    return "\n".join(["#!/bin/bash", *filter(None, options), "".join(part.read_text() for part in _BODY)])
 
 
 def directive(option: str, value: str | None = None) -> str:
@@ -83,7 +85,13 @@ def directive(option: str, value: str | None = None) -> str:
 
 def node_sh(spec: JobSpec, *, shebang: bool = True) -> str:
     """Return what every node runs: it takes the job's environment and becomes the command."""
-    lines = ["#!/bin/bash", "# Runs once on every node of the job.", "set -u", '. "$PCINFRA_RUN_DIR/env.sh" || exit']
+    lines = [
+        "#!/bin/bash",
+        "# Runs once on every node of the job.",
+        "set -u",
+        _BEGAN,
+        '. "$PCINFRA_RUN_DIR/env.sh" || exit',
+    ]
     if spec.workdir:
         lines.append(f"cd -- {shlex.quote(spec.workdir)} || exit")
     if spec.script:

@@ -1,6 +1,7 @@
 set -uo pipefail
 cd -- "$SLURM_SUBMIT_DIR" || exit 1
 export PCINFRA_RUN_DIR=$PWD PCINFRA_RUN=${PWD##*/} PCINFRA_ATTEMPT=${SLURM_RESTART_COUNT:-0}
+attempt_begins
 [ -s job.id ] || echo "$SLURM_JOB_ID" >job.id
 # srun does not take --cpus-per-task from sbatch since Slurm 22.05 (its release notes).
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
@@ -23,6 +24,7 @@ wait "$srun" 2>/dev/null
 last=$?
 [ "$last" -eq 127 ] || rc=$last
 
+attempt_ends
 verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
