@@ -6,6 +6,7 @@ Commands are argument lists, never strings for a shell. Fakes for tests implemen
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +70,14 @@ class Shell(Protocol):
 
         Returns:
             What it left; ``stdout`` holds the last lines of both its streams, in their order.
+
+        Raises:
+            MissingTool: ``argv[0]`` is not installed.
+        """
+        ...
+
+    def attach(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        """Run a program at this terminal, with our own streams, and return its exit status. Ctrl-C is for it alone.
 
         Raises:
             MissingTool: ``argv[0]`` is not installed.
@@ -140,6 +149,16 @@ class Subprocess:
                 last.append(line)
                 self._tell(line.rstrip())
         return Completed(tuple(command), _status(process.returncode), "".join(last), "")
+
+    def attach(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        before = signal.signal(signal.SIGINT, lambda *_: None)  # what a parent ignores, its children ignore, too
+        try:
+            with subprocess.Popen(list(argv), env=env) as process:
+                return _status(process.wait())
+        except FileNotFoundError as error:
+            raise MissingTool(f"{argv[0]} is not installed", where=argv[0]) from error
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def _status(code: int) -> int:

@@ -46,7 +46,7 @@ def submit(
     slurm_id = _submitted(launcher, manifest)
     click.echo(f"submitted to {name} as job {slurm_id}", err=True)
     if follow:
-        ctx.exit(follow_run(launcher, manifest.run))
+        ctx.exit(follow_run(session, name, manifest.run))
     click.echo(manifest.run)
     click.echo(session.typed(f"  follow: pcinfra logs {manifest.run} --follow"), err=True)
 

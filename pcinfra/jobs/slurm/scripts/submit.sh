@@ -9,9 +9,9 @@ if [ ! -s job.id ]; then
   job=$(squeue -h -t all -n "pci-$RUN" -o %A) || exit
   if [ -z "$job" ]; then
     if [ "${ARCHIVE#@}" != "$ARCHIVE" ]; then
-      tar -xpf "../${ARCHIVE#@}" || exit
+      tar -xpvf "../${ARCHIVE#@}" >files || exit
     else
-      printf %s "$ARCHIVE" | base64 -d | tar -xpf - || exit
+      printf %s "$ARCHIVE" | base64 -d | tar -xpvf - >files || exit
     fi
     if [ -n "$LOGS" ]; then
       mkdir -p -- "$LOGS/$RUN" && ln -sfn -- "$LOGS/$RUN" logs || exit
