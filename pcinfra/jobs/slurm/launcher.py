@@ -191,6 +191,7 @@ def _look(run: str, text: str, wanted: Wanted) -> Look:
     for name, offset, size in pieces:
         chunks.append(Chunk(name, int(offset), logs[start : start + int(size)], _node(name, status)))
         start += int(size)
+    chunks.sort(key=lambda chunk: (not chunk.node, chunk.log))  # first what the job says, then what Slurm says of it
     begins = {name: int(at) for name, at in (line.split(" ") for line in answer.other.get("from", ()))}
     return Look(status, 1 if wanted.node else status.wants, tuple(chunks), "more" in answer.other, begins)
 

@@ -40,10 +40,11 @@ class Record:
 
     def _attempts(self) -> Iterator[Attempt]:
         """Yield the attempts; one that left no result lived until its last sign of life, or the next one began."""
-        begun = {_number(each, "attempt"): each for each in self.attempts}
-        results = {_number(each, "attempt"): each for each in map(_object, self.results)}
+        begun = {_number(each, "attempt"): each for each in self.attempts if each}
+        results = {_number(each, "attempt"): each for each in map(_object, self.results) if each}
         numbers = sorted({*begun, *results})
-        for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+        for place, number in enumerate(numbers):
+            following = numbers[place + 1] if place + 1 < len(numbers) else None
             start, result = begun.get(number, {}), results.get(number, {})
             ended = _moment(result.get("ended"))
             if ended is None and following is not None:

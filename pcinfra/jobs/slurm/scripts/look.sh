@@ -16,9 +16,10 @@ fi
 
 # logs_of: print the names of the logs that are wanted, first what the job says, then what Slurm says of it.
 logs_of() {
-  local line number index
+  local line number index attempt=${ATTEMPT:-*}
+  # shellcheck disable=SC2086 # a pattern
   case $NODE in
-    '') printf '%s\n' logs/node-*."${ATTEMPT:-*}".log ;;
+    '') printf '%s\n' logs/node-*.$attempt.log ;;
     *[!0-9]*)
       while read -r line; do # a name has another number in every attempt
         [[ $line =~ \"attempt\":([0-9]+),\"nodes\":\"([^\"]*)\" ]] || continue
@@ -27,7 +28,7 @@ logs_of() {
         index=$(scontrol show hostnames "${BASH_REMATCH[2]}" | grep -nxF -- "$NODE" | cut -d: -f1)
         [ -z "$index" ] || echo "logs/node-$((index - 1)).$number.log"
       done < <(cat attempts.jsonl 2>/dev/null) ;;
-    *) printf '%s\n' logs/node-"$NODE"."${ATTEMPT:-*}".log ;;
+    *) printf '%s\n' logs/node-$NODE.$attempt.log ;;
   esac
   [ -n "$NODE$ATTEMPT" ] || echo logs/batch.log
 }
