@@ -43,18 +43,23 @@ def meant(session: Session, cluster: str | None) -> list[str]:
     return [named(session, cluster)] if cluster is not None or not known else known
 
 
-def launcher_for(session: Session, cluster: str) -> Launcher:
+def launcher_for(session: Session, cluster: str, *, hasty: bool = False) -> Launcher:
     """Return the launcher of a cluster that runs.
+
+    Args:
+        hasty: whoever uses it tries again by itself, and wants to know soon that nobody answers.
 
     Raises:
         NotFound: it does not run.
     """
+    from pcinfra.aws import Aws, Patience
     from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
     from pcinfra.jobs.slurm.launcher import SlurmLauncher
 
     settings = session.project.clusters.get(cluster)
     user = login_user(settings.os) if settings else ""
-    return SlurmLauncher(SsmHeadNode(session.cloud, head_node_id(session.cloud, cluster), user))
+    cloud = Aws(session.target, Patience(attempts=3, connect=5, read=30)) if hasty else session.cloud
+    return SlurmLauncher(SsmHeadNode(cloud, head_node_id(cloud, cluster), user))
 
 
 def ask_each(
@@ -119,9 +124,9 @@ def follower(session: Session, cluster: str, *, logs: bool = True, wanted: Wante
 
     def again() -> Launcher:
         session.forget()
-        return launcher_for(session, cluster)
+        return launcher_for(session, cluster, hasty=True)
 
-    launcher = launcher_for(session, cluster)
+    launcher = launcher_for(session, cluster, hasty=True)
     return Follower(launcher, show, note, logs=logs, wanted=wanted or EVERYTHING, renew=again)
 
 

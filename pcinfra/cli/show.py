@@ -45,7 +45,8 @@ def show(session: Session, /, run: str, cluster: str | None, output: str) -> Non
         last = history.checkpoints[-1]
         step = "" if last.step is None else f" at step {last.step}"
         facts["checkpoint"] = f"{clock(last.time)}{step}, in attempt {last.attempt + 1}"
-    ui.print_table(("", ""), facts.items())
+    for name, value in facts.items():
+        ui.out().print(f"{name + ':':<14} {value}", markup=False)
     tries = report(history, time.time()).tries
     if tries:
         click.echo()

@@ -166,10 +166,20 @@ class SsmHeadNode:
         return str(answer["Command"]["CommandId"])
 
     def _ended(self, command_id: str, timeout: float) -> dict[str, Any]:
-        """Return the invocation once it has ended. Asks often at first, then every two seconds."""
-        start, pause = self._clock(), 0.05
+        """Return the invocation once it has ended. Asks often at first, then every two seconds.
+
+        Raises:
+            Unreachable: twice in a row nobody answered, in spite of all that the door has tried.
+        """
+        start, pause, silent = self._clock(), 0.05, 0
         while (waited := self._clock() - start) < DELIVERY + timeout + 10:
-            invocation = self._invocation(command_id, waited)
+            try:
+                invocation = self._invocation(command_id, waited)
+                silent = 0
+            except Unreachable:
+                invocation, silent = None, silent + 1
+                if silent > 1:
+                    raise
             if invocation and invocation["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling"):
                 return invocation
             self._sleep(pause)
@@ -179,8 +189,6 @@ class SsmHeadNode:
     def _invocation(self, command_id: str, waited: float) -> dict[str, Any] | None:
         try:
             return self.cloud.call("ssm", "GetCommandInvocation", CommandId=command_id, InstanceId=self.instance_id)
-        except Unreachable:
-            return None
         except CloudError as error:
             if error.code == "InvocationDoesNotExist" and waited < APPEARS:
                 return None

@@ -35,6 +35,8 @@ class Record:
         found = status(self.run, self.fields.get("job", ""), fields)
         if found.state.ended and attempts and attempts[-1].ended is None:
             attempts = (*attempts[:-1], replace(attempts[-1], ended=self._lived(last)))
+        if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
+            found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
         wants = self.fields.get("wants", "")
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
 
