@@ -13,7 +13,7 @@ from pcinfra.errors import CommandFailed, PcinfraError, Unreachable
 from pcinfra.jobs.launcher import EVERYTHING, Chunk, Launcher, Look, State, Status, Wanted
 
 SHORTEST, LONGEST = 0.3, 5.0  # seconds between two looks: after news, and after long silence
-CALM = 12.0  # a pause is at least so many times as long as what a look cost this machine: at most 8 % of a core
+CALM = 20.0  # a pause is at least so many times as long as what a look cost this machine: at most 5 % of a core
 PATIENCE = 600.0  # seconds for which nobody may answer: a head node that starts again is back by then
 
 _HELD = 64 * 1024  # bytes of an unfinished line that are held back; a carriage return may be half of its end
@@ -105,7 +105,10 @@ class Follower:
                     return look.status
             pause = SHORTEST if look and look.chunks else min(pause * 1.4, LONGEST)
             rest = CALM * (self.cost() - spent)
-            self.sleep(rest if look and look.more else max(pause, rest))
+            if not (look and look.more):
+                self.sleep(max(pause, rest))
+            elif rest:
+                self.sleep(rest)
 
     def print_now(self, run: str) -> Status:
         """Show what the logs hold now, and return where ``run`` stands."""
