@@ -46,7 +46,7 @@ class Try:
     gpu_hours: float
 
     def seconds(self, kind: Kind) -> float:
-        return sum(span.seconds for span in self.spans if span.kind is kind)
+        return sum(span.seconds for span in self.spans if span.kind == kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Report:
         return sum(each.seconds(Kind.LOST) * each.attempt.gpus * each.attempt.count for each in self.tries) / HOUR
 
     def seconds(self, kind: Kind) -> float:
-        last = self.waiting.seconds if self.waiting and kind is Kind.WAITING else 0.0
+        last = self.waiting.seconds if self.waiting and kind == Kind.WAITING else 0.0
         return last + sum(each.seconds(kind) for each in self.tries)
 
 

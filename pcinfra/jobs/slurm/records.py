@@ -12,6 +12,7 @@ from pcinfra.jobs.launcher import Attempt, Checkpoint, Status
 from pcinfra.jobs.slurm.render import PREFIX
 from pcinfra.jobs.slurm.states import status
 
+_FAR = 1e11  # seconds since 1970, or any number, that nobody means
 _ONCE = ("job", "kept", "cancelled", "wants")
 
 
@@ -152,13 +153,13 @@ def _object(text: str) -> dict[str, Any]:
 
 def _number(values: Mapping[str, Any], key: str) -> int:
     value = values.get(key)
-    return int(value) if isinstance(value, int | float) and abs(value) < 1e12 else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < _FAR else 0
 
 
 def _moment(value: object) -> float | None:
     """Return a time as seconds since 1970: a number, or a text like ``2026-01-31T12:00:00Z``."""
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if 0 <= value < _FAR else None
     try:
         return datetime.fromisoformat(str(value)).timestamp() if value else None
     except ValueError:

@@ -152,12 +152,15 @@ def test_the_page_escapes_everything_and_needs_nothing_else() -> None:
 
 
 def test_the_page_shows_every_span_and_checkpoint_where_it_was() -> None:
-    reader = read(rendered(report(HISTORY, T)))
+    html = rendered(report(HISTORY, T))
+    reader = read(html)
     spans = [attributes for tag, attributes in reader.tags if tag == "span" and "title" in attributes]
     kinds = [attributes["class"] for attributes in spans]
     assert kinds.count("waiting") == kinds.count("starting") == kinds.count("training") == 3
     assert (kinds.count("lost"), kinds.count("checkpoint")) == (2, 4)
     first = next(each for each in spans if each["class"] == "training")
+    for cell in ("1 min 40 s", "10 min", "2.84", "no result: its node failed, or it was killed"):  # of the table
+        assert re.search(rf"<td[^>]*>{cell}</td>", html)
     assert first["style"] == f"left:{100 * 100 / 1360:.3f}%;width:{100 * 600 / 1360:.3f}%"
 
 
