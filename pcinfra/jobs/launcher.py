@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from pcinfra.errors import PcinfraError
 from pcinfra.jobs.manifest import Manifest
 
 
@@ -207,3 +208,26 @@ class Launcher(Protocol):
             Refused: it does not run.
         """
         ...
+
+
+@runtime_checkable
+class ManyLauncher(Launcher, Protocol):
+    """A Launcher that submits many at little more than the price of one."""
+
+    def submit_all(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        """For each, return the backend's job id, or why it was refused."""
+        ...
+
+
+def submit_all(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+    """Submit every manifest; for each, return the backend's job id, or why it was refused."""
+    if isinstance(launcher, ManyLauncher):
+        return launcher.submit_all(manifests)
+    return [_submitted(launcher, manifest) for manifest in manifests]
+
+
+def _submitted(launcher: Launcher, manifest: Manifest) -> str | PcinfraError:
+    try:
+        return launcher.submit(manifest)
+    except PcinfraError as error:
+        return error

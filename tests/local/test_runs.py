@@ -83,6 +83,14 @@ def until(launcher: SlurmLauncher, run: str, state: State) -> Status:
     raise AssertionError(f"still {status}")
 
 
+def until_it_says(launcher: SlurmLauncher, run: str, word: bytes = b"started") -> None:
+    for _ in range(400):
+        if any(word in chunk.data for chunk in launcher.look(run, {}).chunks):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"it does not say {word!r}")
+
+
 def test_hello_says_hello_from_both_nodes(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
     job = load(Path("examples/hello.yaml"))
     made = manifest(job.spec, "hello")
@@ -178,7 +186,7 @@ def test_what_sbatch_refuses_is_said(launcher: SlurmLauncher) -> None:
 
 def test_a_running_job_is_cancelled(launcher: SlurmLauncher) -> None:
     run = submitted(launcher, bash("echo started; sleep 600"))
-    until(launcher, run, State.RUNNING)
+    until_it_says(launcher, run)
     launcher.cancel(run)
     status, log, _ = followed(launcher, run)
     assert (status.state, status.exit_code) == (State.CANCELLED, 143)
@@ -187,8 +195,8 @@ def test_a_running_job_is_cancelled(launcher: SlurmLauncher) -> None:
 
 
 def test_a_job_that_ignores_the_signal_is_cancelled_all_the_same(launcher: SlurmLauncher) -> None:
-    run = submitted(launcher, bash("trap '' TERM; while :; do sleep 1; done"))
-    until(launcher, run, State.RUNNING)
+    run = submitted(launcher, bash("trap '' TERM; echo started; while :; do sleep 1; done"))
+    until_it_says(launcher, run)
     launcher.cancel(run)
     status, _, _ = followed(launcher, run)
     assert status.state is State.CANCELLED
@@ -292,7 +300,7 @@ def test_runs_are_listed_newest_first(launcher: SlurmLauncher) -> None:
 @pytest.mark.slow
 def test_a_job_whose_node_dies_is_lost_and_says_so(launcher: SlurmLauncher, cluster: SlurmCluster) -> None:
     run = submitted(launcher, bash("echo started; sleep 600", nodes=2))
-    until(launcher, run, State.RUNNING)
+    until_it_says(launcher, run)
     cluster.crash(NODES[1])
     status, _, _ = followed(launcher, run)
     assert (status.state, status.why) == (State.LOST, "a node failed")

@@ -10,10 +10,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pcinfra.errors import CommandFailed, NotFound, Refused, Unreachable, UsageError
+from pcinfra.errors import CommandFailed, NotFound, PcinfraError, Refused, Unreachable, UsageError
 from pcinfra.jobs.headnode import HeadNode, decoded
 from pcinfra.jobs.launcher import EVERYTHING, Chunk, History, Look, Query, State, Status, Wanted
-from pcinfra.jobs.manifest import Manifest
+from pcinfra.jobs.manifest import Manifest, archive
 from pcinfra.jobs.slurm import records
 from pcinfra.jobs.slurm.hostlist import expand
 from pcinfra.jobs.slurm.records import Answer
@@ -23,6 +23,7 @@ _INLINE = 30_000  # base64 characters of an archive that travel inside the submi
 _ANSWER = 23_000  # characters of an answer, of SSM's 24,000
 _PAGE = 500  # runs that one answer is asked for; fewer come when they do not fit
 _AGE = 16  # characters at the end of a run's id, by which runs sort
+_TOGETHER = 400  # runs in one command: their ids must fit into it, and its answer into SSM's
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -33,13 +34,27 @@ class SlurmLauncher:
         self._head = head
 
     def submit(self, manifest: Manifest) -> str:
-        archive = base64.b64encode(manifest.archive()).decode()
-        if len(archive) > _INLINE:
-            staged = f".{manifest.run}.tar"
-            self._head.put({staged: manifest.archive()})
-            archive = f"@{staged}"
-        values = {"RUN": manifest.run, "ARCHIVE": archive, "LOGS": manifest.logs}
-        return _job(self._run(_script("submit", **values), timeout=120))
+        (answer,) = self.submit_all([manifest])
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    def submit_all(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        answers: list[str | PcinfraError] = []
+        for start in range(0, len(manifests), _TOGETHER):
+            answers += self._submit_some(manifests[start : start + _TOGETHER])
+        return answers
+
+    def _submit_some(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        packed = archive(manifests)
+        text = base64.b64encode(packed).decode()
+        if len(text) > _INLINE:
+            staged = f".{manifests[0].run}.tar"
+            self._head.put({staged: packed})
+            text = f"@{staged}"
+        runs = [manifest.run for manifest in manifests]
+        answer = self._run(_script("submit", RUNS=" ".join(runs), ARCHIVE=text), timeout=600)
+        return _submitted(runs, answer.splitlines())
 
     def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
         return _look(run, self._run(_look_script(run, offsets, wanted)), wanted)
@@ -52,11 +67,13 @@ class SlurmLauncher:
 
     def rerun(self, run: str, new: str) -> str:
         packing = _script("find", "rerun", WHAT=_name(run), NEW=_name(new))
-        done = self._run("\n".join([packing, _script("submit")]), timeout=300)
-        if "job " in done:
-            return _job(done)
-        _answer(run, done)
-        raise _cut_off(run)
+        lines = self._run("\n".join([packing, _script("submit")]), timeout=300).splitlines()
+        if not any(line.startswith("jobs ") for line in lines):
+            _answer(run, "".join(lines))
+        (job,) = _submitted([new], lines)
+        if isinstance(job, str):
+            return job
+        raise job
 
     def runs(self, query: Query) -> list[Status]:
         found: list[Status] = []
@@ -111,6 +128,27 @@ class SlurmLauncher:
         return done.stdout
 
 
+def _submitted(runs: Sequence[str], lines: Sequence[str]) -> list[str | PcinfraError]:
+    """Return what submit.sh printed: for each run its job id, or why it was refused."""
+    ids = next((line.split()[1:] for line in lines if line.startswith("jobs ")), [])
+    if len(ids) != len(runs):
+        raise Unreachable("the head node's answer is cut off", where="submit", hint="pcinfra jobs")
+    said = dict(line.removeprefix("refused ").partition(" ")[::2] for line in lines if line.startswith("refused "))
+    return [_refusal(run, said.get(run, "")) if job == "-" else job for run, job in zip(runs, ids, strict=True)]
+
+
+def _refusal(run: str, why: str) -> PcinfraError:
+    why = why.strip() or "sbatch refused it"
+    if why != "no-containers":
+        return CommandFailed(["sbatch"], 1, why)
+    return UsageError(
+        "the cluster cannot run containers: Pyxis is not switched on",
+        where="image",
+        hint="container: optional runs it on the nodes themselves; "
+        "bootstrap/head-node-enroot-pyxis-setup.sh switches Pyxis on",
+    )
+
+
 def _script(*names: str, **values: str) -> str:
     """Return scripts after each other, with their variables set before them."""
     lines = [f"{variable}={shlex.quote(value)}" for variable, value in values.items()]
@@ -133,10 +171,6 @@ def _name(run: str) -> str:
     if not _RUN.fullmatch(run):
         raise UsageError("is not the name of a run", where=repr(run), hint="pcinfra jobs")
     return run
-
-
-def _job(answer: str) -> str:
-    return answer.rpartition("job ")[2].strip()
 
 
 def _bytes(where: str, text: str) -> bytes:

@@ -43,13 +43,14 @@ class Record:
 
     def _attempts(self) -> Iterator[Attempt]:
         """Yield the attempts; one that left no result lived until its last sign of life, or the next one began."""
-        begun = {_number(each, "attempt"): each for each in self.attempts if each}
+        begun = {_number(each, "attempt"): each for each in self.attempts if "started" in each}
+        over = {_number(each, "attempt"): _moment(each.get("ended")) for each in self.attempts if "ended" in each}
         results = {_number(each, "attempt"): each for each in map(_object, self.results) if each}
         numbers = sorted({*begun, *results})
         for place, number in enumerate(numbers):
             following = numbers[place + 1] if place + 1 < len(numbers) else None
             start, result = begun.get(number, {}), results.get(number, {})
-            ended = _moment(result.get("ended"))
+            ended = over.get(number) or _moment(result.get("ended"))
             if ended is None and following is not None:
                 next_start = float(_number(begun.get(following, {}), "started")) or None
                 ended = min(filter(None, (self._lived(number), next_start)), default=None)
@@ -89,7 +90,7 @@ def read(lines: Iterable[str]) -> Answer:
         if word == "run":
             record = answer.records.setdefault(rest, Record(rest))
         elif word in _ONCE:
-            record.fields[word] = rest
+            record.fields.setdefault(word, rest)  # an array in parts has several job ids
         elif word == "attempt":
             record.attempts.append(_object(rest))
         elif word == "result":
