@@ -76,14 +76,6 @@ class Shell(Protocol):
         """
         ...
 
-    def attach(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
-        """Run a program at this terminal, with our own streams, and return its exit status. Ctrl-C is for it alone.
-
-        Raises:
-            MissingTool: ``argv[0]`` is not installed.
-        """
-        ...
-
 
 def _silent(_: str) -> None:
     return None
@@ -149,16 +141,6 @@ class Subprocess:
                 last.append(line)
                 self._tell(line.rstrip())
         return Completed(tuple(command), _status(process.returncode), "".join(last), "")
-
-    def attach(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
-        before = signal.signal(signal.SIGINT, lambda *_: None)  # what a parent ignores, its children ignore, too
-        try:
-            with subprocess.Popen(list(argv), env=env) as process:
-                return _status(process.wait())
-        except FileNotFoundError as error:
-            raise MissingTool(f"{argv[0]} is not installed", where=argv[0]) from error
-        finally:
-            signal.signal(signal.SIGINT, before)
 
 
 def _status(code: int) -> int:

@@ -29,17 +29,10 @@ def shell(ctx: click.Context, session: Session, /, run: str, node: str, cluster:
     pcinfra shell train-1m80k0n9v1brna4m
     pcinfra shell 42 --node 1
     """
-    from pcinfra.errors import MissingTool
+    from pcinfra.clusters import connect
+    from pcinfra.shell import attach
 
     command = launcher_for(session, home_of(session, cluster, run)).shell(run, node)
-    for tool in (command[0], "session-manager-plugin") if command[0] == "aws" else (command[0],):
-        if session.shell.which(tool) is None:
-            raise MissingTool("is not installed", where=tool, hint=_INSTALL.get(tool, ""))
-    ctx.exit(session.shell.attach(command, env={**os.environ, **session.target.environment()}))
-
-
-_INSTALL = {
-    "aws": "pip install awscli",
-    "session-manager-plugin": "docs.aws.amazon.com/systems-manager/latest/userguide/"
-    "session-manager-working-with-install-plugin.html",
-}
+    if command[0] == "aws":
+        connect.require(session.shell)
+    ctx.exit(attach(command, {**os.environ, **session.target.environment()}))

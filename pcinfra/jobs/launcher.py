@@ -112,9 +112,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a run: where it stands, and what is new in the logs of the ``nodes`` nodes that are wanted.
+    """One look at a run: where it stands, and what is new in its logs.
 
     Args:
+        nodes: how many may have written what is wanted of the logs.
         more: the logs did not fit into one answer.
         begins: logs of which what came before an offset is not wanted (:attr:`Wanted.since`); the line that is under
             way there is not wanted either.

@@ -227,15 +227,18 @@ def _look(run: str, text: str, wanted: Wanted) -> Look:
         start += int(size)
     chunks.sort(key=lambda chunk: (not chunk.node, chunk.log))  # first what the job says, then what Slurm says of it
     begins = {name: int(at) for name, at in (line.split(" ") for line in answer.other.get("from", ()))}
-    return Look(status, 1 if wanted.node else status.wants, tuple(chunks), "more" in answer.other, begins)
+    writers = 2 if "array" in answer.other else 1 if wanted.node else status.wants
+    return Look(status, writers, tuple(chunks), "more" in answer.other, begins)
 
 
 def _node(log: str, status: Status) -> str:
-    """Return the node that wrote a log: ``node-K.A.log`` is of the K-th node of the attempt A."""
-    found = re.match(r"node-(\d+)\.(\d+)\.", log)
+    """Return who wrote a log: ``node-K.A.log`` is of the K-th node of the attempt A, ``node-T_K.A.log`` of task T."""
+    found = re.match(r"node-(?:(\d+)_)?(\d+)\.(\d+)\.", log)
     if not found:
         return ""
-    index, number = int(found[1]), int(found[2])
+    task, index, number = found[1], int(found[2]), int(found[3])
+    if task:
+        return f"task {task}" + (f" node {index}" if status.wants > 1 else "")
     nodes = next((each.nodes for each in status.attempts if each.number == number), status.nodes)
     names = expand(nodes)
     return names[index] if index < len(names) else f"node {index}"

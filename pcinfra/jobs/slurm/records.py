@@ -10,7 +10,7 @@ from typing import Any
 
 from pcinfra.jobs.launcher import Attempt, Checkpoint, Status
 from pcinfra.jobs.slurm.render import PREFIX
-from pcinfra.jobs.slurm.states import status
+from pcinfra.jobs.slurm.states import status, together
 
 _FAR = 1e11  # seconds since 1970, or any number, that nobody means
 _ONCE = ("job", "kept", "cancelled", "wants")
@@ -116,11 +116,13 @@ def _spread(answer: Answer) -> None:
     asked = (answer.other.get("asked") or ["1"])[0]
     for record in answer.records.values():
         record.fields["asked"] = asked
+    said: dict[str, list[str]] = {}
     for line in answer.other.get("slurm", ()):
         name, _, rest = line.partition("|")
-        found = answer.records.get(name.removeprefix(PREFIX))
-        if found:
-            found.fields["slurm"] = rest
+        said.setdefault(name.removeprefix(PREFIX), []).append(rest)
+    for run, lines in said.items():
+        if run in answer.records:
+            answer.records[run].fields["slurm"] = lines[0] if len(lines) == 1 else together(lines)
     for line in answer.other.get("time", ()):
         path, _, seconds = line.rpartition(" ")
         run, _, name = path.rpartition("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pcinfra.jobs.launcher import State, Status
@@ -124,6 +124,24 @@ def _with_result(run: str, job: str, result: Mapping[str, Any], state: State | N
         end = State(result["verdict"])
         why = _ENDINGS["TIMEOUT"] if end is State.TIMEOUT else ""
     return Status(run, end, job, why, nodes or str(result.get("nodes", "")), result["exit_code"])
+
+
+_FIRST = (State.RUNNING, State.STARTING, State.ENDING, State.WAITING, State.UNKNOWN)
+
+
+def together(lines: Sequence[str]) -> str:
+    """Return one line ``STATE|REASON|NODES`` for the many tasks of an array: it runs while one of them runs, waits
+    while none runs and one waits, and has failed when all have ended and one has failed."""
+
+    def rank(line: str) -> int:
+        state, _, _ = _slurm(line)
+        if state in _FIRST:
+            return _FIRST.index(state)
+        return len(_FIRST) + (state is State.DONE)
+
+    best = min(lines, key=rank)
+    nodes = dict.fromkeys(line.rpartition("|")[2] for line in lines if rank(line) == rank(best))
+    return f"{best.rpartition('|')[0]}|{','.join(filter(None, nodes))}"
 
 
 def _slurm(line: str) -> tuple[State | None, str, str]:

@@ -5,7 +5,7 @@ slurm=$(timeout 10 squeue -h -t all -n "pci-$RUN" -o '%j|%T|%r|%N' 2>/dev/null)
 asked=$?
 printf %s "$({
   echo "asked $asked"
-  echo "slurm $slurm"
+  printf '%s\n' "$slurm" | sed 's/^/slurm /'
   record "$RUN"
   times "$RUN"
   for file in "$RUN"/began.*; do

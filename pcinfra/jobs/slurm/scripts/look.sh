@@ -7,7 +7,7 @@ find_run "$WHAT"
 cd -- "$RUN" || exit
 slurm=$(timeout 10 squeue -h -t all -n "pci-$RUN" -o '%j|%T|%r|%N' 2>/dev/null)
 asked=$?
-if [ ! -e slurm.end ]; then # Slurm forgets a job after MinJobAge; keep how it ended
+if [ ! -e slurm.end ] && [ ! -d tasks ]; then # Slurm forgets a job after MinJobAge; keep how it ended
   last=${slurm##*$'\n'} last=${last#*|}
   case ${last%%|*} in
     BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$last" >slurm.end ;;
@@ -19,7 +19,7 @@ logs_of() {
   local line number index attempt=${ATTEMPT:-*}
   # shellcheck disable=SC2086 # a pattern
   case $NODE in
-    '') printf '%s\n' logs/node-*.$attempt.log ;;
+    '') printf '%s\n' logs/node-*.$attempt.log ;; # and of the tasks of an array, node-TASK_NUMBER.ATTEMPT.log
     *[!0-9]*)
       while read -r line; do # a name has another number in every attempt
         [[ $line =~ \"attempt\":([0-9]+),\"nodes\":\"([^\"]*)\" ]] || continue
@@ -28,21 +28,25 @@ logs_of() {
         index=$(scontrol show hostnames "${BASH_REMATCH[2]}" | grep -nxF -- "$NODE" | cut -d: -f1)
         [ -z "$index" ] || echo "logs/node-$((index - 1)).$number.log"
       done < <(cat attempts.jsonl 2>/dev/null) ;;
-    *) printf '%s\n' logs/node-$NODE.$attempt.log ;;
+    *) printf '%s\n' logs/node-$NODE.$attempt.log logs/node-*_$NODE.$attempt.log ;;
   esac
-  [ -n "$NODE$ATTEMPT" ] || echo logs/batch.log
+  [ -n "$NODE$ATTEMPT" ] || printf '%s\n' logs/batch*.log
 }
 # place NAME SIZE: print where a log begins for who wants nothing that was written before SINCE. The byte before tells
 # whether that is the beginning of a line.
 place() {
-  local number=${1%.log} at=0
+  local number=${1%.log} at=0 signs=${1#node-}
   number=${number##*.}
+  case ${signs%%.*} in
+    *_*) signs=tasks/${signs%%_*}/signs.$number ;;
+    *) signs=signs.$number ;;
+  esac
   if [ "$(stat -Lc %Y "logs/$1")" -lt "$SINCE" ]; then
     at=$2
-  elif [ -e "signs.$number" ]; then
+  elif [ -e "$signs" ]; then
     at=$(awk -v since="$SINCE" -v name="logs/$1=" '$1 > since {exit} {
       for (i = 2; i <= NF; i++) if (index($i, name) == 1) at = substr($i, length(name) + 1)
-    } END {print at + 0}' "signs.$number")
+    } END {print at + 0}' "$signs")
   fi
   echo $((at > 0 ? at - 1 : 0))
 }
@@ -63,8 +67,9 @@ if [ "$LIMIT" != 0 ]; then
   done < <([ "${#files[@]}" = 0 ] || stat -Lc '%s %n' -- "${files[@]}" 2>/dev/null)
 fi
 header() {
+  [ ! -d tasks ] || echo "array yes"
   echo "asked $asked"
-  echo "slurm $slurm"
+  printf '%s\n' "$slurm" | sed 's/^/slurm /' # an array has many lines
   (cd .. && record "$RUN" && times "$RUN")
   [ "${#starts[@]}" = 0 ] || printf '%s\n' "${starts[@]}"
 }
