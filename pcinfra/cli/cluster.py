@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.cluster_render import render, rendered
+from pcinfra.cli.cluster_validate import locator, validate
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pcinfra.clusters.facts import ClusterFacts
-    from pcinfra.clusters.findings import Finding
-    from pcinfra.clusters.inputs import ClusterInputs
     from pcinfra.clusters.pcluster import Description
 
 
@@ -31,27 +29,8 @@ def cluster() -> None:
     """Create, show and delete ParallelCluster clusters."""
 
 
-@cluster.command(short_help="Print its pcluster configuration.")
-@_name
-@options.pass_session
-def render(session: Session, name: str) -> None:
-    """Print the pcluster configuration of cluster NAME, with the reason of each derived value."""
-    click.echo(_rendered(session, name), nl=False)
-
-
-@cluster.command(short_help="Check its configuration; create nothing.")
-@_name
-@click.option("--offline", is_flag=True, help="Only pcluster's schema; make no call at all.")
-@options.output
-@options.pass_session
-def validate(session: Session, name: str, offline: bool, output: str) -> None:
-    """Check the configuration of cluster NAME by pcluster's schema, then by its validators. Creates nothing."""
-    from pcinfra.clusters.findings import errors, refusal
-
-    findings = _findings(session, name, _rendered(session, name, offline), offline)
-    _print_findings(findings, output)
-    if errors(findings):
-        raise click.exceptions.Exit(refusal(name, findings).exit_code)
+cluster.add_command(render)
+cluster.add_command(validate)
 
 
 @cluster.command(short_help="Create it and wait until it is ready.")
@@ -66,10 +45,11 @@ def create(session: Session, name: str, dry_run: bool) -> None:
     from pcinfra.clusters.validate import validate as check
     from pcinfra.ui import print_plan
 
-    config = _rendered(session, name)
-    findings = check(name, config, session.project.region)
+    made = rendered(session, name)
+    config = made.text
+    findings = check(name, config, session.project.region, session.project.clusters[name].pcluster_version)
     if errors(findings):
-        raise refusal(name, findings)
+        raise refusal(name, findings, locator(session, name, made))
     plan = create_plan(find(session.cloud, name, with_config=True), session.project.project, config)
     if dry_run or not plan.actions:
         print_plan(plan)
@@ -144,34 +124,6 @@ def delete(session: Session, name: str, dry_run: bool, yes: bool) -> None:
     session.run(plan)
 
 
-def _rendered(session: Session, name: str, offline: bool = False) -> str:
-    from pcinfra.clusters.inputs import placeholder_inputs
-    from pcinfra.clusters.render import render as render_text
-
-    clusters = session.project.clusters
-    if name not in clusters:
-        raise _unknown(name, list(clusters))
-    inputs = placeholder_inputs(session.project) if offline else _inputs(session)
-    return render_text(name, clusters[name], inputs)
-
-
-def _inputs(session: Session) -> ClusterInputs:
-    from pcinfra import cloudformation
-    from pcinfra.clusters.inputs import inputs_from_outputs
-
-    stack = cloudformation.find(session.cloud, session.project.prerequisites.stack)
-    return inputs_from_outputs(stack.outputs if stack else {}, session.project, session.cloud.account)
-
-
-def _unknown(name: str, known: Sequence[str]) -> Exception:
-    from difflib import get_close_matches
-
-    from pcinfra.errors import UsageError
-
-    near = get_close_matches(name, known, 1) or list(known)
-    return UsageError(f"no cluster {name!r} in the project file", hint=" or ".join(near) or "add it under clusters:")
-
-
 def _existing(session: Session, name: str) -> ClusterFacts:
     """Return what is known of a cluster of this project.
 
@@ -185,34 +137,6 @@ def _existing(session: Session, name: str) -> ClusterFacts:
     if not facts.belongs_to(session.project.project):
         raise NotFound("this project has no such cluster", where=f"cluster {name}", hint="pcinfra cluster list")
     return facts
-
-
-def _findings(session: Session, name: str, config: str, offline: bool) -> list[Finding]:
-    """The schema first; the validators, which need a name that is free, only when they can get that far."""
-    from pcinfra.clusters.facts import find
-    from pcinfra.clusters.findings import errors
-    from pcinfra.clusters.pcluster import Pcluster
-    from pcinfra.clusters.validate import validate as check
-
-    findings = check(name, config, session.project.region)
-    if offline or errors(findings):
-        return findings
-    free = name if find(session.cloud, name).stack is None else f"{name[:54]}-check"
-    return findings + Pcluster(session.shell, session.target).dryrun(free, config)
-
-
-def _print_findings(findings: Sequence[Finding], output: str) -> None:
-    from dataclasses import asdict
-
-    from pcinfra.ui import print_json, print_table
-
-    if output == "json":
-        print_json([asdict(finding) for finding in findings])
-    elif findings:
-        rows = [(f.level.value, f.where or f.check, f.what, f.hint) for f in findings]
-        print_table(("LEVEL", "WHERE", "WHAT", "TRY"), rows)
-    else:
-        click.echo("valid: pcluster's schema and validators have nothing to say")
 
 
 def _fleet(session: Session, name: str) -> str:

@@ -52,7 +52,7 @@ def schema_findings(cluster_name: str, config: Any, region: str) -> list[Finding
         with _region(region):
             ClusterSchema(cluster_name=cluster_name).load(config)
     except ValidationError as error:
-        return from_messages(error.messages, cluster_name)
+        return from_messages(error.messages)
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         return [Finding(Level.ERROR, "schema", BROKE_OFF, f"pcluster breaks off: {error}")]
     return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from pcinfra.clusters.schema.document import Schema
 Path = tuple[str | int, ...]
 
 # marshmallow 3, fields.Boolean.truthy and .falsy
-_BOOLEANS = {"t", "T", "true", "True", "TRUE", "on", "On", "ON", "y", "Y", "yes", "Yes", "YES", "1", 1, True,
-             "f", "F", "false", "False", "FALSE", "off", "Off", "OFF", "n", "N", "no", "No", "NO", "0", 0, False}  # fmt: skip
+_BOOLEANS = frozenset(
+    ("t", "T", "true", "True", "TRUE", "on", "On", "ON", "y", "Y", "yes", "Yes", "YES", "1", 1,
+     "f", "F", "false", "False", "FALSE", "off", "Off", "OFF", "n", "N", "no", "No", "NO", "0", 0)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _is_number(value: Any, kind: type[int] | type[float]) -> bool:
         number = kind(value)
     except (TypeError, ValueError, OverflowError):
         return False
-    return number == number and abs(number) != float("inf")  # noqa: PLR0124  (NaN)
+    return number == number and abs(number) != float("inf")
 
 
 def _checks(field: Mapping[str, Any], value: Any, path: Path) -> Iterator[Fault]:
@@ -185,4 +187,10 @@ def _rule(asked: str, value: Any, kind: str) -> tuple[str, str] | None:
     return (why, "") if why else None
 
 
-_CHECKS = {"pattern": _pattern, "one_of": _one_of, "range": _range, "length": _length, "rule": _rule}
+_CHECKS: dict[str, Callable[[Any, Any, str], tuple[str, str] | None]] = {
+    "pattern": _pattern,
+    "one_of": _one_of,
+    "range": _range,
+    "length": _length,
+    "rule": _rule,
+}
