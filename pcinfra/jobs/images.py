@@ -38,4 +38,3 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
         why = f"is not in ECR: {repository} has no {next(iter(wanted.values()))}"
         raise NotFound(why, where=f"image {image}", hint="pcinfra up", code=error.code) from error
     return f"{home['repositoryUri']}@{found['imageDigest']}"
-
