@@ -319,6 +319,16 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:{partition}:s3:::{bucket}/parallelcluster/*",),
     ),
     Statement(
+        "Payloads", _of("jobs"),
+        called("s3", "PutObject", "GetObject", "DeleteObject", why="a job with more than SSM carries"),
+        ("arn:{partition}:s3:::{bucket}/pcinfra/payloads/*",),
+    ),
+    Statement(
+        "FindImages", _of("jobs"),
+        called("ecr", "DescribeImages", "DescribeRepositories", why="a job in one of the project's images"),
+        ("arn:{partition}:ecr:{region}:{account}:repository/*",),
+    ),
+    Statement(
         "RunOnHeadNodes", _of("jobs", "down"), called("ssm", "SendCommand"),
         ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
     ),
