@@ -84,6 +84,14 @@ def test_many_clusters_are_read_in_one_listing() -> None:
     assert cloud.calls == ["DescribeStacks"]
 
 
+def test_of_a_crowd_only_the_listing_is_asked_for() -> None:
+    names = "abcdef"
+    cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer(n, "CREATE_IN_PROGRESS") for n in names]}})
+    states = ClusterProbe().brief.read(doors(cloud), frozenset(f"arn:{n}" for n in names))
+    assert {state.phase for state in states.values()} == {Phase.RESOURCES}
+    assert cloud.calls == ["DescribeStacks"]
+
+
 def test_compute_nodes_of_many_clusters_are_counted_in_one_call() -> None:
     cloud = FakeCloud(
         {
