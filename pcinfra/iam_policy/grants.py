@@ -28,6 +28,7 @@ OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 # Source: aws-parallelcluster, cloudformation/policies/parallelcluster-policies.yaml, the policies of its users.
 # These two are what they leave open for clusters as ours are: the policies of the nodes' roles, and the bucket's name.
 NODE_POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly")
+SESSION = "arn:{{partition}}:ssm:{{region}}:{{account}}:session/${{{{aws:{}}}}}-*"
 SESSIONS = ("InteractiveCommand", "PortForwardingSession", "PortForwardingSessionToRemoteHost", "SSHSession")
 UNPUBLISHED = "pcluster's published policies do not know it"
 
@@ -348,7 +349,7 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement(
         "EndSessions", _of("cluster"), beyond("one's own", "ssm:TerminateSession", "ssm:ResumeSession"),
-        tuple(f"arn:{{partition}}:ssm:{{region}}:{{account}}:session/${{{{aws:{who}}}}}-*" for who in ("username", "userid")),
+        tuple(SESSION.format(who) for who in ("username", "userid")),
     ),
     Statement(
         "ReadReservations", _of("cluster"),
