@@ -95,7 +95,7 @@ def test_a_running_cluster_can_be_looked_into_from_every_side(life: Account, tmp
 
     assert "slurmctld" in told(life, "logs", NAME)
     assert "Running as primary controller" in told(life, "logs", NAME, "slurmctld", "-n", "1000")
-    assert "slurmd started" in told(life, "logs", NAME, "slurmd", "--node", f"{QUEUE}-st-c7i-large-1", "-n", "1000")
+    assert "slurmd" in told(life, "logs", NAME, "slurmd", "--node", f"{QUEUE}-st-c7i-large-1", "-n", "1000")
     events = json.loads(told(life, "events", NAME, "-o", "json", "--limit", "1000"))
     assert {"HeadNode", NAME} <= {event["resource"] for event in events}
     assert len({event["stack"] for event in events}) > 1, "those of nested stacks too"
