@@ -20,7 +20,19 @@ from pcinfra.project.document import Document, KeyPath, Place, decode, dotted, p
 from pcinfra.project.shape import keys_at
 from pcinfra.project.wording import WANTED, Mistake, explain, nearest
 
-__all__ = ["Document", "Finding", "KeyPath", "Place", "Rule", "decode", "dotted", "parse", "read_text", "validate"]
+__all__ = [
+    "Document",
+    "Finding",
+    "KeyPath",
+    "Place",
+    "Rule",
+    "check",
+    "decode",
+    "dotted",
+    "parse",
+    "read_text",
+    "validate",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -54,7 +66,11 @@ def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] 
     Raises:
         InputError: one Problem per mistake, with line and column, each with a hint where there is one.
     """
-    document = parse(text, filename)
+    return check(model, parse(text, filename), rules)
+
+
+def check(model: type[M], document: Document, rules: Sequence[Rule[M]] = ()) -> M:
+    """Return the model that a document describes; see :func:`validate`."""
     value, mistakes = _check(model, document.data)
     bad = set(document.refused) | {mistake.path for mistake in mistakes}
     problems = [*document.problems, *_problems(mistakes, model, document)]
@@ -69,6 +85,9 @@ def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] 
     return value
 
 
+# A default that depends on other values was not made, because one of those is wrong and told itself.
+_FOLLOWS = "default_factory_not_called"
+
 # What pydantic also says of a collection or a union when the mistake is inside it.
 _SHALLOW = {*WANTED, "too_short", "too_long"}
 
@@ -78,7 +97,8 @@ def _check(model: type[M], data: Any) -> tuple[M | None, list[Mistake]]:
     try:
         return model.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
-        return None, [_mistake(details, data) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        return None, [_mistake(details, data) for details in found if details["type"] != _FOLLOWS]
 
 
 def _mistake(details: ErrorDetails, data: Any) -> Mistake:
