@@ -16,7 +16,7 @@ devices=0
 for driver in /sys/class/infiniband/*/device/driver; do
   [[ $(readlink "$driver") != */efa ]] || devices=$((devices + 1))
 done
-command -v "$fi_info" >/dev/null || fail "fi_info is not installed: this image has no libfabric for EFA"
+command -v "$fi_info" >/dev/null || fail "fi_info is not installed: there is no libfabric for EFA"
 found=$(timeout 30 "$fi_info" -p efa -t FI_EP_RDM 2>&1) || fail "libfabric finds no EFA ($devices devices): ${found%%$'\n'*}"
 domains=$(sed -n 's/^ *domain: *//p' <<<"$found" | sed 's/-rdm$//' | sort -u | wc -l)
 version=$("$fi_info" --version | sed -n 's/^libfabric: *//p')

@@ -38,6 +38,12 @@ def test_it_is_a_job_that_can_be_submitted(recipe: Recipe) -> None:
     assert "job.sbatch" in {file.name for file in manifest.files}
 
 
+@pytest.mark.parametrize("example", sorted(assets.folder("examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_is_a_job_too(example: Path) -> None:
+    job = load(example)
+    assert render(job.spec, "example-1", job.script, job.code).files
+
+
 @EVERY
 def test_its_summary_fits_a_line(recipe: Recipe) -> None:
     assert recipe.summary.endswith(".")
