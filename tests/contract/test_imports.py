@@ -18,8 +18,8 @@ FLOORS = {
     "shell": 1, "aws": 1, "doors": 2, "catalog": 1, "recipes": 1,
     "engine": 1, "stacks": 1, "project": 2, "cloudformation": 3, "transfer": 3, "ui": 3, "images": 3,
     "stages": 4, "clusters": 4, "jobs": 4, "prices": 4, "iam_policy": 4,
-    "costs": 5, "doctor": 5,
-    "cli": 6, "localcloud": 6, "api": 7,
+    "costs": 5, "doctor": 5, "spending": 6,
+    "cli": 7, "localcloud": 7, "api": 8,
 }  # fmt: skip
 
 # Pure rooms: they take values and give values.
