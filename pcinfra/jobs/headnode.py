@@ -29,7 +29,7 @@ DELIVERY = 60  # seconds within which the agent must take a command; SSM allows 
 APPEARS = 30.0  # seconds for which GetCommandInvocation may not know a command that SendCommand has just accepted
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_LARGE = 100_000  # bytes from which on a file is fetched rather than sent in pieces
+_LARGE = 60_000  # bytes from which on a file is fetched rather than sent in pieces
 _HUGE = 4 << 20  # bytes for which pieces would take minutes
 _PIECE = 30_000  # bytes of a file that travel in one command, with room for base64 and the script around them
 
@@ -188,14 +188,13 @@ class SsmHeadNode:
         return str(answer["Command"]["CommandId"])
 
     def _ended(self, command_id: str, timeout: float) -> dict[str, Any]:
-        """Return the invocation once it has ended. Asks often at first, then every two seconds."""
-        start, pause = self._clock(), 0.05
+        """Return the invocation once it has ended; asks often at first, then every two seconds."""
+        start = self._clock()
         while (waited := self._clock() - start) < DELIVERY + timeout + 10:
             invocation = self._invocation(command_id, waited)
             if invocation and invocation["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling"):
                 return invocation
-            self._sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+            self._sleep(min(max(waited / 6, 0.05), 2.0))
         raise self._silent(f"command {command_id} has not ended after {waited:.0f} s")
 
     def _invocation(self, command_id: str, waited: float) -> dict[str, Any] | None:

@@ -222,9 +222,9 @@ def test_an_array_beyond_slurms_limit_is_several_jobs_submitted_once(
     head.run(f"scontrol hold {' '.join(jobs)}; rm {made.run}/job.id").check()
     launcher.submit(made)
     assert head.run(f"cat {made.run}/job.id").check().stdout.split() == jobs
-    listed = head.run(f"squeue -h -n pci-{made.run} -o '%F %k %K'").check().stdout.split("\n")
+    listed = head.run(f"squeue -h -t all -n pci-{made.run} -o '%F %k %K'").check().stdout.split("\n")
     assert {line.split()[0] for line in listed if line} == set(jobs)
-    assert head.run(f"squeue -h -j {jobs[2]} -r -o %K").check().stdout.split() == ["0"]
+    assert head.run(f"squeue -h -t all -j {jobs[2]} -r -o %K").check().stdout.split() == ["0"]
     head.run(f"scancel -n pci-{made.run}").check()
 
 

@@ -19,7 +19,7 @@ from pcinfra.jobs.slurm.states import status
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
 _LOGS = 21_000  # characters of logs in one answer; the rest of SSM's 24,000 is for where the run stands
-_TOGETHER = 400  # runs in one command: their ids must fit into it, and its answer into SSM's
+_TOGETHER = 1000  # runs in one command: their ids must fit into it, and its answer into SSM's
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 

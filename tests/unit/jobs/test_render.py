@@ -175,7 +175,10 @@ def test_the_archive_is_the_same_for_the_same_files() -> None:
     first, second = (archive([render(SPECS["full"], "x-1"), render(SPECS["plain"], "y-1")]) for _ in range(2))
     assert first == second
     with tarfile.open(fileobj=BytesIO(first)) as tar:
-        assert [entry.name for entry in tar] == [f"{run}/{name}" for run in ("x-1", "y-1") for name in RUN_FILES]
+        assert [entry.name for entry in tar] == [
+            *(f"x-1/{name}" for name in RUN_FILES),
+            *(f"y-1/{name}" for name in ("logs", *RUN_FILES)),
+        ]
         listed = tar.extractfile("x-1/files")
         assert listed
         assert listed.read().decode().split() == RUN_FILES[:-1]
