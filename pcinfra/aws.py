@@ -261,7 +261,7 @@ _EXISTS = {
     "AlreadyExistsException", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted",
     "RepositoryAlreadyExistsException", "RepositoryNotEmptyException", "ImageAlreadyExistsException", "BucketNotEmpty",
     "OperationInProgressException", "ResourceConflictException", "EntityAlreadyExists",
-    "ResourceAlreadyExistsException",
+    "ResourceAlreadyExistsException", "InvalidPermission.Duplicate",
 }  # fmt: skip
 _LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
 _AGAIN = "the same command again; it goes on where it stopped"

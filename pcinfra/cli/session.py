@@ -88,6 +88,11 @@ class Session:
 
         return Aws(self.target)
 
+    def forget(self) -> None:
+        """Forget where the calls went: a local cloud that was started again may be somewhere else."""
+        for name in ("cloud", "target"):
+            vars(self).pop(name, None)
+
     @cached_property
     def shell(self) -> Shell:
         from pcinfra.cli.streams import tell

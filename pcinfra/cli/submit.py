@@ -69,7 +69,7 @@ def submit(
     answers = submitted(launcher, manifests)
     _tell(session, name, manifests, answers, follow)
     if follow:
-        ctx.exit(follow_run(launcher, manifests[0].run))
+        ctx.exit(follow_run(session, name, manifests[0].run))
 
 
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +60,11 @@ class HeadNode(Protocol):
         Raises:
             NotFound: there is no such file.
         """
+        ...
+
+    def interactive(self, script: str) -> Sequence[str]:
+        """Return the program of this machine, with its arguments, that runs a bash script like :meth:`run` does, but
+        at this terminal."""
         ...
 
 
@@ -170,6 +176,11 @@ class SsmHeadNode:
         data = decoded(done.check().stdout)
         return data, offset + len(data)
 
+    def interactive(self, script: str) -> Sequence[str]:
+        parameters = {"command": [at_terminal(script, self.user, self.runs)]}
+        document = ("--document-name", "AWS-StartInteractiveCommand", "--parameters", json.dumps(parameters))
+        return ("aws", "ssm", "start-session", "--target", self.instance_id, *document)
+
     def _send(self, command: str, timeout: float) -> str:
         try:
             answer = self.cloud.call(
@@ -188,10 +199,20 @@ class SsmHeadNode:
         return str(answer["Command"]["CommandId"])
 
     def _ended(self, command_id: str, timeout: float) -> dict[str, Any]:
-        """Return the invocation once it has ended; asks often at first, then every two seconds."""
-        start = self._clock()
+        """Return the invocation once it has ended. Asks often at first, then every two seconds.
+
+        Raises:
+            Unreachable: twice in a row nobody answered, in spite of all that the door has tried.
+        """
+        start, silent = self._clock(), 0
         while (waited := self._clock() - start) < DELIVERY + timeout + 10:
-            invocation = self._invocation(command_id, waited)
+            try:
+                invocation = self._invocation(command_id, waited)
+                silent = 0
+            except Unreachable:
+                invocation, silent = None, silent + 1
+                if silent > 1:
+                    raise
             if invocation and invocation["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling"):
                 return invocation
             self._sleep(min(max(waited / 6, 0.05), 2.0))
@@ -200,8 +221,6 @@ class SsmHeadNode:
     def _invocation(self, command_id: str, waited: float) -> dict[str, Any] | None:
         try:
             return self.cloud.call("ssm", "GetCommandInvocation", CommandId=command_id, InstanceId=self.instance_id)
-        except Unreachable:
-            return None
         except CloudError as error:
             if error.code == "InvocationDoesNotExist" and waited < APPEARS:
                 return None
@@ -237,7 +256,21 @@ def wrapped(script: str, user: str, runs: str = "") -> str:
     AWS-RunShellScript hands its text to sh, which is dash on Ubuntu. The script travels compressed and goes to bash
     through a pipe: no process has any of it in its arguments.
     """
-    body = f"{{\n{script}\n}} </dev/null\nexit $?\n"
+    return _as_user(f"{{\n{script}\n}} </dev/null\nexit $?\n", user, runs) + "unpacked | as_user bash -s\n"
+
+
+def at_terminal(script: str, user: str, runs: str = "") -> str:
+    """Return one line of POSIX sh that runs the bash ``script`` as the cluster's user, with this terminal as its input.
+
+    A session of Session Manager is not root, but its user may become that ("Turn on or turn off ssm-user account
+    administrative permissions", Systems Manager user guide).
+    """
+    text = _as_user(script, user, runs) + 'as_user TERM="${TERM:-xterm}" bash -c "$(unpacked)"\n'
+    line = f'text=$(echo {_encoded(text.encode())} | base64 -d | gzip -dc); [ "$(id -u)" = 0 ] || '
+    return line + '! sudo -n true 2>/dev/null || exec sudo -n sh -c "$text"; exec sh -c "$text"'
+
+
+def _as_user(body: str, user: str, runs: str) -> str:
     values = f"user={shlex.quote(user)}\nruns={shlex.quote(runs)}\npayload={_encoded(body.encode())}\n"
     return values + (_SCRIPTS / "as-user.sh").read_text()
 

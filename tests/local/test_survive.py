@@ -135,7 +135,7 @@ class WithPrograms:
 
     def __init__(self, head: DirectHeadNode) -> None:
         self.head = head
-        self.read, self.put = head.read, head.put
+        self.read, self.put, self.interactive = head.read, head.put, head.interactive
 
     def run(self, script: str, *, timeout: float = 60.0) -> Completed:
         return self.head.run(f"PATH=$(realpath ..)/programs:$PATH\n{script}", timeout=timeout)

@@ -18,6 +18,11 @@ from pcinfra.jobs.spec import JobSpec
 PREFIX = "pci-"  # of the Slurm job name; the rest is the run id, so that a run is found by the name alone
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+# The moment at which the command begins, with image and nodes at hand: what came before was starting.
+_BEGAN = (
+    '[ "${SLURM_PROCID:-0}${PCINFRA_TASK:-}" != 0 ] || '
+    'printf "%(%s)T" -1 >"$PCINFRA_RUN_DIR/began.$PCINFRA_ATTEMPT" || :'
+)
 _ALLOWED = {
     "cpus-per-task", "exclusive", "gpus-per-node", "job-name", "mem", "no-requeue", "nodes", "ntasks-per-node",
     "open-mode", "output", "partition", "requeue", "signal", "time", "wait-all-nodes",
@@ -107,7 +112,7 @@ def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False) -> str:
     ]
     settings = [f"{name}={value}" for name, value in _settings(spec, efa)]
     secrets = [_secrets(spec)] if spec.secrets else []
-    parts = (["secrets"] if spec.secrets else []) + ["batch"]
+    parts = (["secrets"] if spec.secrets else []) + ["attempt", "batch"]
     return "\n".join(["#!/bin/bash", *filter(None, options), *settings, *secrets, *map(_script, parts)])
 
 
@@ -165,7 +170,8 @@ def directive(option: str, value: str | None = None) -> str:
 
 def node_sh(spec: JobSpec) -> str:
     """Return what every node runs: it takes the job's environment and starts the command."""
-    lines = ["#!/bin/bash", "# Runs on every node of the job.", "set -u", '. "$PCINFRA_RUN_DIR/env.sh" || exit']
+    head = ["#!/bin/bash", "# Runs on every node of the job.", "set -u", _BEGAN]
+    lines = [*head, '. "$PCINFRA_RUN_DIR/env.sh" || exit']
     if spec.workdir:
         lines.append(f"cd -- {shlex.quote(spec.workdir)} || exit")
     elif spec.code:

@@ -17,12 +17,14 @@ export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
 [ ! -d code ] || export PCINFRA_CODE=$PWD/code
 [ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+attempt_begins
 budget=$(cat requeue.max 2>/dev/null || echo "$requeue")
 
 # record EXIT_CODE VERDICT REQUEUED: what became of this attempt, one line each. Of an array, when its last task has
 # ended, what became of all.
 record() {
   local now worst
+  attempt_ends
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   line '"exit_code":%d,"verdict":"%s","requeued":%s' "$1" "$2" "$3" >>"$mine/result.jsonl"
   [ -n "$tasks" ] && [ "$3" = false ] || return
