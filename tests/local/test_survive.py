@@ -195,7 +195,7 @@ def test_any_text_arrives_exactly_or_is_refused_with_a_reason(
             "cpus": 1,
         }
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}|", case["name"]):
-            with pytest.raises(ValidationError, match="name\n.*must be at most 60 letters"):
+            with pytest.raises(ValidationError, match=r"name\n.*must be at most 60 letters"):
                 JobSpec.model_validate_json(json.dumps(fields))
             continue
         spec = JobSpec.model_validate_json(json.dumps(fields))
