@@ -40,6 +40,7 @@ bench: $(STAMP)  ## Measure against the peers, as ratios.
 render: $(STAMP)  ## Rewrite cfn/ from the builders, docs/settings.md from the model, bootstrap/ from its parts, copies.
 	@$(BIN)/python -m pcinfra.stacks
 	@$(BIN)/python -m pcinfra.project
+	@$(BIN)/python -m pcinfra.jobs
 	@tools/bootstrap
 	@cp pcinfra/resume.py containers/pytorch/resume.py
 
