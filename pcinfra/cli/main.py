@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "env": ("pcinfra.cli.env", "env", "Print the variables of the running infrastructure, for a shell."),
     "cluster": ("pcinfra.cli.clusters", "cluster", "Create, change, look into and delete ParallelCluster clusters."),
     "submit": ("pcinfra.cli.submit", "submit", "Submit a job file to a cluster."),
+    "recipe": ("pcinfra.cli.recipe", "recipe", "Jobs that are ready to run: list, show, run."),
     "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of all clusters: state, reason, GPU-hours, cost."),
     "logs": ("pcinfra.cli.logs", "logs", "Print or follow the log of a run."),
     "show": ("pcinfra.cli.show", "show", "Show all that is known of a run, attempt by attempt."),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pcinfra.jobs.launcher import Launcher
     from pcinfra.jobs.load import Job
     from pcinfra.jobs.manifest import Manifest
+    from pcinfra.jobs.spec import JobSpec
 
 
 @click.command(cls=JobCommand)
@@ -80,7 +81,19 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     spec = job.spec
     if spec.image and spec.container != "off" and is_ours(spec.image):
         spec = spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
-    return render(spec, new_run_id(spec.name), job.script, job.code)
+    return render(spec, new_run_id(spec.name), job.script, job.code, efa=_by_efa(session, spec, cluster))
+
+
+def _by_efa(session: Session, spec: JobSpec, cluster: str | None) -> bool:
+    """Return whether the job's nodes speak to each other by EFA, as the project and the catalog of instances say."""
+    from pcinfra import catalog
+
+    if spec.nodes == 1 or not session.has_project:
+        return False
+    settings = session.project.clusters.get(cluster or next(iter(session.project.clusters), ""))
+    queues = settings.queues if settings else ()
+    queue = next((each for each in queues if spec.queue in (None, each.name)), None)
+    return bool(queue and catalog.find(queue.instance_type).efa_cards)
 
 
 def submitted(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:

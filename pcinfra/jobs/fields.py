@@ -63,6 +63,17 @@ IMAGE = Pattern(
 """Source: OCI distribution specification, "Pulling manifests"; Enroot, doc/cmd/import.md (``#`` after a registry)."""
 
 
+SECRET = Pattern(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(#[A-Za-z0-9_.-]+)?"
+    r"|arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9_.-][A-Za-z0-9_./-]*"
+    r"|secretsmanager:[A-Za-z0-9/_+=.@-]+(#[A-Za-z0-9_.-]+)?"
+    r"|ssm:[A-Za-z0-9_./-]+",
+    "must name a secret, never be one: an ARN, secretsmanager:NAME, secretsmanager:NAME#KEY or ssm:NAME",
+    example="secretsmanager:hugging-face#token",
+)
+"""Source: Secrets Manager API reference, CreateSecret, Name; SSM API reference, PutParameter, Name."""
+
+
 def _argument(value: str) -> str:
     if "\0" in value:
         raise fault("has a NUL, which no program can be given", hint="remove it")
@@ -106,6 +117,7 @@ Text = Annotated[str, AfterValidator(_argument)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(_words)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Values = Annotated[tuple[Text, ...], AfterValidator(_values)]
+SecretName = Annotated[str, AfterValidator(SECRET)]
 RunName = Annotated[str, AfterValidator(RUN)]
 Directory = Annotated[str, AfterValidator(_argument), AfterValidator(_DIRECTORY)]
 MountPath = Annotated[str, AfterValidator(_argument), AfterValidator(_MOUNT)]

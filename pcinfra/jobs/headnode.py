@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from pcinfra.aws import Cloud
 from pcinfra.errors import CloudError, CommandFailed, NotFound, PcinfraError, Unreachable
+from pcinfra.jobs.payloads import Payloads
 from pcinfra.shell import Completed
 
 # An SSM document has at most 64 KB ("Quotas for Systems Manager"); what SendCommand makes of the parameters counts.
@@ -29,6 +30,8 @@ DELIVERY = 60  # seconds within which the agent must take a command; SSM allows 
 APPEARS = 30.0  # seconds for which GetCommandInvocation may not know a command that SendCommand has just accepted
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+_LARGE = 100_000  # bytes from which on a file is fetched rather than sent in pieces
+_HUGE = 4 << 20  # bytes for which pieces would take minutes
 _PIECE = 30_000  # bytes of a file that travel in one command, with room for base64 and the script around them
 
 
@@ -105,6 +108,7 @@ class SsmHeadNode:
         user: whom root becomes (empty: the head node knows); an agent that is not root stays who it is.
         runs: the runs directory; empty means ``$PCINFRA_RUNS`` of the agent, else ``/lustre/runs``, else ``~/runs``
             where the agent is not root and there is no Lustre.
+        payloads: what large files travel by; None: in pieces, by SSM.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class SsmHeadNode:
         user: str,
         *,
         runs: str = "",
+        payloads: Payloads | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -121,6 +126,7 @@ class SsmHeadNode:
         self.instance_id = instance_id
         self.user = user
         self.runs = runs
+        self._payloads = payloads
         self._sleep = sleep
         self._clock = clock
 
@@ -141,8 +147,26 @@ class SsmHeadNode:
         return self._outcome(self._ended(command_id, timeout), timeout)
 
     def put(self, files: Mapping[str, bytes]) -> None:
-        for script in put_scripts(files):
-            self.run(script).check()
+        for path, content in files.items():
+            if self._payloads and len(content) > _LARGE and self._fetched(self._payloads, path, content):
+                continue
+            for script in put_scripts({path: content}):
+                self.run(script).check()
+
+    def _fetched(self, payloads: Payloads, path: str, content: bytes) -> bool:
+        """Let the head node fetch a file; False when it cannot and the file is small enough for another way.
+
+        Raises:
+            PcinfraError: it cannot, and the file is not.
+        """
+        try:
+            with payloads.held(content) as address:
+                self.run(fetch_script(path, content, address), timeout=900.0).check()
+        except PcinfraError:
+            if len(content) > _HUGE:
+                raise
+            return False
+        return True
 
     def read(self, path: str, offset: int) -> tuple[bytes, int]:
         script = f'{encoder()}\nfile={shlex.quote(path)}; [ -f "$file" ] || exit 44\nencoded 22000 "$file" {offset:d}\n'
@@ -280,6 +304,15 @@ def put_scripts(files: Mapping[str, bytes]) -> Iterator[str]:
             write = f"printf %s '{piece}' | base64 -d | dd of={part} {place} || exit"
             last = offset + _PIECE >= len(content)
             yield "\n".join(filter(None, (start, write, _finish(path, content) if last else "")))
+
+
+def fetch_script(path: str, content: bytes, address: str) -> str:
+    """Return the script that fetches a file from ``address``, which is in no program's arguments."""
+    part = shlex.quote(f"{path}.part")
+    asked = shlex.quote(f'url = "{address}"')
+    start = f'umask 077; mkdir -p -- "$(dirname -- {part})" || exit'
+    fetch = f"printf '%s\\n' {asked} | curl -fsS --retry 3 --max-time 800 -o {part} -K - || exit"
+    return "\n".join((start, fetch, _finish(path, content)))
 
 
 def _finish(path: str, content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pcinfra.aws import Cloud
 from pcinfra.errors import NotFound, UsageError
+from pcinfra.images.reference import wanted_tag
 from pcinfra.project.model import Project
 from pcinfra.project.wording import nearest
 
@@ -26,7 +27,7 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
     if image.startswith("sha256:"):
         repository, wanted = next(iter(ours.values())).repository, {"imageDigest": image}
     elif image in ours:
-        repository, wanted = ours[image].repository, {"imageTag": ours[image].tag}
+        repository, wanted = ours[image].repository, {"imageTag": wanted_tag(project, image)}
     else:
         hint = nearest(image, list(ours)) or f"{next(iter(ours))}, or {image}:latest for one of Docker Hub"
         raise UsageError(f"pcinfra.yaml has no image {image!r}", where="image", hint=hint)

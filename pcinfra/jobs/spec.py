@@ -18,6 +18,7 @@ from pcinfra.jobs.fields import (
     Name,
     QueueName,
     RunName,
+    SecretName,
     Text,
     TimeLimit,
     Values,
@@ -27,7 +28,7 @@ from pcinfra.jobs.fields import (
 )
 from pcinfra.project.section import Section
 
-LauncherName = Literal["srun", "torchrun"]
+LauncherName = Literal["srun", "torchrun", "deepspeed", "accelerate", "mpi"]
 
 GRACE = 300  # seconds between the stop signal and the time limit, where the limit leaves room for them
 
@@ -116,8 +117,8 @@ class JobSpec(Section):
     )
     launcher: LauncherName = Field(
         default="srun",
-        description="How the command is started: srun starts it on every node, `processes` times; torchrun does too, "
-        "as one PyTorch process group.",
+        description="How the command is started: srun starts it on every node, `processes` times; torchrun, deepspeed "
+        "and accelerate as one PyTorch process group; mpi as MPI processes.",
     )
     command: Words = Field(
         default=(),
@@ -135,7 +136,7 @@ class JobSpec(Section):
         default=None,
         ge=1,
         le=4096,
-        description="Processes on each node; left out: torchrun starts one for each GPU, srun one.",
+        description="Processes on each node; left out: one for each GPU, with srun one.",
         examples=[8],
     )
     gpus: int | None = Field(
@@ -165,6 +166,12 @@ class JobSpec(Section):
     )
     environment: dict[Variable, Text] = Field(
         default={}, description="Variables of the command. They win over those of the image."
+    )
+    secrets: dict[Variable, SecretName] = Field(
+        default={},
+        description="Variables whose values the first node fetches, with its role: secretsmanager:NAME, "
+        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. They are in no file.",
+        examples=[{"HF_TOKEN": "secretsmanager:hugging-face#token"}],
     )
     container_options: ContainerOptions = ContainerOptions()
     mounts: tuple[Mount, ...] = Field(

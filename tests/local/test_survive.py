@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import textwrap
 import time
@@ -19,6 +20,7 @@ from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import After, Array, JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.shell import Completed
 from tests.local.machine import NODES, DirectHeadNode, two_nodes
 
 TORCHRUN = """#!/bin/bash
@@ -118,6 +120,71 @@ def test_a_job_that_needs_containers_is_refused_where_there_are_none(launcher: S
     assert (status.exit_code, log) == (0, "here\n")
     status, log = ended(launcher, submitted(launcher, "echo here", image="a/b:1", container="off"))
     assert (status.exit_code, log) == (0, "here\n")
+
+
+def test_mpi_processes_know_their_ranks(launcher: SlurmLauncher) -> None:
+    status, log = ended(launcher, submitted(launcher, "echo $PMIX_RANK", launcher="mpi", nodes=2, cpus=2, processes=2))
+    if "can not load PMIx library" in log:
+        pytest.skip("this Slurm has no PMIx: apt-get install libpmix-dev")
+    assert status.exit_code == 0, log
+    assert sorted(line.rpartition(" ")[2] for line in log.splitlines()) == ["0", "1", "2", "3"]
+
+
+class WithPrograms:
+    """The head node, with programs of the test's own on the jobs' PATH."""
+
+    def __init__(self, head: DirectHeadNode) -> None:
+        self.head = head
+        self.read, self.put, self.interactive = head.read, head.put, head.interactive
+
+    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+        return self.head.run(f"PATH=$(realpath ..)/programs:$PATH\n{script}", timeout=timeout)
+
+
+def test_secrets_are_in_the_environment_and_nowhere_else(
+    head: DirectHeadNode, cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    plain, inner = 'pl41n s3cr"et$(id)\nwith two lines', "inn3r/s3cret"
+    answers = {"/team/plain": plain, "team/json": json.dumps({"token": inner, "other": "0ther"})}
+    program = f"""#!/usr/bin/env python3
+import sys
+answers = {answers!r}
+name = sys.argv[sys.argv.index("--name" if sys.argv[1] == "ssm" else "--secret-id") + 1]
+if name not in answers:
+    sys.exit("no such secret")
+print(answers[name])
+"""
+    head.put({"../programs/aws": program.encode()})
+    head.run("chmod 755 ../programs/aws").check()
+    launcher = SlurmLauncher(WithPrograms(head))
+    text = "import os, hashlib; print(*(hashlib.sha256(os.environ[n].encode()).hexdigest() for n in ('A', 'B')))"
+    text += "; import time; time.sleep(2)"
+    secrets = {"A": "ssm:/team/plain", "B": "secretsmanager:team/json#token"}
+    spec = JobSpec(command=("python3", "-c", text), cpus=1, nodes=2, secrets=secrets)
+    made = render(spec, new_run_id("secret"))
+    job = launcher.submit(made)
+    told = [head.run(f"sleep 1; scontrol show job {job}; squeue -j {job} -O '{_EVERYTHING}'; ps axww").stdout]
+    status, log = ended(launcher, made.run)
+    assert status.exit_code == 0, log
+    expected = " ".join(hashlib.sha256(each.encode()).hexdigest() for each in (plain, inner))
+    assert log.count(expected) == 2
+    told.append(head.run(f"scontrol show job {job}").stdout)
+    told += [file.read_bytes().decode(errors="replace") for file in _files_of(cluster) if "programs" not in file.parts]
+    for secret in (inner, "pl41n", "0ther"):
+        assert not [text for text in told if secret in text]
+    made = render(spec.model_copy(update={"secrets": {"A": "ssm:/team/none"}}), new_run_id("secret"))
+    launcher.submit(made)
+    status, log = ended(launcher, made.run)
+    assert status.exit_code == 1
+    assert "The secret A cannot be fetched from /team/none." in log
+
+
+_EVERYTHING = "Name:99,Comment:99,Command:99,WorkDir:99,tres-alloc:99"
+
+
+def _files_of(cluster: SlurmCluster) -> Iterator[Path]:
+    """Yield every file of the cluster: run directories, logs, and what Slurm keeps."""
+    return (path for path in cluster.paths.top.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(

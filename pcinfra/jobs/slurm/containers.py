@@ -25,6 +25,12 @@ def enroot_uri(image: str) -> str:
     return f"{registry}#{rest}"
 
 
+def digest(image: str) -> str:
+    """Return the hex digits of an image's digest; empty where its address may mean another image tomorrow."""
+    found = re.search(r"@sha256:([0-9a-f]{64})$", image)
+    return found[1] if found else ""
+
+
 def mounts(spec: JobSpec) -> str:
     """Return ``--container-mounts``: what the job file says, and the paths that it names, where they are."""
     said = [f"{mount.source}:{mount.inside}" + (":ro" if mount.read_only else "") for mount in spec.mounts]

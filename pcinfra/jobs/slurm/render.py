@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pcinfra.jobs.manifest import File, Manifest
-from pcinfra.jobs.slurm.containers import enroot_uri, mounts, pyxis_options
+from pcinfra.jobs.slurm.containers import digest, enroot_uri, mounts, pyxis_options
 from pcinfra.jobs.slurm.starters import REGISTRY
 from pcinfra.jobs.spec import JobSpec
 
 PREFIX = "pci-"  # of the Slurm job name; the rest is the run id, so that a run is found by the name alone
 
-_BODY = [Path(__file__).parent / "scripts" / name for name in ("attempt.sh", "batch.sh")]
+_SCRIPTS = Path(__file__).parent / "scripts"
 # The moment at which the command begins, with image and nodes at hand: what came before was starting.
 _BEGAN = (
     '[ "${SLURM_PROCID:-0}${PCINFRA_TASK:-}" != 0 ] || '
@@ -29,13 +29,14 @@ _ALLOWED = {
 }  # fmt: skip
 
 
-def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"") -> Manifest:
+def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, efa: bool = False) -> Manifest:
     """Return the run directory of ``spec``.
 
     Args:
         run: the run's id.
         script: the content of the file that ``spec.script`` names.
         code: a compressed tar archive of what ``spec.code`` names.
+        efa: its nodes speak to each other by EFA; NCCL then ends the job rather than go over TCP.
 
     Raises:
         ValueError: the job has nothing to run, or two things.
@@ -44,7 +45,7 @@ def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"") -> M
         raise ValueError("a job has either a command or a script")
     files = [
         File("spec.json", spec.model_dump_json(indent=2).encode() + b"\n"),
-        File("job.sbatch", job_sbatch(spec, run).encode()),
+        File("job.sbatch", job_sbatch(spec, run, efa=efa).encode()),
         File("node.sh", node_sh(spec).encode()),
         File("command.sh", command_sh(spec, shebang=script.startswith(b"#!")).encode()),
         File("env.sh", env_sh(spec).encode()),
@@ -52,6 +53,8 @@ def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"") -> M
     ]
     if spec.script:
         files.append(File("script", script, 0o700))
+    if _imported(spec):
+        files.append(File("import.sh", import_sh(spec).encode()))
     if spec.code:
         files.append(File("code.tar.gz", code))
     return Manifest(run, tuple(files), spec.logs or "")
@@ -65,12 +68,30 @@ def submit_env(spec: JobSpec) -> str:
         "CONTAINERS": "needed" if _in_container(spec) == "required" else "",
         "TASKS": str(spec.tasks or ""),
         "AT_ONCE": str(array or ""),
+        "DIGEST": _imported(spec),
+        "QUEUE": spec.queue or "",
         "AFTER": " ".join(f"{after.when}:{after.run}" for after in spec.after),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
-def job_sbatch(spec: JobSpec, run: str) -> str:
+def _script(name: str) -> str:
+    return (_SCRIPTS / f"{name}.sh").read_text()
+
+
+def _imported(spec: JobSpec) -> str:
+    """Return the digest of an image that is imported once for all runs; empty: Pyxis imports it on every node."""
+    return digest(spec.image) if spec.image and _in_container(spec) != "off" else ""
+
+
+def import_sh(spec: JobSpec) -> str:
+    """Return the batch script of the job that imports the image."""
+    assert spec.image
+    values = (f"uri={shlex.quote(enroot_uri(spec.image))}", f"digest={_imported(spec)}")
+    return "\n".join(["#!/bin/bash", *values, _script("import")])
+
+
+def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False) -> str:
     """Return the batch script: the options of sbatch, then what runs on the first node of the job."""
     tasks = REGISTRY[spec.launcher].tasks(spec)
     options = [
@@ -89,11 +110,13 @@ def job_sbatch(spec: JobSpec, run: str) -> str:
         directive("signal", f"B:USR1@{spec.grace}"),
         directive("output", "logs/batch.%A_%a.log" if spec.tasks else "logs/batch.log"),
     ]
-    settings = [f"{name}={value}" for name, value in _settings(spec)]
-    return "\n".join(["#!/bin/bash", *filter(None, options), *settings, "".join(part.read_text() for part in _BODY)])
+    settings = [f"{name}={value}" for name, value in _settings(spec, efa)]
+    secrets = [_secrets(spec)] if spec.secrets else []
+    parts = (["secrets"] if spec.secrets else []) + ["attempt", "batch"]
+    return "\n".join(["#!/bin/bash", *filter(None, options), *settings, *secrets, *map(_script, parts)])
 
 
-def _settings(spec: JobSpec) -> Iterator[tuple[str, str]]:
+def _settings(spec: JobSpec, efa: bool) -> Iterator[tuple[str, str]]:
     """Yield what batch.sh expects to be set, as bash."""
     yield "tasks", str(spec.tasks or "")
     yield "requeue", str(spec.requeue)
@@ -102,9 +125,24 @@ def _settings(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield "data", shlex.quote(spec.data or "")
     yield "container", _in_container(spec)
     yield "image", shlex.quote(enroot_uri(spec.image) if spec.image else "")
+    yield "digest", _imported(spec)
+    yield "fabric", "efa" if efa else ""
     yield "mounts", shlex.quote(mounts(spec))
     yield "options", f"({' '.join(pyxis_options(spec))})"
     yield "step", f"({' '.join(map(shlex.quote, REGISTRY[spec.launcher].srun))})"
+
+
+def _secrets(spec: JobSpec) -> str:
+    """Return the references as an array of bash: name, service, region, id and key of each."""
+    words: list[str] = []
+    for name, reference in spec.secrets.items():
+        address, _, key = reference.partition("#")
+        if address.startswith("arn:"):
+            _, _, service, region, *_ = address.split(":")
+        else:
+            (service, _, address), region = address.partition(":"), ""
+        words += [name, service, region, address, key]
+    return f"secrets=({' '.join(map(shlex.quote, words))})"
 
 
 def _in_container(spec: JobSpec) -> str:

@@ -31,6 +31,7 @@ FILE: dict[str, Any] = {
     "queue": "gpu",
     "time_limit": "2:00:00",
     "environment": {"A": "1=2", "B": ""},
+    "secrets": {"S": "ssm:/a"},
     "container_options": {"writable": False, "entrypoint": True},
     "mounts": [{"source": "/a"}, {"source": "/b", "target": "/b", "read_only": True}],
     "workdir": "/w",
@@ -47,7 +48,8 @@ FILE: dict[str, Any] = {
     "after": [{"run": "r-1"}, {"run": "r-2", "when": "ended"}],
 }
 FLAGS = """--name n --image a/b:1 --container optional --launcher torchrun -N 3 --processes 2 -G 4 --cpus 8 --memory 5
---queue gpu --time-limit 2:00:00 -e A=1=2 -e B= --no-container-options-writable --container-options-entrypoint
+--queue gpu --time-limit 2:00:00 -e A=1=2 -e B= --secrets S=ssm:/a
+--no-container-options-writable --container-options-entrypoint
 --mounts /a --mounts /b:/b:ro --workdir /w --code-source directory --code-path . --data /d --checkpoints /c
 --logs /l --restarts 1 --requeue 2 --grace-period 60 --exclusive --array-at-once 2 --sweep X=1 --sweep X=2,3
 --sweep Y=4 --after r-1 --after r-2:ended -- python3 t.py -- -x"""

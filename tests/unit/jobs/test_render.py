@@ -51,6 +51,7 @@ SPECS = {
         time_limit="4:00:00",
         restarts=3,
         requeue=5,
+        secrets={"TOKEN": "secretsmanager:team/hf#token", "KEY": "arn:aws:ssm:eu-west-1:123456789012:parameter/a/b"},
     ),
     "sweep": JobSpec(
         command=("true",),

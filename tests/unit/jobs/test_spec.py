@@ -37,7 +37,9 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
     (OK + "queue: a,b", [(2, 8, "queue", "is not the name of one queue", "")]),
     (OK + "queue: '--wrap=x'", [(2, 8, "queue", "is not the name of one queue", "")]),
     (OK + "workdir: data", [(2, 10, "workdir", "must be an absolute path", "workdir: /lustre/data")]),
-    (OK + "launcher: torchrum", [(2, 11, "launcher", "must be srun or torchrun", "launcher: torchrun")]),
+    (OK + "launcher: torchrum", [
+        (2, 11, "launcher", "must be srun, torchrun, deepspeed, accelerate or mpi", "launcher: torchrun"),
+    ]),
     (OK + "environment: {1A: x}", [(2, 15, "environment.1A", "is not a variable's name", NO_DIGIT)]),
     (OK + "environment: {UID: x}", [(2, 15, "environment.UID", "belongs to bash", "choose another name")]),
     (OK + "environment: {SLURM_X: x}", [(2, 15, "environment.SLURM_X", "would hide", "choose another name")]),
@@ -79,6 +81,14 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
     (OK + "after: [{run: ../x}]", [
         (2, 15, "after[0].run", "is not the id of a run", "for example hello-1m80k0n9v1brna4m"),
     ]),
+    (OK + "secrets: {A: hunter2}", [
+        (2, 14, "secrets.A", "must name a secret, never be one", "for example secretsmanager:hugging-face#token"),
+    ]),
+    (OK + "secrets: {A: 'ssm:/a'}\nenvironment: {A: b}", [
+        (2, 14, "secrets.A", "is in environment or sweep, too", "one of them"),
+    ]),
+    (OK + "launcher: mpi", [(2, 11, "launcher", "needs the number of processes on each node", "processes: 8")]),
+    (OK + "launcher: mpi\ngpus: 8\ncpus: 12", [(4, 7, "cpus", "cannot be divided among 8 processes", "cpus: 8")]),
     ("script: .", [(1, 9, "script", "there is no file", "a path beside the job file")]),
     ("nods: 2\ncommand: echo\ngpus: two\nworkdir: x", [
         (1, 1, "nods", "is not a key", "nodes"),

@@ -28,4 +28,3 @@ attempt_signs() {
     echo "$text"
   done
 }
-

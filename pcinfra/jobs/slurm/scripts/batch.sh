@@ -61,6 +61,10 @@ first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
 MASTER_ADDR=$(scontrol show node -o "$first" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
 
+[ -z "$(type -t fetch_secrets)" ] || fetch_secrets
+# NCCL ends the job where it cannot use EFA; without this it would go on over TCP, many times slower.
+[ "$fabric" != efa ] || export FI_PROVIDER=efa NCCL_NET='AWS Libfabric'
+
 # A whole node comes with its GPUs, but a step gets only those that it asks for.
 [ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || step+=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
 
@@ -69,7 +73,11 @@ if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-i
   # Images that are not NVIDIA's own do not ask for the GPUs, and would see none.
   export NVIDIA_VISIBLE_DEVICES=$gpus NVIDIA_DRIVER_CAPABILITIES=compute,utility
   # A variable that the image sets, too, arrives as the image sets it unless it is named here.
-  names=$(compgen -e | grep -E '^(PCINFRA_|MASTER_|NVIDIA_)' | paste -sd , -)
+  names=$(compgen -e | grep -E '^(PCINFRA_|MASTER_|NVIDIA_|FI_|NCCL_)' | paste -sd , -)${fetched:+,$fetched}
+  if [ -n "$digest" ]; then
+    image=${PWD%/*}/.images/$digest.sqsh
+    [ -e "$image" ] || give_up 1 "The image was not imported: $(tail -n 5 "${image%.sqsh}.log" 2>&1)"
+  fi
   step+=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
     "${options[@]}")
 elif [ "$container" = required ]; then

@@ -66,9 +66,24 @@ dependency_on() {
   done
 }
 
+# image_here: have the image imported, once for all runs, by a job of its own that this one waits for.
+image_here() {
+  local image=../.images/$DIGEST name=pci-image-${DIGEST::16} job
+  mkdir -p ../.images || return
+  [ ! -e "$image.sqsh" ] || return 0
+  exec 7>"$image.submit" && flock 7 || return
+  job=$(squeue -h -t PENDING,CONFIGURING,RUNNING -n "$name" -o %A | head -n 1)
+  if [ -z "$job" ]; then
+    job=$(sbatch --parsable --job-name="$name" --nodes=1 --ntasks=1 --exclusive ${QUEUE:+--partition="$QUEUE"} \
+      --output="$image.log" import.sh 2>submit.err 7>&- 9>&-) || return
+  fi
+  exec 7>&-
+  depends=afterany:${job%%;*} # what became of it, the job looks itself
+}
+
 # submit_run RUN: leave job.id in its directory, or submit.err.
 submit_run() {
-  RUN=$1 ids='' depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER=''
+  RUN=$1 ids='' depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER='' DIGEST='' QUEUE=''
   local options=() size offset
   # shellcheck disable=SC1091 # render.py writes it
   cd -- "$RUN" && . ./submit.env || return
@@ -84,6 +99,7 @@ submit_run() {
   else
     [ -d logs ] || mkdir logs || return
   fi
+  [ -z "$DIGEST" ] || ! containers || image_here || return
   # shellcheck disable=SC2086 # a list of words without spaces in them
   dependency_on $AFTER || return
   [ -z "$depends" ] || options=(--dependency="$depends" --kill-on-invalid-dep=yes)
