@@ -15,8 +15,8 @@ from pcinfra.shell import Completed
 NODES = ("gpu-st-p5-1", "gpu-st-p5-2")
 
 
-def two_nodes(directory: Path) -> SlurmCluster:
-    """Return a cluster that is described but not started."""
+def two_nodes(directory: Path, **settings: str) -> SlurmCluster:
+    """Return a cluster that is described but not started; ``settings`` are of slurm.conf."""
     nodes = tuple(
         Node(name, f"10.1.0.{number}", cpus=2, memory=1024, gpus=8, gpu="h100")
         for number, name in enumerate(NODES, start=11)
@@ -28,7 +28,7 @@ def two_nodes(directory: Path) -> SlurmCluster:
         nodes=nodes,
         partitions=(Partition("gpu", NODES),),
         shared=("/home", "/lustre"),
-        settings={"KillWait": "5", "MinJobAge": "300"},
+        settings={"KillWait": "5", "MinJobAge": "300", **settings},
     )
     return SlurmCluster.create(directory, spec)
 
