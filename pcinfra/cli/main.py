@@ -22,6 +22,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "env": ("pcinfra.cli.env", "env", "Print the variables of the running infrastructure, for a shell."),
     "cluster": ("pcinfra.cli.cluster", "cluster", "Create, show and delete ParallelCluster clusters."),
     "submit": ("pcinfra.cli.submit", "submit", "Submit a job file to a cluster."),
+    "render": (
+        "pcinfra.cli.render",
+        "render",
+        "Print a job file as sbatch, TrainJob, PyTorchJob or kustomize.",
+    ),
+    "k8s": ("pcinfra.cli.k8s", "k8s", "Check, set up and migrate jobs on Kubernetes."),
     "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of a cluster."),
     "logs": ("pcinfra.cli.jobs", "logs", "Print or follow the log of a run."),
     "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pcinfra.jobs import code
 from pcinfra.jobs.fields import NAME
 from pcinfra.jobs.rules import contradictions
 from pcinfra.jobs.spec import JobSpec
-from pcinfra.project.positions import Finding, read_text, validate
+from pcinfra.project.positions import Finding, Rule, read_text, validate
 from pcinfra.shell import Shell, Subprocess
 
 MAX_SCRIPT = 256 * 1024
@@ -26,11 +26,12 @@ class Job:
     code: bytes = b""
 
 
-def load(path: Path, shell: Shell | None = None) -> Job:
+def load(path: Path, shell: Shell | None = None, rules: Sequence[Rule[JobSpec]] = ()) -> Job:
     """Return the job that ``path`` describes.
 
     Args:
         shell: runs git, where the job's code is in it.
+        rules: what the backend asks of a job besides.
 
     Raises:
         InputError: every mistake in it, with line and column.
@@ -47,7 +48,7 @@ def load(path: Path, shell: Shell | None = None) -> Job:
                 ("code", "path"), f"there is no folder {folder / spec.code.path}", "a path beside the job file"
             )
 
-    spec = validate(JobSpec, read_text(file, str(path)), str(path), [contradictions, files])
+    spec = validate(JobSpec, read_text(file, str(path)), str(path), [contradictions, files, *rules])
     named = spec if spec.name else spec.model_copy(update={"name": _default_name(file)})
     script_text = (folder / spec.script).read_bytes() if spec.script else b""
     return Job(named, script_text, code.pack(spec.code, folder, shell or Subprocess()) if spec.code else b"")

@@ -22,6 +22,7 @@ from pcinfra.jobs.fields import (
     Words,
     seconds,
 )
+from pcinfra.jobs.kubernetes.settings import Kubernetes
 from pcinfra.project.model import Section
 
 LauncherName = Literal["srun", "torchrun"]
@@ -169,6 +170,7 @@ class JobSpec(Section):
         "fifth of the time limit where that is less.",
         examples=[120],
     )
+    kubernetes: Kubernetes = Field(default=Kubernetes(), description="What only Kubernetes asks for.")
 
     @property
     def grace(self) -> int:
