@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pcinfra.errors import UsageError
 from pcinfra.jobs.kubernetes import jobrules, naming
 from pcinfra.jobs.kubernetes.check import Schemas
 from pcinfra.jobs.kubernetes.dialect import NEWEST, Dialect
@@ -41,6 +42,12 @@ def image_of(image: str, images: Mapping[str, str]) -> str:
 
 
 def render(job: Job, kind: Kind, dialect: Dialect = NEWEST) -> Rendered:
-    """Return the objects of ``job``, and the notes on it."""
+    """Return the objects of ``job``, and the notes on it.
+
+    Raises:
+        UsageError: a job of this kind cannot run it.
+    """
+    if kind == "PyTorchJob" and job.settings.framework != "pytorch":
+        raise UsageError("cannot be a PyTorchJob", where=f"framework {job.settings.framework}", hint="kind: TrainJob")
     rendered = trainjob.render(job, dialect) if kind == "TrainJob" else pytorchjob.render(job)
     return Rendered(rendered.objects, (*jobrules.notes(job.spec), *rendered.notes))

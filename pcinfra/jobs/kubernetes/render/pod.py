@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pcinfra.jobs.fields import seconds
 from pcinfra.jobs.kubernetes import naming
 from pcinfra.jobs.kubernetes.render.expansion import literal
@@ -60,6 +62,7 @@ def processes(job: Job) -> int:
 
 def volumes(job: Job) -> list[Object]:
     found = [{"name": f"volume-{number}", **_source(job, v)} for number, v in enumerate(job.settings.volumes)]
+    found += [{"name": name, **_source(job, volume)} for name, volume, _ in _inner(job)]
     if job.settings.shared_memory:
         memory = {"medium": "Memory", "sizeLimit": f"{job.settings.shared_memory}Gi"}
         found.append({"name": "shared-memory", "emptyDir": memory})
@@ -75,17 +78,27 @@ def mounts(job: Job) -> list[Object]:
     found = [_mount(f"volume-{number}", v.path, v.read_only) for number, v in enumerate(job.settings.volumes)]
     if job.settings.shared_memory:
         found.append(_mount("shared-memory", "/dev/shm"))  # noqa: S108 - a mount, no temporary file
-    for mount in job.spec.mounts:
-        place = holder(job, mount.source)
-        if place is not None and mount.inside != mount.source:
-            number, rest = place
-            read_only = mount.read_only or job.settings.volumes[number].read_only
-            found.append({**_mount(f"volume-{number}", mount.inside, read_only), **({"subPath": rest} if rest else {})})
+    found += [mount for _, _, mount in _inner(job)]
     if has_files(job):
         found.append(_mount(VOLUME, MOUNT, True))
     if job.code:
         found.append(_mount(_CODE_VOLUME, CODE))
     return found
+
+
+def _inner(job: Job) -> Iterator[tuple[str, Volume, Object]]:
+    """Yield name, source and mount of each directory of a volume that is seen elsewhere too.
+
+    Each has a volume of its own, of the same source: a TrainJob mounts a volume once (``volumeMounts`` is a map by name
+    in its CRD).
+    """
+    for number, mount in enumerate(job.spec.mounts):
+        place = holder(job, mount.source)
+        if place is not None and mount.inside != mount.source:
+            volume, rest = job.settings.volumes[place[0]], place[1]
+            name = f"mount-{number}"
+            fields = _mount(name, mount.inside, mount.read_only or volume.read_only)
+            yield name, volume, {**fields, **({"subPath": rest} if rest else {})}
 
 
 def holder(job: Job, path: str) -> tuple[int, str] | None:

@@ -85,6 +85,8 @@ def _notes(job: Job, dialect: Dialect) -> list[str]:
     notes = []
     if job.spec.time_limit and not dialect.has_deadline:
         notes.append(f"Trainer {dialect} has no deadline: `timeout` in the pod keeps it, anew after each restart")
+    if job.settings.elastic:
+        notes.append("elastic is for a PyTorchJob: the TrainJob has a fixed number of nodes")
     if job.spec.requeue:
         notes.append(
             f"how often failed pods come back is for the runtime {job.settings.runtime_name} to say, not requeue"
