@@ -148,9 +148,12 @@ class _Reckoner:
         ]
 
     def cluster(self, name: str, cluster: Cluster) -> list[Cost]:
-        part, head = f"cluster {name}", cluster.head_node
-        rows = [(f"ec2/{head.instance_type}", 1.0), (ROOT_VOLUME, float(head.volume))]
-        lines = [self._line(part, "head node", rows, f"{head.instance_type}, {head.volume} GiB")]
+        part, volume, head = f"cluster {name}", cluster.head_node.volume, cluster.head_node_type
+        rows = [(f"ec2/{head}", 1.0), (ROOT_VOLUME, float(volume))]
+        lines = [self._line(part, "head node", rows, f"{head}, {volume} GiB")]
+        if cluster.login_nodes.count:
+            count, kind = cluster.login_nodes.count, cluster.login_node_choice[0]
+            lines.append(self._line(part, "login nodes", [(f"ec2/{kind}", float(count))], f"{count} {kind}"))
         return lines + [self._queue(part, queue) for queue in cluster.queues]
 
     def _queue(self, part: str, queue: Queue) -> Cost:
@@ -158,7 +161,7 @@ class _Reckoner:
         nodes = f"{queue.min_nodes} of {queue.max_nodes} {kind} always run"
         if queue.capacity_type == "CAPACITY_BLOCK":
             return Cost(part, what, None, f"{nodes}; paid for in advance with the capacity block")
-        node = [(f"ec2/{kind}", 1.0), (ROOT_VOLUME, _root_volume(kind))]
+        node = [(f"ec2/{kind}", 1.0), (ROOT_VOLUME, _root_volume(queue))]
         one = self._line(part, what, node)
         if one.per_hour is None:
             return Cost(part, what, None, f"{nodes}; {one.note}")
@@ -196,11 +199,13 @@ def _hourly(price: Price) -> float:
     return price.usd if price.unit == "hour" else price.usd / MONTH
 
 
-def _root_volume(instance_type: str) -> float:
+def _root_volume(queue: Queue) -> float:
     """Return the GiB of a node's root volume, as the cluster's configuration asks for; 100 for a type unknown to us."""
     from pcinfra import catalog
 
+    if queue.root_volume is not None:
+        return float(queue.root_volume)
     try:
-        return float(root_volume(catalog.find(instance_type)).value)
+        return float(str(root_volume(catalog.find(queue.instance_type)).value))
     except UsageError:
         return 100.0

@@ -17,18 +17,21 @@ USUAL_TIMEOUT = 2100
 # Large GPU instances were given 2,400 s for a compute node and 3,600 s for the head node in production on p5en.
 GPU_TIMEOUT = 2400
 HEAD_TIMEOUT = 3600
+MANY_CARDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """One queue as the templates see it: one queue, one compute resource, one instance type."""
+    """One queue as the templates see it: one queue, one compute resource, one instance type or several alike."""
 
     queue: Queue
     type: InstanceType
     resource: str
-    efa: Derived
-    placement_group: Derived
-    exclusive: Derived
+    allocation: Derived | None
+    efa: Derived | bool
+    placement_group: Derived | bool
+    exclusive: Derived | bool
+    health_check: Derived | bool | None
     root_volume: Derived
     scratch: Derived | None
 
@@ -44,10 +47,12 @@ def queue_view(queue: Queue, where: str) -> QueueView:
         queue=queue,
         type=kind,
         resource=resource_name(kind),
-        efa=efa(kind),
+        allocation=allocation(queue),
+        efa=efa(queue, kind),
         placement_group=placement_group(queue, kind),
-        exclusive=exclusive(kind),
-        root_volume=root_volume(kind),
+        exclusive=exclusive(queue, kind),
+        health_check=health_check(queue, kind),
+        root_volume=Derived(queue.root_volume, "GiB") if queue.root_volume else root_volume(kind),
         scratch=scratch(kind),
     )
 
@@ -60,30 +65,75 @@ def resource_name(kind: InstanceType) -> str:
     return kind.name.replace(".", "-")[:25].rstrip("-")
 
 
-def efa(kind: InstanceType) -> Derived:
+def allocation(queue: Queue) -> Derived | None:
+    """How EC2 chooses among several types; None for one type, where there is nothing to choose.
+
+    Source: ParallelCluster, SlurmQueues/AllocationStrategy (3.14: prioritized, in the order of Instances), and
+    InstancesAllocationStrategyValidator: with SPOT the strategies that look at capacity, else price or priority.
+    """
+    if not queue.other_instance_types:
+        return None
+    if queue.capacity_type == "SPOT":
+        return Derived("capacity-optimized", "the type that is least likely to be taken away")
+    return Derived("prioritized", "in the order below: the first that is to be had")
+
+
+def efa(queue: Queue, kind: InstanceType) -> Derived | bool:
+    if queue.efa is not None:
+        return queue.efa
+    if queue.other_instance_types:
+        return Derived(False, "nodes of several types do not talk by EFA")
     cards = f"{kind.efa_cards} EFA card{'' if kind.efa_cards == 1 else 's'} ({catalog.SOURCE})"
     return Derived(kind.efa_cards > 0, cards if kind.efa_cards else f"the type has no EFA ({catalog.SOURCE})")
 
 
-def placement_group(queue: Queue, kind: InstanceType) -> Derived:
+def uses_efa(queue: Queue, kind: InstanceType) -> bool:
+    """Return whether the queue's nodes talk by EFA."""
+    found = efa(queue, kind)
+    return bool(found.value) if isinstance(found, Derived) else found
+
+
+def placement_group(queue: Queue, kind: InstanceType) -> Derived | bool:
     """pcluster, EfaPlacementGroupValidator: with EFA it must be said, except for capacity blocks.
 
     PlacementGroupCapacityTypeValidator and PlacementGroupCapacityReservationValidator: with a reservation made
     outside the group, a group leads to insufficient capacity although the reservation has room.
     """
+    if queue.placement_group is not None:
+        return queue.placement_group
     if queue.capacity_type == "CAPACITY_BLOCK":
         return Derived(False, "a capacity block is placed together by itself; a group would make capacity fail")
     if queue.capacity_reservation:
         return Derived(False, "the reservation was made outside any group of ours; a group would make capacity fail")
-    if kind.efa_cards:
+    if uses_efa(queue, kind):
         return Derived(True, "nodes close together: full EFA bandwidth and lowest latency")
     return Derived(False, "without EFA closeness gains little and capacity is harder to get")
 
 
-def exclusive(kind: InstanceType) -> Derived:
-    if kind.efa_cards:
+def exclusive(queue: Queue, kind: InstanceType) -> Derived | bool:
+    if queue.exclusive is not None:
+        return queue.exclusive
+    if uses_efa(queue, kind):
         return Derived(True, "a training job takes whole nodes; two jobs on one would share its EFA cards")
     return Derived(False, "small jobs may share a node")
+
+
+FEW_GPUS = 4
+
+
+def health_check(queue: Queue, kind: InstanceType) -> Derived | bool | None:
+    """pcluster's check of the GPUs before each job; None on types without GPUs.
+
+    It runs ``dcgmi diag -r 2`` in the prolog (ParallelCluster, HealthChecks/Gpu), which takes minutes on a node with
+    8 GPUs and has hung there (aws-parallelcluster issue 6777).
+    """
+    if queue.gpu_health_check is not None:
+        return queue.gpu_health_check
+    if not kind.gpus:
+        return None
+    if kind.gpus <= FEW_GPUS:
+        return Derived(True, "a node with a broken GPU is drained before a job meets it")
+    return Derived(False, f"DCGM's level 2 takes minutes on {kind.gpus} GPUs, before every job")
 
 
 def scratch(kind: InstanceType) -> Derived | None:
@@ -97,6 +147,28 @@ def root_volume(kind: InstanceType) -> Derived:
     if kind.nvme_disks:
         return Derived(100, "GiB; the image needs 45, the rest is for packages and logs")
     return Derived(200, "GiB; no local NVMe, so container images live here too")
+
+
+def head_type(cluster: Cluster) -> Derived | str:
+    """The head node's instance type, with the reason where it is ``auto``."""
+    name, why = cluster.head_node_choice
+    return Derived(name, why) if why else name
+
+
+def login_type(cluster: Cluster) -> Derived | str:
+    """The login nodes' instance type, with the reason where it is ``auto``."""
+    name, why = cluster.login_node_choice
+    return Derived(name, why) if why else name
+
+
+USUAL_IDLE_TIME = 10
+
+
+def idle_time(cluster: Cluster) -> Derived | int:
+    if cluster.scaledown_idletime != USUAL_IDLE_TIME:
+        return cluster.scaledown_idletime
+    why = "minutes; as long as a node takes to start: waiting longer costs more than starting again"
+    return Derived(USUAL_IDLE_TIME, why)
 
 
 def head_timeout(queues: tuple[QueueView, ...]) -> Derived:
@@ -118,9 +190,9 @@ _POLICIES = {
 }
 
 
-def managed_policy(name: str, partition: str) -> Derived:
-    """Return the ARN of one of AWS's own policies (pcluster, AdditionalIamPolicySchema: ARNs only)."""
-    return Derived(f"arn:{partition}:iam::aws:policy/{name}", _POLICIES[name])
+def policies(partition: str) -> tuple[Derived, ...]:
+    """Return the ARNs of the policies of every node's role (pcluster, AdditionalIamPolicySchema: ARNs only)."""
+    return tuple(Derived(f"arn:{partition}:iam::aws:policy/{name}", why) for name, why in _POLICIES.items())
 
 
 def same_architecture(cluster: Cluster, queues: tuple[QueueView, ...], where: str) -> None:
@@ -129,15 +201,16 @@ def same_architecture(cluster: Cluster, queues: tuple[QueueView, ...], where: st
     Raises:
         UsageError: the head node's type is not in the catalog, or a queue's has another architecture.
     """
-    head = catalog.find(cluster.head_node.instance_type, f"{where}.head_node.instance_type")
+    head = catalog.find(cluster.head_node_type, f"{where}.head_node.instance_type")
     for index, view in enumerate(queues):
-        if view.type.architecture != head.architecture:
-            raise UsageError(
-                f"{view.type.name} is {view.type.architecture}, the head node ({head.name}) is {head.architecture}",
-                where=f"{where}.queues[{index}].instance_type",
-                hint=f"a head node of {view.type.architecture}: one Slurm is built for all nodes",
-            )
+        for kind in (catalog.find(name) for name in view.queue.instance_types):
+            if kind.architecture != head.architecture:
+                raise UsageError(
+                    f"{kind.name} is {kind.architecture}, the head node ({head.name}) is {head.architecture}",
+                    where=f"{where}.queues[{index}].instance_type",
+                    hint=f"a head node of {kind.architecture}: one Slurm is built for all nodes",
+                )
 
 
 def _slow(queues: tuple[QueueView, ...]) -> bool:
-    return any(view.type.gpus >= 8 for view in queues)
+    return any(view.type.gpus >= 8 or view.type.efa_cards >= MANY_CARDS for view in queues)

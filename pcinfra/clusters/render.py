@@ -9,28 +9,21 @@ from typing import TYPE_CHECKING
 from pcinfra.assets import folder
 from pcinfra.clusters import derive
 from pcinfra.clusters.inputs import ClusterInputs
-from pcinfra.clusters.quoting import scalar
+from pcinfra.clusters.overrides import Origins, lay_over
+from pcinfra.clusters.quoting import Comment, scalar
 from pcinfra.errors import UsageError
-from pcinfra.project import Cluster
+from pcinfra.project import SHAPES, Cluster, Shape
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """One kind of cluster: ``cluster-configs/<name>.yaml.j2`` and what it is for."""
+class Rendered:
+    """A configuration, and what in it came from ``overrides:``."""
 
-    name: str
-    purpose: str
-
-
-SHAPES: dict[str, Shape] = {
-    shape.name: shape
-    for shape in (
-        Shape("gpu-efa", "training on GPU nodes with EFA, Lustre, OpenZFS and containers"),
-    )
-}  # fmt: skip
+    text: str
+    origins: Origins
 
 
 def render(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> str:
@@ -39,19 +32,32 @@ def render(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> str:
     Raises:
         UsageError: the shape or an instance type is not known, or architectures are mixed.
     """
+    return rendered(cluster_name, cluster, inputs).text
+
+
+def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rendered:
+    """Return what :func:`render` returns, and what in it came from ``overrides:``.
+
+    Raises:
+        UsageError: the shape or an instance type is not known, or architectures are mixed.
+    """
     where = f"clusters.{cluster_name}"
-    template = _template(_shape(cluster.shape, where).name)
+    shape = _shape(cluster.shape, where)
     queues = tuple(derive.queue_view(queue, f"{where}.queues[{index}]") for index, queue in enumerate(cluster.queues))
     derive.same_architecture(cluster, queues, where)
-    return template.render(
-        name=cluster_name,
+    text = _template(shape.name).render(
+        title=Comment(f"ParallelCluster {cluster.pcluster_version}, shape {shape.name}: {shape.purpose}."),
         cluster=cluster,
         inputs=inputs,
         queues=queues,
+        head_type=derive.head_type(cluster),
+        login_type=derive.login_type(cluster),
+        idle_time=derive.idle_time(cluster),
         head_timeout=derive.head_timeout(queues),
         compute_timeout=derive.compute_timeout(queues),
-        managed_policy=lambda policy: derive.managed_policy(policy, inputs.partition),
+        policies=derive.policies(inputs.partition),
     )
+    return Rendered(*lay_over(text, cluster.overrides))
 
 
 def _shape(name: str, where: str) -> Shape:

@@ -58,7 +58,9 @@ def _nodes(project: Project) -> Mapping[tuple[str, bool], int]:
     """Return the most instances of each type, on demand and spot apart; capacity blocks do not count."""
     nodes: dict[tuple[str, bool], int] = defaultdict(int)
     for cluster in project.clusters.values():
-        nodes[cluster.head_node.instance_type, False] += 1
+        nodes[cluster.head_node_type, False] += 1
+        if cluster.login_nodes.count:
+            nodes[cluster.login_node_choice[0], False] += cluster.login_nodes.count
         for queue in cluster.queues:
             if queue.capacity_type != "CAPACITY_BLOCK":
                 nodes[queue.instance_type, queue.capacity_type == "SPOT"] += queue.max_nodes

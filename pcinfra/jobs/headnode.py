@@ -119,7 +119,16 @@ class SsmHeadNode:
         self._clock = clock
 
     def run(self, script: str, *, timeout: float = 60.0) -> Completed:
-        command = wrapped(script, self.user, self.runs)
+        return self._run(wrapped(script, self.user, self.runs), timeout)
+
+    def administer(self, script: str, *, timeout: float = 60.0) -> Completed:
+        """Run a bash script as SSM's agent, which is root on AWS; what it may do and bear is as for :meth:`run`.
+
+        For what only Slurm's administrator may do, and for logs that only root may read. Never for what a user wrote.
+        """
+        return self._run(as_agent(script), timeout)
+
+    def _run(self, command: str, timeout: float) -> Completed:
         if len(command) > MAX_COMMAND:
             raise PcinfraError(f"a script of {len(command)} bytes does not fit an SSM command", where=self.instance_id)
         command_id = self._send(command, timeout)
@@ -208,6 +217,13 @@ def wrapped(script: str, user: str, runs: str = "") -> str:
     body = f"{{\n{script}\n}} </dev/null\nexit $?\n"
     values = f"user={shlex.quote(user)}\nruns={shlex.quote(runs)}\npayload={_encoded(body.encode())}\n"
     return values + (_SCRIPTS / "as-user.sh").read_text()
+
+
+def as_agent(script: str) -> str:
+    """Return the POSIX sh text that runs the bash ``script`` as whoever runs this text, with Slurm's programs."""
+    payload = _encoded(f"{{\n{script}\n}} </dev/null\nexit $?\n".encode())
+    path = 'PATH="/opt/slurm/bin:${PATH:-/usr/bin:/bin}"'
+    return f'payload={payload}\nprintf %s "$payload" | base64 -d | gzip -dc | env LANG=C.UTF-8 {path} bash -s\n'
 
 
 def encoder() -> str:

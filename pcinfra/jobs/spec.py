@@ -23,7 +23,7 @@ from pcinfra.jobs.fields import (
     seconds,
 )
 from pcinfra.jobs.kubernetes.settings import Kubernetes
-from pcinfra.project.model import Section
+from pcinfra.project.section import Section
 
 LauncherName = Literal["srun", "torchrun"]
 

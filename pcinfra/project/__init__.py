@@ -1,29 +1,22 @@
 """``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
 
-from pcinfra.project.model import (
-    Adopt,
-    Association,
-    Bucket,
-    Cluster,
-    HeadNodeSettings,
-    Image,
-    Lustre,
-    OpenZFS,
-    Prerequisites,
-    Project,
-    Queue,
-)
+from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, HeadNodeSettings, LoginNodes, Queue, Shape
+from pcinfra.project.model import Adopt, Association, Bucket, Image, Lustre, OpenZFS, Prerequisites, Project
 
 __all__ = [
+    "SHAPES",
+    "Accounting",
     "Adopt",
     "Association",
     "Bucket",
     "Cluster",
     "HeadNodeSettings",
     "Image",
+    "LoginNodes",
     "Lustre",
     "OpenZFS",
     "Prerequisites",
     "Project",
     "Queue",
+    "Shape",
 ]

@@ -90,6 +90,9 @@ ASSOCIATION = Pattern(
 )
 """Ours: it is a tag's value and part of an Action's id."""
 
+IMAGE = Pattern(r"[a-z][a-z0-9-]{0,29}", "must be at most 30 lower-case letters, digits and hyphens", _lower_hyphens)
+"""Ours: it is part of an Action's id, and what a job calls the image by."""
+
 ECR_REPOSITORY = Pattern(
     r"(?=.{2,256}$)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
     "must be 2 to 256 lower-case letters and digits, with single . _ - or / between them",
@@ -138,6 +141,30 @@ SUBNET = resource_id("subnet", "a subnet")
 SECURITY_GROUP = resource_id("sg", "a security group")
 FILE_SYSTEM = resource_id("fs", "an FSx file system")
 VOLUME = resource_id("fsvol", "an FSx volume")
+
+AMI = resource_id("ami", "an image")
+
+SECRET_ARN = Pattern(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}",
+    "must be the ARN of a secret in Secrets Manager",
+    example="arn:aws:secretsmanager:us-east-1:123456789012:secret:slurm-AbCdEf",
+)
+"""Source: Secrets Manager API reference, CreateSecret; ParallelCluster, Database/PasswordSecretArn."""
+
+DATABASE_URI = Pattern(
+    r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:\d{1,5})?",
+    "must be HOST or HOST:PORT of a MySQL server, without a scheme",
+    lambda value: re.sub(r"^[a-z]+://|/.*$", "", value.strip()),
+    "db.example.com:3306",
+)
+"""Source: ParallelCluster, Database/Uri: no scheme; DatabaseUriValidator."""
+
+DATABASE_NAME = Pattern(
+    r"[0-9a-z_]{1,64}",
+    "must be 1 to 64 lower-case letters, digits and _",
+    lambda value: re.sub(r"[^0-9a-z_]+", "_", value.lower()),
+)
+"""Source: ParallelCluster, Database/DatabaseName (schema)."""
 
 KMS_KEY = Pattern(
     r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})",
@@ -215,6 +242,11 @@ def bucket(value: str) -> str:
     if taken:
         raise fault(f"{taken[0]} at the start or end of a bucket's name is reserved by S3", instead="auto")
     return value
+
+
+def instance_type_or_auto(value: str) -> str:
+    """Accept ``auto`` and what :data:`INSTANCE_TYPE` accepts."""
+    return value if value == "auto" else INSTANCE_TYPE(value)
 
 
 def flow_logs_bucket(value: str) -> str:
@@ -302,9 +334,15 @@ ProjectName = Annotated[str, AfterValidator(PROJECT), _matching(PROJECT)]
 StackName = Annotated[str, AfterValidator(STACK), _matching(STACK)]
 ClusterName = Annotated[str, AfterValidator(CLUSTER)]
 AssociationName = Annotated[str, AfterValidator(ASSOCIATION)]
+ImageName = Annotated[str, AfterValidator(IMAGE)]
 RepositoryName = Annotated[str, AfterValidator(ECR_REPOSITORY), _matching(ECR_REPOSITORY)]
 ImageTag = Annotated[str, AfterValidator(IMAGE_TAG), _matching(IMAGE_TAG)]
 InstanceType = Annotated[str, AfterValidator(INSTANCE_TYPE), _matching(INSTANCE_TYPE)]
+InstanceTypeOrAuto = Annotated[str, AfterValidator(instance_type_or_auto)]
+AmiId = Annotated[str, AfterValidator(AMI), _matching(AMI)]
+SecretArn = Annotated[str, AfterValidator(SECRET_ARN), _matching(SECRET_ARN)]
+DatabaseUri = Annotated[str, AfterValidator(DATABASE_URI)]
+DatabaseName = Annotated[str, AfterValidator(DATABASE_NAME), _matching(DATABASE_NAME)]
 ReservationId = Annotated[str, AfterValidator(RESERVATION)]
 VpcName = Annotated[str, AfterValidator(VPC_NAME)]
 BackupTime = Annotated[str, AfterValidator(BACKUP_TIME), _matching(BACKUP_TIME)]

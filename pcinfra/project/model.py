@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from pcinfra.project.cluster_model import Cluster
 from pcinfra.project.fields import (
     AssociationName,
     BackupTime,
@@ -19,16 +20,14 @@ from pcinfra.project.fields import (
     ClusterName,
     FileSystemId,
     FlowLogsBucket,
+    ImageName,
     ImageTag,
-    InstanceType,
     KmsKey,
     LustrePath,
     PolicyArn,
     ProjectName,
-    QueueName,
     Region,
     RepositoryName,
-    ReservationId,
     S3Prefix,
     SecurityGroupId,
     StackName,
@@ -40,22 +39,15 @@ from pcinfra.project.fields import (
     VpcName,
     Zone,
 )
+from pcinfra.project.section import Section
 from pcinfra.stacks import limits, regions
 
 EventType = Literal["NEW", "CHANGED", "DELETED"]
 LustreDeploymentType = Literal["SCRATCH_2", "PERSISTENT_1", "PERSISTENT_2"]
 OpenZFSDeploymentType = Literal["auto", "SINGLE_AZ_1", "SINGLE_AZ_2", "SINGLE_AZ_HA_1", "SINGLE_AZ_HA_2", "MULTI_AZ_1"]
-CapacityType = Literal["ONDEMAND", "SPOT", "CAPACITY_BLOCK"]
 ImageBuilder = Literal["auto", "docker", "podman", "buildah", "codebuild"]
-OperatingSystem = Literal["ubuntu2204", "ubuntu2404", "alinux2023"]
 
 ALL_EVENTS: tuple[EventType, ...] = ("NEW", "CHANGED", "DELETED")
-
-
-class Section(BaseModel):
-    """A mapping of the file: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Lustre(Section):
@@ -217,9 +209,11 @@ def default_associations() -> dict[AssociationName, Association]:
 
 
 class Image(Section):
-    """The training image, and the ECR repository that keeps it."""
+    """An image that jobs run in, and the ECR repository that keeps it."""
 
-    repository: RepositoryName = Field("pytorch-training-custom", description="Name of the ECR repository.")
+    repository: RepositoryName = Field(
+        "pytorch-training-custom", description="Name of the ECR repository; every image has one of its own."
+    )
     tag: ImageTag = Field("latest", description='Tag of the image that jobs use. Quote versions: "1.10".')
     context: BuildContext = Field(
         "builtin:pytorch", description="What it is built from: a folder with a Dockerfile, or an image of pcinfra."
@@ -234,42 +228,6 @@ class Image(Section):
     )
     immutable_tags: bool = Field(False, description="Refuse to move a tag to another image.")
     keep: int = Field(10, ge=1, le=1000, description="Number of images that are kept; older ones are deleted.")
-
-
-class HeadNodeSettings(Section):
-    """The head node: where people log in and Slurm is at home."""
-
-    instance_type: InstanceType = Field("m5.8xlarge", description="EC2 instance type.")
-    volume: int = Field(500, ge=40, le=16384, description="GiB of its root volume.")
-
-
-class Queue(Section):
-    """A Slurm queue of one instance type."""
-
-    name: QueueName = Field("gpu", description="Name of the queue: sbatch --partition NAME.")
-    instance_type: InstanceType = Field("p5.48xlarge", description="EC2 instance type of its nodes.")
-    min_nodes: int = Field(2, ge=0, description="Nodes that always run (static nodes), and always cost.")
-    max_nodes: int = Field(
-        2, ge=1, description="Most nodes at a time; those above min_nodes come and go with the jobs."
-    )
-    capacity_type: CapacityType = Field(
-        "ONDEMAND",
-        description="SPOT is cheaper and may be taken away at any time. CAPACITY_BLOCK needs capacity_reservation.",
-    )
-    capacity_reservation: ReservationId | None = Field(
-        None, description="Id (cr-...) of the On-Demand Capacity Reservation or Capacity Block to start the nodes in."
-    )
-
-
-class Cluster(Section):
-    """A ParallelCluster cluster: a shape and a few values."""
-
-    shape: str = Field("gpu-efa", description="Template that it is made from.")
-    os: OperatingSystem = Field("ubuntu2204", description="Operating system of all its nodes.")
-    head_node: HeadNodeSettings = HeadNodeSettings()
-    queues: tuple[Queue, ...] = Field(
-        (Queue(),), min_length=1, max_length=50, description="Its Slurm queues, at most 50."
-    )
 
 
 class Project(Section):
@@ -302,7 +260,12 @@ class Project(Section):
         max_length=8,
         description="Lustre directories tied to S3 prefixes, by names of your own; at most 8.",
     )
-    image: Image = Image()
+    images: dict[ImageName, Image] = Field(
+        default_factory=lambda: {"pytorch": Image()},
+        min_length=1,
+        max_length=20,
+        description="Images that jobs run in, by names of your own; at most 20. `pcinfra env` names the first one.",
+    )
     clusters: dict[ClusterName, Cluster] = Field(
         default_factory=lambda: {"train": Cluster()}, description="Clusters, by name: pcinfra cluster create NAME."
     )
@@ -328,6 +291,11 @@ class Project(Section):
         adopt = self.prerequisites.adopt
         multi = self.openzfs_deployment_type == "MULTI_AZ_1" and not adopt.openzfs_volume
         return not adopt.vpc and (multi or self.secondary_availability_zone != "auto")
+
+    @property
+    def first_image(self) -> str:
+        """Name of the image that is meant where none is said."""
+        return next(iter(self.images))
 
     def bucket_name(self, account: str) -> str:
         """Return the bucket's name in ``account`` (12 digits)."""

@@ -69,6 +69,9 @@ def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] 
     return value
 
 
+# A default that depends on other values was not made, because one of those is wrong and told itself.
+_FOLLOWS = "default_factory_not_called"
+
 # What pydantic also says of a collection or a union when the mistake is inside it.
 _SHALLOW = {*WANTED, "too_short", "too_long"}
 
@@ -78,7 +81,8 @@ def _check(model: type[M], data: Any) -> tuple[M | None, list[Mistake]]:
     try:
         return model.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
-        return None, [_mistake(details, data) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        return None, [_mistake(details, data) for details in found if details["type"] != _FOLLOWS]
 
 
 def _mistake(details: ErrorDetails, data: Any) -> Mistake:

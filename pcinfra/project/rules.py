@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pcinfra import assets, catalog
-from pcinfra.project import network_rules
-from pcinfra.project.model import Cluster, Lustre, OpenZFS, Project, Queue
+from pcinfra.project import cluster_rules, network_rules
+from pcinfra.project.model import Lustre, OpenZFS, Project
 from pcinfra.project.positions import Finding, KeyPath, Rule
-from pcinfra.project.wording import nearest, one_of
 from pcinfra.stacks import limits
 
 _LUSTRE: KeyPath = ("prerequisites", "lustre")
@@ -200,88 +198,15 @@ def association_events(project: Project) -> Iterator[Finding]:
                 yield Finding(("associations", name, key), "has an event twice", hint)
 
 
-def cluster_names(project: Project) -> Iterator[Finding]:
-    """A cluster is a CloudFormation stack of its name, and stack names are unique in a region.
-
-    Source: ParallelCluster, "AWS CloudFormation"; CloudFormation API reference, CreateStack.
-    """
-    for name in project.clusters:
-        if name == project.prerequisites.stack:
-            also = (("prerequisites", "stack"),)
-            yield Finding(("clusters", name), "has the name of the prerequisites stack", "choose another name", also)
-
-
-def shapes(project: Project) -> Iterator[Finding]:
-    """A shape is a template in ``cluster-configs``."""
-    known = sorted(path.name.removesuffix(".yaml.j2") for path in assets.folder("cluster-configs").glob("*.yaml.j2"))
-    for name, cluster in project.clusters.items():
-        if cluster.shape not in known:
-            hint = f"shape: {nearest(cluster.shape, known) or known[0]}"
-            yield Finding(("clusters", name, "shape"), f"must be {one_of(known)}", hint)
-
-
-def instance_types(project: Project) -> Iterator[Finding]:
-    """Only types in the list can be used: a cluster takes GPUs and network cards from it.
-
-    Source: EC2 DescribeInstanceTypes, kept in :mod:`pcinfra.catalog`.
-    """
-    known = set(catalog.names())
-    for path, kind in _instance_types(project):
-        if kind not in known:
-            family = [name for name in catalog.names() if name.partition(".")[0] == kind.partition(".")[0]]
-            near = nearest(kind, family or catalog.names())
-            hint = f"instance_type: {near}" if near else "instance_type: p5.48xlarge"
-            yield Finding((*path, "instance_type"), f"{kind} is not in the list of EC2 instance types", hint)
-
-
-def _instance_types(project: Project) -> Iterator[tuple[KeyPath, str]]:
-    for name, cluster in project.clusters.items():
-        yield ("clusters", name, "head_node"), cluster.head_node.instance_type
-        for index, queue in enumerate(cluster.queues):
-            yield ("clusters", name, "queues", index), queue.instance_type
-
-
-def queues(project: Project) -> Iterator[Finding]:
-    """Queue names are unique in a cluster, and each queue's numbers fit. Source: ParallelCluster, SlurmQueues."""
-    for name, cluster in project.clusters.items():
-        yield from _unique_queues(("clusters", name, "queues"), cluster)
-        for index, queue in enumerate(cluster.queues):
-            yield from _queue(("clusters", name, "queues", index), queue)
-
-
-def _unique_queues(path: KeyPath, cluster: Cluster) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for index, queue in enumerate(cluster.queues):
-        if queue.name in seen:
-            hint = f"name: {queue.name[:22]}-{index + 1}"
-            yield Finding((*path, index, "name"), f"{queue.name} is also another queue of this cluster", hint)
-        seen.add(queue.name)
-
-
-def _queue(path: KeyPath, queue: Queue) -> Iterator[Finding]:
-    if queue.min_nodes > queue.max_nodes:
-        why = f"min_nodes is {queue.min_nodes} and max_nodes {queue.max_nodes}: the least is more than the most"
-        yield Finding((*path, "min_nodes"), why, f"max_nodes: {queue.min_nodes}", ((*path, "max_nodes"),))
-    if queue.capacity_reservation and queue.capacity_type == "SPOT":
-        why = "Spot instances cannot start in a capacity reservation"
-        hint = "capacity_type: ONDEMAND"
-        yield Finding((*path, "capacity_reservation"), why, hint, ((*path, "capacity_type"),))
-    if queue.capacity_type == "CAPACITY_BLOCK":
-        yield from _capacity_block(path, queue)
-
-
-def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
-    """A capacity block is named, and all its nodes are static.
-
-    Source: ParallelCluster, "Launch instances with Capacity Blocks (CB)": MinCount equals MaxCount, above 0.
-    """
-    kind = ((*path, "capacity_type"),)
-    if not queue.capacity_reservation:
-        why = "CAPACITY_BLOCK needs the id of the capacity block"
-        yield Finding((*path, "capacity_type"), why, "capacity_reservation: cr-0123456789abcdef0", kind)
-    if queue.min_nodes < queue.max_nodes:
-        why = f"the nodes of a capacity block are all static, so min_nodes must be max_nodes ({queue.max_nodes})"
-        yield Finding((*path, "min_nodes"), why, f"min_nodes: {queue.max_nodes}", (*kind, (*path, "max_nodes")))
+def repositories_differ(project: Project) -> Iterator[Finding]:
+    """Each image has a repository of its own: its life cycle keeps the newest images, whatever they are of."""
+    seen: dict[str, str] = {}
+    for name, image in project.images.items():
+        other = seen.setdefault(image.repository, name)
+        if other != name:
+            also = (("images", other, "repository"),)
+            why = f"{image.repository} is also the repository of image {other}"
+            yield Finding(("images", name, "repository"), why, f"repository: {name}", also)
 
 
 RULES: tuple[Rule[Project], ...] = (
@@ -295,8 +220,6 @@ RULES: tuple[Rule[Project], ...] = (
     association_paths,
     association_prefixes,
     association_events,
-    cluster_names,
-    shapes,
-    instance_types,
-    queues,
+    repositories_differ,
+    *cluster_rules.RULES,
 )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pcinfra.errors import CloudError, NotFound
@@ -61,9 +61,9 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryPolicyFacts:
-    """The policy of the image's repository, as text; pcinfra sets none."""
+    """The policies of the images' repositories by name, as text; pcinfra sets none."""
 
-    text: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,20 @@ def _rule(row: Mapping[str, Any]) -> Rule:
 
 @dataclass(frozen=True, slots=True)
 class ReadRepositoryPolicy:
-    """Read the policy of a repository. The result is :class:`RepositoryPolicyFacts`."""
+    """Read the policies of some repositories. The result is :class:`RepositoryPolicyFacts`."""
 
-    repository: str
+    repositories: tuple[str, ...]
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> RepositoryPolicyFacts:
-        try:
-            answer = doors.cloud.call("ecr", "GetRepositoryPolicy", repositoryName=self.repository)
-        except NotFound:
-            return RepositoryPolicyFacts()
-        except CloudError as error:
-            if error.code == "RepositoryPolicyNotFoundException":
-                return RepositoryPolicyFacts()
-            raise
-        return RepositoryPolicyFacts(str(answer["policyText"]))
+        return RepositoryPolicyFacts({name: _policy_of(doors, name) for name in self.repositories})
+
+
+def _policy_of(doors: Doors, repository: str) -> str:
+    try:
+        return str(doors.cloud.call("ecr", "GetRepositoryPolicy", repositoryName=repository)["policyText"])
+    except NotFound:
+        return ""
+    except CloudError as error:
+        if error.code == "RepositoryPolicyNotFoundException":
+            return ""
+        raise

@@ -71,8 +71,7 @@ def instance_types(project: Project) -> set[str]:
     """Return every instance type that the project's clusters use."""
     types: set[str] = set()
     for cluster in project.clusters.values():
-        types.add(cluster.head_node.instance_type)
-        types.update(queue.instance_type for queue in cluster.queues)
+        types.update(cluster.instance_types)
     return types
 
 

@@ -160,12 +160,12 @@ DRIFTS = {
     "scanning switched off": Drift(
         "image",
         lambda a: a.call(
-            "ecr", "PutImageScanningConfiguration", repositoryName=a.project.image.repository,
+            "ecr", "PutImageScanningConfiguration", repositoryName=a.project.images["pytorch"].repository,
             imageScanningConfiguration={"scanOnPush": False},
         ),
     ),
     "image life cycle deleted": Drift(
-        "image", lambda a: a.call("ecr", "DeleteLifecyclePolicy", repositoryName=a.project.image.repository)
+        "image", lambda a: a.call("ecr", "DeleteLifecyclePolicy", repositoryName=a.project.images["pytorch"].repository)
     ),
     "association deleted": Drift(
         "associations",

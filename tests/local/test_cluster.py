@@ -109,7 +109,7 @@ def test_a_cluster_from_nothing_to_running_and_back(inputs: ClusterInputs, doors
     described = pcluster.describe("train")
     assert (described.status, described.fleet_status) == ("CREATE_COMPLETE", "RUNNING")
     assert described.head_node
-    assert described.head_node.instance_type == "m5.8xlarge"
+    assert described.head_node.instance_type == "m5.2xlarge"
     assert pcluster.statuses() == {"train": "CREATE_COMPLETE"}
 
     run(doors, Plan(tuple(delete_actions(find_all(doors.cloud, PROJECT.project)))))

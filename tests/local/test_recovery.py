@@ -243,8 +243,10 @@ def test_an_association_that_is_misconfigured_gets_its_settings_again(account: A
 
 def test_a_repository_deleted_by_hand_is_made_again(account: Account) -> None:
     account.up()
-    account.call("ecr", "DeleteRepository", repositoryName=account.project.image.repository, force=True)
-    assert [action.id for action in account.up().actions] == ["image/repository", "image/life cycle", "image/image"]
+    account.call("ecr", "DeleteRepository", repositoryName=account.project.images["pytorch"].repository, force=True)
+    assert [action.id for action in account.up().actions] == [
+        "image/repository/pytorch", "image/life cycle/pytorch", "image/image/pytorch",
+    ]  # fmt: skip
     assert account.plan().actions == ()
 
 

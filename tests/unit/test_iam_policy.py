@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from pcinfra import iam_policy
+from pcinfra.clusters import derive
 from pcinfra.iam_policy import FREE, PURPOSES, STATEMENTS, chosen, names_of, policies
 from pcinfra.iam_policy.stack import ACTIONS, LEFT_OUT, actions_of
 from pcinfra.project import Bucket, Project
@@ -140,8 +141,7 @@ def test_resources_are_this_projects() -> None:
 
 
 def test_nodes_may_be_given_exactly_the_policies_that_clusters_name() -> None:
-    templates = "".join(file.read_text() for file in (ROOT / "cluster-configs").glob("*.j2"))
-    named = set(re.findall(r'managed_policy\("(\w+)"\)', templates))
+    named = {str(policy.value).rpartition("/")[2] for policy in derive.policies("aws")}
     (document,) = policies(chosen(["cluster"]), names_of(Project()))
     (statement,) = [each for each in document["Statement"] if each["Sid"] == "ClusterRoles"]
     allowed = {arn.rpartition("/")[2] for arn in statement["Condition"]["ArnEquals"]["iam:PolicyARN"]}

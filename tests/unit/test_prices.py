@@ -45,7 +45,7 @@ def test_the_default_project_is_reckoned_to_the_cent() -> None:
     assert by_what["prerequisites", "NAT gateway"].per_hour == 0.045
     assert by_what["prerequisites", "FSx for Lustre"].per_month == pytest.approx(1200 * 0.21)
     assert by_what["prerequisites", "FSx for OpenZFS"].per_month == pytest.approx(512 * 0.09 + 320 * 0.52)
-    assert by_what["cluster train", "head node"].per_hour == pytest.approx(1.536 + 500 * 0.08 / 730)
+    assert by_what["cluster train", "head node"].per_hour == pytest.approx(0.384 + 500 * 0.08 / 730)
     assert by_what["cluster train", "queue gpu"].per_hour == pytest.approx(2 * (55.04 + 100 * 0.08 / 730))
     assert by_what["bucket", "S3, data and checkpoints"].per_hour is None
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pcinfra.jobs.kubernetes import naming
 from pcinfra.project.fields import Pattern
-from pcinfra.project.model import Section
+from pcinfra.project.section import Section
 
 _DNS_LABEL = Pattern(naming.LABEL, "must be at most 63 lower-case letters, digits and hyphens", naming.slug)
 """Source: RFC 1123, as Kubernetes uses it ("Object Names and IDs")."""

@@ -68,7 +68,7 @@ def test_a_rule_taken_from_or_added_to_the_security_group_is_noticed(standing: A
 
 
 def test_a_policy_added_to_the_repository_is_noticed(standing: Account) -> None:
-    name = standing.project.image.repository
+    name = standing.project.images["pytorch"].repository
     statement = {"Sid": "x", "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     standing.call("ecr", "SetRepositoryPolicy", repositoryName=name, policyText=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 
 from pcinfra import assets
 from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
-from pcinfra.clusters.render import SHAPES, render
+from pcinfra.clusters.render import render
 from pcinfra.clusters.validate import validate
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.project import Cluster, HeadNodeSettings, Project, Queue
+from pcinfra.project import SHAPES, Cluster, HeadNodeSettings, Project, Queue
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "clusters"
 RESERVATION = "cr-0123456789abcdef0"
@@ -40,10 +41,15 @@ def compute(given_queue: Queue, inputs: ClusterInputs) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("version", ["3.14.0", "3.15.1", "3.16.1"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_default_cluster_is_golden(shape: str, inputs: ClusterInputs) -> None:
-    text = render("train", cluster(Queue(), shape=shape), inputs)
-    assert text == (GOLDEN / f"{shape}.yaml").read_text()
+def test_every_shape_is_golden_for_every_version(shape: str, version: str, inputs: ClusterInputs) -> None:
+    path = GOLDEN / version / f"{shape}.yaml"
+    text = render("train", Cluster.model_validate({"shape": shape, "pcluster_version": version}), inputs)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
 
 
 def test_every_shape_has_its_template_and_every_template_its_shape() -> None:
@@ -233,7 +239,7 @@ def test_mixed_architectures_are_refused(inputs: ClusterInputs) -> None:
 def test_an_unknown_shape_is_refused_with_those_there_are(inputs: ClusterInputs) -> None:
     with pytest.raises(UsageError) as caught:
         render("train", cluster(Queue(), shape="gpu"), inputs)
-    assert caught.value.hint == "gpu-efa"
+    assert caught.value.hint == "gpu-efa or cpu or mixed or capacity-block or minimal"
 
 
 @pytest.mark.parametrize("missing", ["SecurityGroup", "FSxORootVolumeId"])

@@ -70,10 +70,10 @@ def test_node(programs: tuple[str, ...], answers: list[tuple[int, str]], verdict
 def test_image_builder(
     wanted: Any, programs: tuple[str, ...], answers: list[tuple[int, str]], verdict: str, found: str
 ) -> None:
-    line = one(machine.engine(Project(image=Image(builder=wanted)), doors(shell=FakeShell(answers, programs))))
+    line = one(machine.engine(Project(images={"a": Image(builder=wanted)}), doors(shell=FakeShell(answers, programs))))
     assert line.verdict.value == verdict
     assert found in line.found
-    assert line.verdict == "ok" or "image.builder: auto" in line.fix
+    assert line.verdict == "ok" or "builder: auto" in line.fix
 
 
 def test_the_plugin_is_worth_a_warning_only() -> None:
@@ -108,7 +108,7 @@ def test_region(answer: Any, verdict: str) -> None:
 
 
 def offers(**zones: str) -> dict[str, Any]:
-    rows = [{"InstanceType": f"{k}.48xlarge" if k == "p5" else "m5.8xlarge", "Location": f"us-east-1{z}"}
+    rows = [{"InstanceType": f"{k}.48xlarge" if k == "p5" else "m5.2xlarge", "Location": f"us-east-1{z}"}
             for k, letters in zones.items() for z in letters]  # fmt: skip
     return {"DescribeInstanceTypeOfferings": {"InstanceTypeOfferings": rows}}
 
@@ -171,7 +171,7 @@ def quota(value: float, name: str = "some quota") -> dict[str, Any]:
 
 TYPES = {"DescribeInstanceTypes": {"InstanceTypes": [
     {"InstanceType": "p5.48xlarge", "VCpuInfo": {"DefaultVCpus": 192}},
-    {"InstanceType": "m5.8xlarge", "VCpuInfo": {"DefaultVCpus": 32}},
+    {"InstanceType": "m5.2xlarge", "VCpuInfo": {"DefaultVCpus": 8}},
 ]}}  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
 
     lines = list(quotas.vcpus(Project(), doors({**TYPES, "GetServiceQuota": answer})))
     assert asked == ["L-1216C47A", "L-417A185B"]
-    assert said(lines) == [("ok", "32 of 192 vCPUs"), ("failure", "384 of 192 vCPUs: too few")]
+    assert said(lines) == [("ok", "8 of 192 vCPUs"), ("failure", "384 of 192 vCPUs: too few")]
     assert lines[1].fix.endswith("--service-code ec2 --quota-code L-1 --desired-value 384")
 
 
@@ -192,7 +192,7 @@ def test_capacity_blocks_count_against_no_quota() -> None:
     queue = Queue(capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION)
     project = Project(clusters={"c": Cluster(queues=(queue,))})
     lines = quotas.vcpus(project, doors({**TYPES, "GetServiceQuota": quota(32)}))
-    assert said(lines) == [("ok", "32 of 32 vCPUs")]
+    assert said(lines) == [("ok", "8 of 32 vCPUs")]
 
 
 @pytest.mark.parametrize(
@@ -327,9 +327,9 @@ def test_image() -> None:
         "ListTagsForResource": {"tags": tags("training")},
         "DescribeImages": {"imageDetails": [{"imageDigest": "sha256:0123456789abcdef", "imageSizeInBytes": 2e10}]},
     }
-    found = said(belongings.image(Project(), doors(there)))
+    found = said(belongings.images(Project(), doors(there)))
     assert found == [("ok", "exists, and is this project's"), ("ok", "sha256:0123456789ab, 20.0 GB")]
     missing = {**there, "DescribeImages": raising(NotFound("no", code="ImageNotFoundException"))}
-    assert said(belongings.image(Project(), doors(missing)))[-1][0] == "warning"
+    assert said(belongings.images(Project(), doors(missing)))[-1][0] == "warning"
     absent = {"DescribeRepositories": raising(NotFound("no", code="RepositoryNotFoundException"))}
-    assert one(belongings.image(Project(), doors(absent))).verdict == "ok"
+    assert one(belongings.images(Project(), doors(absent))).verdict == "ok"

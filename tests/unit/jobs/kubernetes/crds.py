@@ -12,18 +12,7 @@ from pcinfra.jobs.kubernetes.check import Schemas
 from pcinfra.jobs.kubernetes.schema.crd import Resource, read_file
 
 FOLDER = Path(os.environ.get("PCINFRA_CRDS") or Path(__file__).parents[5] / "shared" / "kubeflow-crds")
-FILES = {
-    "v2.1": (
-        "trainer-v2.1.0-trainjobs",
-        "trainer-v2.1.0-clustertrainingruntimes",
-        "training-operator-v1.8.1-pytorchjobs",
-    ),
-    "v2.3": (
-        "trainer-v2.3.0-trainjobs",
-        "trainer-v2.3.0-clustertrainingruntimes",
-        "training-operator-v1.8.1-pytorchjobs",
-    ),
-}
+VERSIONS = {"v2.1": "v2.1.0", "v2.3": "v2.3.0"}
 needed = pytest.mark.skipif(
     not FOLDER.is_dir(),
     reason=f"the CRDs of the Kubeflow Trainer are not in {FOLDER}; PCINFRA_CRDS says where they are",
@@ -33,7 +22,9 @@ needed = pytest.mark.skipif(
 @lru_cache
 def schemas(version: str) -> Schemas:
     """Return what a cluster with this Trainer and the training operator v1.8.1 has."""
-    return Schemas.of(resource for name in FILES[version] for resource in read_file(FOLDER / f"{name}.yaml"))
+    trainer = f"trainer-{VERSIONS[version]}"
+    files = (f"{trainer}-trainjobs", f"{trainer}-clustertrainingruntimes", "training-operator-v1.8.1-pytorchjobs")
+    return Schemas.of(resource for name in files for resource in read_file(FOLDER / f"{name}.yaml"))
 
 
 def resource(version: str, kind: str) -> Resource:

@@ -181,8 +181,8 @@ def test_a_run_id_is_a_name_that_every_pod_can_bear(name: str, kind: str, nodes:
 
 @pytest.mark.parametrize(
     ("kind", "nodes", "initializer", "room"),
-    [("TrainJob", 2, False, 48), ("TrainJob", 10, False, 48), ("TrainJob", 100, False, 47), ("TrainJob", 1000, False, 46),
-     ("TrainJob", 1, True, 33), ("PyTorchJob", 4, False, 53)],
+    [("TrainJob", 2, False, 48), ("TrainJob", 10, False, 48), ("TrainJob", 100, False, 47),
+     ("TrainJob", 1000, False, 46), ("TrainJob", 1, True, 33), ("PyTorchJob", 4, False, 53)],
 )  # fmt: skip
 def test_the_room_for_a_name(kind: str, nodes: int, initializer: bool, room: int) -> None:
     assert naming.longest(kind, nodes, initializer=initializer) == room
@@ -193,9 +193,8 @@ def _paths(value: Any) -> list[str]:
 
 
 def test_mounts_lie_on_the_volume_that_holds_them() -> None:
-    container = pytorchjob.render(job(FULL)).job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"][
-        "containers"
-    ][0]
+    worker = pytorchjob.render(job(FULL)).job["spec"]["pytorchReplicaSpecs"]["Worker"]
+    container = worker["template"]["spec"]["containers"][0]
     assert _paths(container["volumeMounts"]) == ["/lustre", "/scratch", "/dev/shm", "/models", "/pcinfra/job"]
     models = container["volumeMounts"][3]
     assert models == {"name": "mount-0", "mountPath": "/models", "readOnly": True, "subPath": "models"}
