@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pcinfra.cli.backends import is_backend
 from pcinfra.cli.options import cluster_name
 from pcinfra.errors import Interrupted, UsageError
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from pcinfra.jobs.launcher import Launcher, Status
 
 
-cluster_option = click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: the project's only one]")
+_WHERE = "Cluster; or Kubernetes: k8s[:NAMESPACE], eks:CLUSTER[:NAMESPACE].  [default: the project's only one]"
+cluster_option = click.option("--cluster", "--on", "-c", "cluster", metavar="NAME", help=_WHERE)
 
 
 def named(session: Session, cluster: str | None) -> str:
@@ -25,9 +27,9 @@ def named(session: Session, cluster: str | None) -> str:
     Raises:
         UsageError: no cluster can be called so; or it is not said and there is none or more than one.
     """
-    known = list(session.project.clusters)
     if cluster is not None:
-        return cluster_name(cluster)
+        return cluster if is_backend(cluster) else cluster_name(cluster)
+    known = list(session.project.clusters)
     if len(known) != 1:
         why = "the project has several clusters" if known else "the project has no cluster"
         raise UsageError(why, where="--cluster", hint=" or ".join(f"--cluster {name}" for name in known))
@@ -40,6 +42,10 @@ def launcher_for(session: Session, cluster: str) -> Launcher:
     Raises:
         NotFound: it does not run.
     """
+    if is_backend(cluster):
+        from pcinfra.cli.backends import launcher
+
+        return launcher(session, cluster)
     from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
     from pcinfra.jobs.slurm.launcher import SlurmLauncher
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.backends import is_backend
 from pcinfra.cli.runs import cluster_option, follow_run, launcher_for, named
 from pcinfra.cli.session import Session
 
@@ -32,7 +33,12 @@ def submit(
     \b
     pcinfra submit examples/hello.yaml --dry-run    what would be run
     pcinfra submit examples/hello.yaml --follow     its log; exits with the job's exit code
+    pcinfra submit examples/pytorch-dist-job.yaml --on k8s:team-a
     """
+    if is_backend(cluster):
+        from pcinfra.cli.kubernetes import submit_to
+
+        ctx.exit(submit_to(session, str(cluster), file, dry_run=dry_run, follow=follow))
     from pcinfra.jobs.load import load
     from pcinfra.jobs.manifest import new_run_id
     from pcinfra.jobs.slurm.render import render
@@ -45,7 +51,7 @@ def submit(
         return
     name = named(session, cluster)
     launcher = launcher_for(session, name)
-    slurm_id = _submitted(launcher, manifest)
+    slurm_id = submitted(launcher, manifest)
     click.echo(f"submitted to {name} as job {slurm_id}", err=True)
     if follow:
         ctx.exit(follow_run(launcher, manifest.run))
@@ -53,7 +59,7 @@ def submit(
     click.echo(session.typed(f"  follow: pcinfra logs {manifest.run} --follow"), err=True)
 
 
-def _submitted(launcher: Launcher, manifest: Manifest) -> str:
+def submitted(launcher: Launcher, manifest: Manifest) -> str:
     """Submit; an answer that was lost is asked for again, which never makes a second job."""
     from pcinfra.errors import Interrupted, Unreachable
 

@@ -18,6 +18,9 @@ VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 JOB = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 """RFC 1035 label: a TrainJob's or PyTorchJob's name is part of a Service's."""
 
+UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What the server calls an object for good."""
+
 PREFIX = "pcinfra.dev/"
 RUN, SWEEP = f"{PREFIX}run", f"{PREFIX}name"
 MANAGED = "app.kubernetes.io/managed-by"

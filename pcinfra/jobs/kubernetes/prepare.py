@@ -32,7 +32,7 @@ def prepare(
     """Return ``loaded`` as a job of ``kind``, with a run id of its own unless ``run`` says one."""
     spec, elastic = loaded.spec, loaded.spec.kubernetes.elastic
     named = run or naming.run_id(spec.name, kind, max(spec.nodes, elastic.max if elastic else 1))
-    place = spec.kubernetes.namespace or namespace
+    place = namespace or spec.kubernetes.namespace or ""
     return Job(spec, named, image_of(spec.image or "", images or {}), loaded.script, loaded.code, place)
 
 
