@@ -12,6 +12,10 @@ from pcinfra.jobs.kubernetes.dialect import Dialect, dialect_of
 from pcinfra.jobs.kubernetes.rules import Surroundings, broken
 from pcinfra.jobs.kubernetes.schema.admission import Fault, admit, unknown
 from pcinfra.jobs.kubernetes.schema.crd import Resource, resources_in
+from pcinfra.jobs.kubernetes.schema.validation import too_wide
+
+_UNREADABLE = "the server may take it, and the operator cannot read the job: it does nothing with it"
+_INT32 = "Go, encoding/json; Kubernetes API conventions, Primitive types"
 
 KINDS = ("TrainJob", "PyTorchJob", "ClusterTrainingRuntime", "TrainingRuntime")
 
@@ -61,11 +65,12 @@ def faults(
     found: list[Fault] = []
     resource = schemas.resources.get(str(value.get("kind"))) if schemas else None
     if resource is not None:
-        admitted = admit(resource.root, value)
+        admitted = admit(resource.root, value, replicas=resource.replicas)
         found += [_other_version(fault, schemas) for fault in unknown(resource.root, admitted.pruned)]
         found += admitted.faults
         if admitted.faults:
             return found  # the rules take a value's shape for granted
+        found += [Fault(*problem, _UNREADABLE, _INT32) for problem in too_wide(admitted.object, resource.root)]
     if resource is None and not _shaped(value):
         return [*found, Fault((), "is no Kubernetes object", "apiVersion, kind, metadata, spec")]
     found += broken(value, Surroundings(runtime, schemas.dialect if schemas else None))

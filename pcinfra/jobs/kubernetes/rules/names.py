@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pcinfra.jobs.kubernetes import naming
-from pcinfra.jobs.kubernetes.rules.model import PYTORCHJOB, TRAINJOB, WITH_PODS, Broken, Rule, Surroundings, down
+from pcinfra.jobs.kubernetes.rules.model import (
+    PYTORCHJOB,
+    RUNTIMES,
+    TRAINJOB,
+    WITH_PODS,
+    Broken,
+    Rule,
+    Surroundings,
+    down,
+)
 
 _SUBDOMAIN = re.compile(naming.SUBDOMAIN)
 _VALUE = re.compile(f"({naming.VALUE})?")
@@ -75,6 +84,6 @@ RULES = (
         "",
         _service,
     ),
-    Rule("object-name", ("ConfigMap", *WITH_PODS), 'Kubernetes, "Object Names and IDs"', "", _object),
+    Rule("object-name", ("ConfigMap", *RUNTIMES), 'Kubernetes, "Object Names and IDs"', "", _object),
     Rule("labels", ("ConfigMap", *WITH_PODS), 'Kubernetes, "Labels and Selectors"', "", _labels),
 )

@@ -50,8 +50,14 @@ class Admitted:
     pruned: tuple[Path, ...]
 
 
-def admit(root: Node, value: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Admitted:
-    """Put ``value`` through ``root``'s schema; ``old`` is what it would replace.
+def admit(
+    root: Node, value: Mapping[str, Any], old: Mapping[str, Any] | None = None, replicas: tuple[str, ...] = ()
+) -> Admitted:
+    """Put ``value`` through ``root``'s schema.
+
+    Args:
+        old: what it would replace.
+        replicas: path of the number of replicas, where the resource can be scaled.
 
     ``faults`` are the server's, without those that ``pruned`` fields deserve: see :func:`unknown`.
     """
@@ -61,9 +67,21 @@ def admit(root: Node, value: Mapping[str, Any], old: Mapping[str, Any] | None = 
     _default(stored, root)
     _drop_nulls(stored, root)
     faults = [Fault(path, why, hint) for path, why, hint in problems(stored, root)]
+    if replicas and not faults:
+        faults = list(_scale(stored, replicas))
     if not faults:  # the server evaluates CEL only on what is valid otherwise
         faults = [Fault(path, why) for path, why in cel.broken(stored, root, old)]
     return Admitted(stored, tuple(faults), tuple(pruned))
+
+
+def _scale(value: Any, path: tuple[str, ...]) -> Iterator[Fault]:
+    """The number of replicas must fit autoscaling's Scale (``customresource/validator.go``, ValidateScaleSpec)."""
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    if isinstance(value, float):
+        yield Fault(path, f"must be written without a fraction, and is {value}", str(int(value)))
+    elif isinstance(value, int) and not 0 <= value < 2**31:
+        yield Fault(path, "must be from 0 to 2147483647")
 
 
 def unknown(root: Node, pruned: tuple[Path, ...]) -> Iterator[Fault]:

@@ -23,6 +23,7 @@ class Resource:
 
     Args:
         digest: of what it was read from: two resources with one digest are the same.
+        replicas: path of the number that ``kubectl scale`` changes; empty where there is none.
     """
 
     group: str
@@ -32,6 +33,7 @@ class Resource:
     namespaced: bool
     root: Node
     digest: str
+    replicas: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:
@@ -50,7 +52,11 @@ def resource_of(crd: Mapping[str, Any], digest: str = "", version: str = "") -> 
         schema = served[0]["schema"]["openAPIV3Schema"]
         names = spec["names"]
         scope = spec.get("scope") == "Namespaced"
-        return Resource(spec["group"], served[0]["name"], names["kind"], names["plural"], scope, Node(schema), digest)
+        scale = (served[0].get("subresources") or {}).get("scale") or {}
+        path = tuple(filter(None, str(scale.get("specReplicasPath", "")).split(".")))
+        return Resource(
+            spec["group"], served[0]["name"], names["kind"], names["plural"], scope, Node(schema), digest, path
+        )
     except (KeyError, IndexError, TypeError) as error:
         raise PcinfraError("is no CustomResourceDefinition with a schema", where=_name(crd)) from error
 

@@ -19,7 +19,9 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def _integer(value: Any) -> bool:
-    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+    """Whether the server takes ``value`` for an integer: beyond 64 bits it is a float to Go."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and int(value) in _INT64
 
 
 def _number(value: Any) -> bool:
@@ -56,6 +58,20 @@ def problems(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
         yield from _of_text(value, node, path)
     elif _number(value):
         yield from _of_number(value, node, path)
+
+
+def too_wide(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
+    """Yield numbers that do not fit their format: older servers take them, and the operator's Go cannot."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            child = node.child(key)
+            if child is not None:
+                yield from too_wide(item, child, (*path, key))
+    elif isinstance(value, list) and node.items is not None:
+        for index, item in enumerate(value):
+            yield from too_wide(item, node.items, (*path, index))
+    elif node.format == "int32" and _number(value) and int(value) not in _INT32:
+        yield path, "does not fit 32 bits", ""
 
 
 def _as_text(value: Any) -> str:
@@ -131,9 +147,6 @@ def _of_number(value: float, node: Node, path: Path) -> Iterator[Problem]:
     step = node.bounds.get("multipleOf")
     if step is not None and value % step:
         yield path, f"must be a multiple of {step}", ""
-    room = {"int32": _INT32, "int64": _INT64}.get(node.format)
-    if room is not None and int(value) not in room:
-        yield path, f"does not fit {node.format}", ""
 
 
 def _holds(value: Any, node: Node) -> bool:
