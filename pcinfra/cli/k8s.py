@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pcinfra.cli import k8s_live
 from pcinfra.cli.render import crd_option, schemas_of
 
 _folder = click.option(
@@ -19,6 +20,10 @@ _folder = click.option(
 @click.group()
 def k8s() -> None:
     """Check, set up and migrate jobs on Kubernetes."""
+
+
+for command in (k8s_live.setup, k8s_live.can_i, k8s_live.sweep):
+    k8s.add_command(command)
 
 
 @k8s.command()

@@ -11,20 +11,16 @@ import pytest
 from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
-from tests.kube.server import Server, install, running
+from tests.kube.server import Server, running
+
+CRDS = ("trainer-v2.1.0-trainjobs", "trainer-v2.1.0-clustertrainingruntimes", "training-operator-v1.8.1-pytorchjobs")
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("kube")
-    with running(folder) as found:
+    with running(folder, CRDS) as found:
         api = found.api()
-        install(
-            api,
-            "trainer-v2.1.0-trainjobs",
-            "trainer-v2.1.0-clustertrainingruntimes",
-            "training-operator-v1.8.1-pytorchjobs",
-        )
         for make in RUNTIMES.values():
             api.call("POST", "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes", body=make(Dialect.V2_1))
         yield found

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,11 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """Run a server with its files in ``folder``, until the block ends."""
+def running(folder: Path, crds: Sequence[str] = ()) -> Iterator[Server]:
+    """Run a server with its files in ``folder`` and the CRDs of these files, until the block ends.
+
+    The CRDs come before the controllers: the garbage collector looks for new kinds every 30 seconds only.
+    """
     etcd, peer, port = _free(), _free(), _free()
     (folder / "users.csv").write_text(_USERS)
     _key(folder / "account.key")
@@ -94,6 +97,7 @@ def running(folder: Path) -> Iterator[Server]:
             "--storage-media-type", "application/json",
         )  # fmt: skip
         _wait(server, programs)
+        install(server.api(), *crds)
         start("kube-controller-manager", "--kubeconfig", str(server.kubeconfig("default")), "--controllers",
               "garbagecollector,namespace,resourcequota,job", "--leader-elect=false", "--port=0", "--secure-port=0",
               "--use-service-account-credentials=false")  # fmt: skip

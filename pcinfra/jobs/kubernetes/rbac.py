@@ -28,6 +28,11 @@ class Right:
     names: tuple[str, ...] = ()
     everywhere: bool = False
 
+    @property
+    def full(self) -> str:
+        """The resource as kubectl writes it."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
 
 RIGHTS: tuple[Right, ...] = (
     Right("trainer.kubeflow.org", "trainjobs", ("create", "get", "list", "delete"), "submit, jobs, show, cancel"),
