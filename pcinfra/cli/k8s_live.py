@@ -29,9 +29,7 @@ def can_i(ctx: click.Context, session: Session, /, where: str) -> None:
 
     api = launcher(session, where).api
     answers = list(may(api))
-    rows = [
-        ("yes" if ok else "NO", verb, _full(right.resource, right.group), right.purpose) for right, verb, ok in answers
-    ]
+    rows = [("yes" if ok else "NO", verb, right.full, right.purpose) for right, verb, ok in answers]
     ui.print_table(("MAY", "VERB", "RESOURCE", "WHAT FOR"), rows)
     if not all(ok for _, _, ok in answers):
         click.echo(f"  to grant them: pcinfra k8s rbac -n {api.namespace} --user NAME | kubectl apply -f -", err=True)
