@@ -36,9 +36,11 @@ check: lint types test  ## All three.
 bench: $(STAMP)  ## Measure against the peers, as ratios.
 	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
 
-render: $(STAMP)  ## Rewrite cfn/ from the builders, and docs/settings.md from the model.
+render: $(STAMP)  ## Rewrite cfn/ from the builders, docs/settings.md from the model, bootstrap/ from its parts, copies.
 	@$(BIN)/python -m pcinfra.stacks
 	@$(BIN)/python -m pcinfra.project
+	@tools/bootstrap
+	@cp pcinfra/resume.py containers/pytorch/resume.py
 
 clean:  ## Remove the virtual environment and every cache.
 	@rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from pcinfra.errors import UsageError
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from pcinfra.cli.session import Session
     from pcinfra.jobs.kubernetes.api import Api
     from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
-    from pcinfra.jobs.kubernetes.render.model import Rendered
+    from pcinfra.jobs.load import Job
+    from pcinfra.jobs.manifest import Manifest
+    from pcinfra.jobs.spec import JobSpec
+    from pcinfra.project.positions import Rule
 
 
 def _kubeconfig(session: Session, words: list[str], namespace: str) -> Api:
@@ -53,25 +57,54 @@ def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLau
     from pcinfra.cli.render import checked_namespace
     from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 
+    if where not in session.backends:
+        first, *words = where.split(":")
+        session.backends[where] = KubernetesLauncher(REGISTRY[first](session, words, namespace))
+    found: KubernetesLauncher = session.backends[where]
+    checked_namespace(found.api.namespace)
+    return found
+
+
+def home(session: Session, where: str) -> str:
+    """Return ``where`` with its namespace written out."""
     first, *words = where.split(":")
-    api = REGISTRY[first](session, words, namespace)
-    checked_namespace(api.namespace)
-    return KubernetesLauncher(api)
+    cluster = words[:1] if first == "eks" else []
+    return ":".join([first, *cluster, launcher(session, where).api.namespace])
 
 
-def prepared(session: Session, where: str, file: Path) -> tuple[KubernetesLauncher, str, Rendered]:
-    """Return the launcher for a job file, the run's id, and the objects that fit what is installed there.
+def rules(where: str | None) -> tuple[Rule[JobSpec], ...]:
+    """Return what a backend asks of a job file besides."""
+    if not is_backend(where):
+        return ()
+    from pcinfra.jobs.kubernetes import jobrules
 
-    Raises:
-        InputError: the job file cannot run on Kubernetes.
-    """
-    from pcinfra.jobs.kubernetes import jobrules, prepare
+    return (jobrules.findings,)
+
+
+def rendered(session: Session, where: str, job: Job) -> Manifest:
+    """Return the objects of a new run of ``job``, for what is installed at ``where``; say what is left out."""
+    from pcinfra.jobs.images import is_ours, resolved
+    from pcinfra.jobs.kubernetes import prepare
     from pcinfra.jobs.kubernetes.dialect import NEWEST
-    from pcinfra.jobs.load import load
 
-    loaded = load(file, session.shell, [jobrules.findings])
-    chosen = launcher(session, where, loaded.spec.kubernetes.namespace or "")
+    image = job.spec.image or ""
+    # A name without a registry is one of the project's where there is a project; else it is Docker Hub's.
+    images = {image: resolved(image, session.project, session.cloud)} if session.has_project and is_ours(image) else {}
+    chosen = launcher(session, where, job.spec.kubernetes.namespace or "")
     schemas = chosen.reading.schemas
-    kind = prepare.kind_of(loaded.spec, schemas)
-    job = prepare.prepare(loaded, kind, namespace=chosen.api.namespace)
-    return chosen, job.run, prepare.render(job, kind, schemas.dialect or NEWEST)
+    kind = prepare.kind_of(job.spec, schemas)
+    prepared = prepare.prepare(job, kind, namespace=chosen.api.namespace, images=images)
+    made = prepare.render(prepared, kind, schemas.dialect or NEWEST)
+    chosen.precheck(made.job)
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
+    return made.manifest(prepared.run)
+
+
+def print_objects(manifest: Manifest) -> None:
+    """Print the objects of a manifest as YAML."""
+    import json
+
+    from pcinfra.jobs.kubernetes.text import to_yaml
+
+    click.echo(to_yaml([json.loads(file.content) for file in manifest.files]), nl=False)

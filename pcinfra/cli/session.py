@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class Session:
     profile: str = ""
     jobs: int = 16
     debug: bool = False
+    backends: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def typed(self, text: str) -> str:
         """Return ``text`` with the commands in it as they must be typed for the same project and target."""
@@ -59,6 +60,17 @@ class Session:
 
         return load(Path(self.project_file) if self.project_file else None)
 
+    @property
+    def has_project(self) -> bool:
+        """Whether there is a project file, right or wrong."""
+        from pcinfra.errors import InputError
+        from pcinfra.project.load import find
+
+        try:
+            return bool(find(Path(self.project_file) if self.project_file else None))
+        except InputError:
+            return False
+
     @cached_property
     def target(self) -> Target:
         """Where the calls go; starts the local cloud when it is meant and does not run."""
@@ -76,6 +88,12 @@ class Session:
         from pcinfra.aws import Aws
 
         return Aws(self.target)
+
+    def forget(self) -> None:
+        """Forget where the calls went: a local cloud that was started again may be somewhere else."""
+        for name in ("cloud", "target"):
+            vars(self).pop(name, None)
+        self.backends.clear()
 
     @cached_property
     def shell(self) -> Shell:

@@ -82,14 +82,19 @@ def failure_of(doors: Doors, name: str) -> Failure | None:
     if stack is None or not _failed(stack):
         return None
     reason = failure_cause(doors.cloud, stack)
-    match = _WAIT.match(reason)
-    said, head = (match[1], match[2]) if match else (reason, "")
+    said, head = unwrapped(reason)
     codes = _codes(doors, name)
     extracts = tuple(_extracts(doors, stack, head, any("StaticNode" in code for code in codes) or "PROTECTED" in said))
     texts = [said, *codes, *(line for extract in extracts for line in extract.lines)]
     own = [*matching([said]), *matching(texts)]
     causes = tuple(dict.fromkeys(own))[:2]
     return Failure(name, stack.status, said, _node(extracts, head), codes, extracts, causes)
+
+
+def unwrapped(reason: str) -> tuple[str, str]:
+    """Return what a head node signalled, and its instance id, of a failure's reason; else the reason itself."""
+    match = _WAIT.match(reason)
+    return (match[1], match[2]) if match else (reason, "")
 
 
 def _failed(stack: Stack) -> bool:

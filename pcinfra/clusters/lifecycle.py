@@ -192,10 +192,12 @@ def _keep(facts: ClusterFacts, config: str) -> Plan:
     if not changes:
         return Plan(notes=(f"cluster {facts.name} exists with this configuration: nothing to do",))
     told = "".join(f"\n    {c.key}: {c.before or '(none)'} → {c.after or '(none)'}" for c in changes)
+    change = f"pcinfra cluster update {facts.name} --dry-run   (shows what the change needs)"
+    again = f"pcinfra cluster delete {facts.name}, then create it again: what it was made from is lost"
     raise Refused(
         f"exists with another configuration:{told}",
         where=f"cluster {facts.name}",
-        hint=f"pcinfra cluster update {facts.name} --dry-run   (shows what the change needs)",
+        hint=change if facts.config else again,
     )
 
 

@@ -35,6 +35,11 @@ class Overview:
         return [text for text in (reservations.ending(each, now) for each in held.values()) if text]
 
     @property
+    def nodes_run(self) -> bool:
+        """Whether its static nodes run, as far as the fleet's status tells."""
+        return self.fleet not in (Fleet.STOPPED, Fleet.UNKNOWN)
+
+    @property
     def capacity_end(self) -> datetime | None:
         """When the first of its nodes begin to be terminated; None when nobody has set an end."""
         ends = [held.usable_until for _, held in self.reserved if held and held.usable_until]

@@ -36,6 +36,10 @@ INSTALL_NODE = "sudo apt-get install nodejs   (or any other way to Node.js 18 or
 _QUIET = ["--suppress-validators", "type:KeyPairValidator"]
 
 
+BROKE_OFF = "?"
+"""The place of a mistake that pcluster does not report but fails at."""
+
+
 def schema_findings(cluster_name: str, config: Any, region: str) -> list[Finding]:
     """Return what pcluster's own schema says of ``config`` (parsed YAML). Makes no call.
 
@@ -53,7 +57,9 @@ def schema_findings(cluster_name: str, config: Any, region: str) -> list[Finding
         with _region(region):
             ClusterSchema(cluster_name=cluster_name).load(config)
     except ValidationError as error:
-        return from_messages(error.messages, cluster_name)
+        return from_messages(error.messages)
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        return [Finding(Level.ERROR, "schema", BROKE_OFF, f"pcluster breaks off: {error}")]
     return []
 
 

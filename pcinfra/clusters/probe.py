@@ -43,26 +43,25 @@ class ClusterState(StackState):
 
 @dataclass(frozen=True, slots=True)
 class ClusterProbe:
-    """Reads clusters by stack id: all stacks in one listing, then each unfinished one's resources."""
+    """Reads clusters by stack id: all stacks in one listing, then each unfinished one's resources.
+
+    ``detailed`` False is the listing alone: no phase is told, and a cluster is done when it is done.
+    """
+
+    detailed: bool = True
+
+    @property
+    def brief(self) -> ClusterProbe:
+        """The same, for a crowd."""
+        return ClusterProbe(detailed=False)
 
     def read(self, doors: Doors, keys: frozenset[str]) -> Mapping[str, ClusterState]:
         """Return the state of each stack id in ``keys``; deleted stacks are left out."""
-        stacks = _stacks(doors.cloud, keys)
-        moving = _moving_states(doors.cloud, [stack for stack in stacks if _moving(stack)])
+        stacks = cloudformation.several(doors.cloud, keys)
+        moving = _moving_states(doors.cloud, [stack for stack in stacks if stack.moving and self.detailed])
+        if not self.detailed:
+            moving |= {s.id: ClusterState(s, phase=Phase.RESOURCES) for s in stacks if s.moving}
         return {stack.id: moving.get(stack.id) or _still(doors.cloud, stack) for stack in stacks}
-
-
-def _moving(stack: Stack) -> bool:
-    return stack.condition in (Condition.BUSY, Condition.DELETING)
-
-
-def _stacks(cloud: Cloud, ids: frozenset[str]) -> list[Stack]:
-    if len(ids) == 1:
-        found = [cloudformation.find(cloud, stack_id) for stack_id in ids]
-    else:
-        answers = cloud.pages("cloudformation", "DescribeStacks", "Stacks")
-        found = [cloudformation.parse(answer) for answer in answers if answer["StackId"] in ids]
-    return [stack for stack in found if stack and stack.status != "DELETE_COMPLETE"]
 
 
 def _still(cloud: Cloud, stack: Stack) -> ClusterState:

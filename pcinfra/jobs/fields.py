@@ -63,6 +63,17 @@ IMAGE = Pattern(
 """Source: OCI distribution specification, "Pulling manifests"; Enroot, doc/cmd/import.md (``#`` after a registry)."""
 
 
+SECRET = Pattern(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(#[A-Za-z0-9_.-]+)?"
+    r"|arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9_.-][A-Za-z0-9_./-]*"
+    r"|secretsmanager:[A-Za-z0-9/_+=.@-]+(#[A-Za-z0-9_.-]+)?"
+    r"|ssm:[A-Za-z0-9_./-]+",
+    "must name a secret, never be one: an ARN, secretsmanager:NAME, secretsmanager:NAME#KEY or ssm:NAME",
+    example="secretsmanager:hugging-face#token",
+)
+"""Source: Secrets Manager API reference, CreateSecret, Name; SSM API reference, PutParameter, Name."""
+
+
 def _argument(value: str) -> str:
     if "\0" in value:
         raise fault("has a NUL, which no program can be given", hint="remove it")
@@ -91,12 +102,23 @@ def _variable(name: str) -> str:
     return name
 
 
+def _values(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise fault("has no values", hint='LEARNING_RATE: ["0.1", "0.01"]')
+    return values
+
+
+RUN = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", "is not the id of a run", example="hello-1m80k0n9v1brna4m")
+
 Name = Annotated[str, AfterValidator(lambda value: NAME(value) if value else value)]
 QueueName = Annotated[str, AfterValidator(_QUEUE)]
 TimeLimit = Annotated[str, AfterValidator(_TIME)]
 Text = Annotated[str, AfterValidator(_argument)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(_words)]
 Variable = Annotated[str, AfterValidator(_variable)]
+Values = Annotated[tuple[Text, ...], AfterValidator(_values)]
+SecretName = Annotated[str, AfterValidator(SECRET)]
+RunName = Annotated[str, AfterValidator(RUN)]
 Directory = Annotated[str, AfterValidator(_argument), AfterValidator(_DIRECTORY)]
 MountPath = Annotated[str, AfterValidator(_argument), AfterValidator(_MOUNT)]
 ImageName = Annotated[str, AfterValidator(IMAGE)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pcinfra.aws import Cloud
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.project.model import Image, Project
+from pcinfra.images.reference import wanted_tag
+from pcinfra.project.model import Project
 from pcinfra.project.wording import nearest
 
 
@@ -24,11 +23,11 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
     """
     if not is_ours(image):
         return image
-    ours = images(project)
+    ours = project.images
     if image.startswith("sha256:"):
         repository, wanted = next(iter(ours.values())).repository, {"imageDigest": image}
     elif image in ours:
-        repository, wanted = ours[image].repository, {"imageTag": ours[image].tag}
+        repository, wanted = ours[image].repository, {"imageTag": wanted_tag(project, image)}
     else:
         hint = nearest(image, list(ours)) or f"{next(iter(ours))}, or {image}:latest for one of Docker Hub"
         raise UsageError(f"pcinfra.yaml has no image {image!r}", where="image", hint=hint)
@@ -39,8 +38,3 @@ def resolved(image: str, project: Project, cloud: Cloud) -> str:
         why = f"is not in ECR: {repository} has no {next(iter(wanted.values()))}"
         raise NotFound(why, where=f"image {image}", hint="pcinfra up", code=error.code) from error
     return f"{home['repositoryUri']}@{found['imageDigest']}"
-
-
-def images(project: Project) -> Mapping[str, Image]:
-    """Return the project's images by name, the usual one first."""
-    return {project.image.repository.rpartition("/")[2]: project.image}

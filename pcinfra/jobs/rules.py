@@ -15,6 +15,7 @@ def contradictions(spec: JobSpec) -> Iterator[Finding]:
     yield from _launching(spec)
     yield from _containers(spec)
     yield from _time(spec)
+    yield from _tasks(spec)
 
 
 def _nothing_to_run(spec: JobSpec) -> Iterator[Finding]:
@@ -33,10 +34,14 @@ def _launching(spec: JobSpec) -> Iterator[Finding]:
     if spec.restarts and spec.launcher != "torchrun":
         why = f"is for torchrun; {spec.launcher} does not start processes again"
         yield Finding(("restarts",), why, "launcher: torchrun, or requeue instead of restarts", (("launcher",),))
-    if spec.launcher == "srun" and spec.cpus and spec.processes and spec.cpus % spec.processes:
-        why = f"cannot be divided among {spec.processes} processes"
-        near = spec.cpus // spec.processes * spec.processes or spec.processes
-        yield Finding(("cpus",), why, f"cpus: {near}", (("processes",), ("launcher",)))
+    processes = spec.processes or (spec.gpus if spec.launcher == "mpi" else None)
+    if spec.launcher in ("srun", "mpi") and spec.cpus and processes and spec.cpus % processes:
+        why = f"cannot be divided among {processes} processes"
+        near = spec.cpus // processes * processes or processes
+        yield Finding(("cpus",), why, f"cpus: {near}", (("processes",), ("gpus",), ("launcher",)))
+    if spec.launcher == "mpi" and not processes and not spec.cpus:
+        why = "needs the number of processes on each node"
+        yield Finding(("launcher",), why, "processes: 8", (("processes",), ("gpus",), ("cpus",)))
 
 
 def _containers(spec: JobSpec) -> Iterator[Finding]:
@@ -61,3 +66,25 @@ def _time(spec: JobSpec) -> Iterator[Finding]:
     elif limit is not None and spec.grace_period is not None and spec.grace_period >= limit:
         why = f"must be less than the time limit, which is {limit} seconds"
         yield Finding(("grace_period",), why, f"grace_period: {max(1, limit // 5)}", (("time_limit",),))
+
+
+MAX_TASKS = 1_000_000
+
+
+def _tasks(spec: JobSpec) -> Iterator[Finding]:
+    if spec.sweep and spec.array and spec.array.tasks is not None:
+        why = f"cannot be given together with sweep, which has {spec.tasks} combinations"
+        yield Finding(("array", "tasks"), why, "array: {at_once: 10}", (("sweep",),))
+    if spec.array and spec.array.tasks is None and not spec.sweep:
+        yield Finding(
+            ("array",), "has no tasks, and there is no sweep", "array: {tasks: 100}", (("sweep",), ("array", "tasks"))
+        )
+    if spec.sweep and (spec.tasks or 0) > MAX_TASKS:
+        yield Finding(("sweep",), f"has {spec.tasks:,} combinations; at most {MAX_TASKS:,} are possible")
+    for name in spec.secrets:
+        if name in spec.environment or name in spec.sweep:
+            also = (("environment", name), ("sweep", name))
+            yield Finding(("secrets", name), "is in environment or sweep, too", "one of them", also)
+    for name in spec.sweep:
+        if name in spec.environment:
+            yield Finding(("sweep", name), "is in environment, too", "one of them", (("environment", name),))

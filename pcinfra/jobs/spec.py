@@ -6,6 +6,7 @@ One description for every backend. Words are Slurm's where Slurm has one; amount
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -16,8 +17,11 @@ from pcinfra.jobs.fields import (
     MountPath,
     Name,
     QueueName,
+    RunName,
+    SecretName,
     Text,
     TimeLimit,
+    Values,
     Variable,
     Words,
     seconds,
@@ -25,7 +29,7 @@ from pcinfra.jobs.fields import (
 from pcinfra.jobs.kubernetes.settings import Kubernetes
 from pcinfra.project.section import Section
 
-LauncherName = Literal["srun", "torchrun"]
+LauncherName = Literal["srun", "torchrun", "deepspeed", "accelerate", "mpi"]
 
 GRACE = 300  # seconds between the stop signal and the time limit, where the limit leaves room for them
 
@@ -60,6 +64,43 @@ class Code(Section):
     )
 
 
+class Array(Section):
+    """The same job many times, as tasks that are numbered from 0 on (PCINFRA_TASK)."""
+
+    tasks: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many; left out: as many as sweep has combinations.",
+        examples=[100],
+    )
+    at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Most that run at the same time; left out: as many as find room.",
+        examples=[10],
+    )
+
+
+class After(Section):
+    """A run that must have come so far before this one starts."""
+
+    run: RunName = Field(description="Its id.")
+    when: Literal["done", "failed", "ended", "started"] = Field(
+        default="done", description="done: it ended with exit code 0; failed: with another one; ended: in any way."
+    )
+
+
+class ContainerOptions(Section):
+    """What the container may do, and what it sees of the user."""
+
+    writable: bool = Field(default=True, description="The image's files can be changed; what is changed is lost.")
+    mount_home: bool = Field(default=False, description="It sees your home directory.")
+    remap_root: bool = Field(default=True, description="You are root inside, with no more rights than your own.")
+    entrypoint: bool = Field(default=False, description="The image's entry point runs before the command.")
+
+
 class JobSpec(Section):
     """One job."""
 
@@ -77,8 +118,8 @@ class JobSpec(Section):
     )
     launcher: LauncherName = Field(
         default="srun",
-        description="How the command is started: srun starts it on every node, `processes` times; torchrun does too, "
-        "as one PyTorch process group.",
+        description="How the command is started: srun starts it on every node, `processes` times; torchrun, deepspeed "
+        "and accelerate as one PyTorch process group; mpi as MPI processes.",
     )
     command: Words = Field(
         default=(),
@@ -96,37 +137,44 @@ class JobSpec(Section):
         default=None,
         ge=1,
         le=4096,
-        description="Processes on each node; left out: torchrun starts one for each GPU, srun one.",
+        description="Processes on each node; left out: one for each GPU, with srun one.",
         examples=[8],
     )
     gpus: int | None = Field(
         default=None,
         ge=1,
         le=64,
-        description="Per node; left out: all of them when cpus is left out too, else none.",
+        description="GPUs per node; left out: all of them when cpus is left out too, else none.",
         examples=[8],
     )
     cpus: int | None = Field(
         default=None,
         ge=1,
         le=4096,
-        description="Per node; left out: whole nodes that no other job shares.",
+        description="CPUs per node; left out: whole nodes that no other job shares.",
         examples=[8],
     )
     memory: int | None = Field(
         default=None, ge=1, le=65_536, description="GiB per node; left out: what comes with the CPUs.", examples=[64]
     )
     queue: QueueName | None = Field(
-        default=None, description="Left out: the cluster's default queue.", examples=["gpu"]
+        default=None, description="Queue (partition); left out: the cluster's default.", examples=["gpu"]
     )
     time_limit: TimeLimit | None = Field(
         default=None,
-        description='"hours:minutes:seconds", "days-hours" or "minutes"; left out: the queue\'s limit.',
+        description='Longest time to run: "hours:minutes:seconds", "days-hours" or "minutes"; left out: the queue\'s.',
         examples=["2:00:00"],
     )
     environment: dict[Variable, Text] = Field(
         default={}, description="Variables of the command. They win over those of the image."
     )
+    secrets: dict[Variable, SecretName] = Field(
+        default={},
+        description="Variables whose values the first node fetches, with its role: secretsmanager:NAME, "
+        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. They are in no file.",
+        examples=[{"HF_TOKEN": "secretsmanager:hugging-face#token"}],
+    )
+    container_options: ContainerOptions = ContainerOptions()
     mounts: tuple[Mount, ...] = Field(
         default=(), description="What the container sees of the node, besides the run directory, data and checkpoints."
     )
@@ -171,6 +219,24 @@ class JobSpec(Section):
         examples=[120],
     )
     kubernetes: Kubernetes = Field(default=Kubernetes(), description="What only Kubernetes asks for.")
+
+    exclusive: bool = Field(
+        default=False, description="Share the nodes with no other job, also where cpus or gpus ask for less than all."
+    )
+    array: Array | None = Field(default=None, description="The same job many times.")
+    sweep: dict[Variable, Values] = Field(
+        default={},
+        description="Values of variables: one task for each combination, the last variable changing fastest.",
+        examples=[{"LEARNING_RATE": ["0.1", "0.01"]}],
+    )
+    after: tuple[After, ...] = Field(default=(), description="Runs that this one waits for.")
+
+    @property
+    def tasks(self) -> int | None:
+        """Number of tasks of an array or a sweep; None for a job that is neither."""
+        if self.sweep:
+            return math.prod(len(values) for values in self.sweep.values())
+        return self.array.tasks if self.array else None
 
     @property
     def grace(self) -> int:

@@ -12,6 +12,7 @@ import pytest
 from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
+from pcinfra.jobs.launcher import Query
 from tests.kube.server import Server, needed
 
 pytestmark = needed
@@ -51,7 +52,7 @@ def test_submit_jobs_wait_logs_and_cancel(pcinfra: Pcinfra, api: LiveApi) -> Non
     assert "kind: TrainJob" in dry.stdout
     assert "podTemplateOverrides" in dry.stdout  # what the installed version understands
     assert "no deadline" in dry.stderr
-    assert KubernetesLauncher(api).runs(5) == []
+    assert KubernetesLauncher(api).runs(Query(5)) == []
 
     sent = pcinfra("submit", "train.yaml", "--on", "k8s")
     run = sent.stdout.strip()
@@ -77,7 +78,7 @@ def test_wrong_input_is_told_and_nothing_is_sent(pcinfra: Pcinfra, api: LiveApi)
     assert "no such run" in pcinfra("logs", "nope", "--on", "k8s", status=1).stderr
     assert "no name of a namespace" in pcinfra("jobs", "--on", "k8s:A_b", status=2).stderr
     assert "has too many parts" in pcinfra("jobs", "--on", "k8s:a:b", status=2).stderr
-    assert KubernetesLauncher(api).runs(5) == []
+    assert KubernetesLauncher(api).runs(Query(5)) == []
 
 
 def test_no_configuration_is_told(pcinfra: Pcinfra) -> None:
@@ -103,4 +104,4 @@ def test_finished_runs_and_orphans_are_swept(pcinfra: Pcinfra, api: LiveApi) -> 
     path = f"{TRAINJOBS.path(api.namespace, run)}/status"
     api.call("PATCH", path, body=body, kind="application/merge-patch+json")
     assert run in pcinfra("k8s", "sweep", "--older-than", "0d", "--yes").stdout
-    assert KubernetesLauncher(api).runs(5) == []
+    assert KubernetesLauncher(api).runs(Query(5)) == []

@@ -16,7 +16,7 @@ from pcinfra.jobs.kubernetes.api import LiveApi, pages, with_token
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.kubernetes.reading import OURS
 from pcinfra.jobs.kubernetes.settings import Kind
-from pcinfra.jobs.launcher import State
+from pcinfra.jobs.launcher import Query, State
 from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest
 from tests.kube.server import Server, needed
@@ -54,14 +54,14 @@ def test_a_run_is_submitted_seen_and_cancelled_with_its_files(api: LiveApi, kind
     look = launcher.look(run.run)
     assert (look.status.state, look.status.job) == (State.WAITING, uid)
     assert look.status.why == "the operator has made no pods yet"
-    assert [status.run for status in launcher.runs(5)] == [run.run]
+    assert [status.run for status in launcher.runs(Query(5))] == [run.run]
     (files,) = config_maps(api)
     assert files["metadata"]["ownerReferences"][0]["uid"] == uid
     assert files["immutable"] is True
     assert launcher.look(run.run[:10]).status.run == run.run == launcher.look(uid).status.run
     assert launcher.cancel(run.run).state is State.CANCELLED
     assert launcher.look(run.run).status.state is State.CANCELLED
-    assert launcher.runs(5) == []
+    assert launcher.runs(Query(5)) == []
     eventually(lambda: config_maps(api) == [])  # the real garbage collector
     with pytest.raises(NotFound, match="there is no such run"):
         KubernetesLauncher(api).look(run.run)
@@ -71,7 +71,7 @@ def test_submitting_twice_makes_one_job(api: LiveApi) -> None:
     launcher = KubernetesLauncher(api)
     run = manifest(api)
     assert launcher.submit(run) == launcher.submit(run)
-    assert len(launcher.runs(5)) == len(config_maps(api)) == 1
+    assert len(launcher.runs(Query(5))) == len(config_maps(api)) == 1
 
 
 def test_the_same_job_file_twice_in_one_second_is_two_runs(api: LiveApi) -> None:
@@ -118,7 +118,7 @@ def test_a_missing_runtime_claim_or_operator_is_said_before_anything_is_sent(api
     with pytest.raises(NotFound, match="no such PersistentVolumeClaim"):
         launcher.submit(manifest(api, kubernetes={"volumes": [{"path": "/data", "claim": "nope"}]}))
     assert config_maps(api) == []
-    assert launcher.runs(5) == []
+    assert launcher.runs(Query(5)) == []
 
 
 def test_a_quota_refuses_with_its_own_words_and_leaves_nothing(api: LiveApi) -> None:
@@ -203,7 +203,7 @@ def test_wrong_names_of_runs_are_refused(api: LiveApi) -> None:
 def test_nobody_there_is_said(server: Server) -> None:
     nobody = with_token("https://127.0.0.1:1", "x", server.authority, "default")
     with pytest.raises(Unreachable, match="does not answer"):
-        KubernetesLauncher(nobody).runs(5)
+        KubernetesLauncher(nobody).runs(Query(5))
 
 
 def test_a_manifest_that_breaks_a_rule_is_not_sent(api: LiveApi) -> None:
@@ -213,4 +213,4 @@ def test_a_manifest_that_breaks_a_rule_is_not_sent(api: LiveApi) -> None:
     broken = replace(run, files=(replace(run.files[0], content=json.dumps(job).encode()), *run.files[1:]))
     with pytest.raises(UsageError, match="must be at least 1"):
         KubernetesLauncher(api).submit(broken)
-    assert KubernetesLauncher(api).runs(5) == []
+    assert KubernetesLauncher(api).runs(Query(5)) == []

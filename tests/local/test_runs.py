@@ -14,7 +14,7 @@ import pytest
 
 from pcinfra.errors import CommandFailed, NotFound, UsageError
 from pcinfra.jobs.follow import Follower, in_words
-from pcinfra.jobs.launcher import State, Status
+from pcinfra.jobs.launcher import Query, State, Status
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import Manifest, new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
@@ -284,7 +284,7 @@ def test_a_run_that_slurm_has_forgotten_is_still_known(launcher: SlurmLauncher, 
     status, log, _ = followed(launcher, f"old-{run}")
     assert (status.state, status.exit_code) == (State.FAILED, 3)
     assert log.startswith(b"kept\n")
-    listed = {each.run: each for each in launcher.runs(100)}
+    listed = {each.run: each for each in launcher.runs(Query(100))}
     assert listed[f"old-{run}"].exit_code == 3
     assert listed[run].state is State.FAILED
 
@@ -293,8 +293,8 @@ def test_runs_are_listed_newest_first(launcher: SlurmLauncher) -> None:
     runs = [submitted(launcher, bash("true")) for _ in range(3)]
     time.sleep(1.1)
     runs.append(submitted(launcher, bash("true")))
-    assert launcher.runs(1)[0].run == runs[-1]
-    assert {each.run for each in launcher.runs(4)} == set(runs)
+    assert launcher.runs(Query(1))[0].run == runs[-1]
+    assert {each.run for each in launcher.runs(Query(4))} == set(runs)
 
 
 @pytest.mark.slow

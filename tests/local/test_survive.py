@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import textwrap
 import time
@@ -10,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from pcinfra.errors import UsageError
+from pcinfra.errors import CommandFailed, UsageError
 from pcinfra.jobs.follow import Follower
 from pcinfra.jobs.launcher import State, Status
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
-from pcinfra.jobs.spec import JobSpec
+from pcinfra.jobs.spec import After, Array, JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.shell import Completed
 from tests.local.machine import NODES, DirectHeadNode, two_nodes
 
 TORCHRUN = """#!/bin/bash
@@ -118,6 +120,140 @@ def test_a_job_that_needs_containers_is_refused_where_there_are_none(launcher: S
     assert (status.exit_code, log) == (0, "here\n")
     status, log = ended(launcher, submitted(launcher, "echo here", image="a/b:1", container="off"))
     assert (status.exit_code, log) == (0, "here\n")
+
+
+def test_mpi_processes_know_their_ranks(launcher: SlurmLauncher) -> None:
+    status, log = ended(launcher, submitted(launcher, "echo $PMIX_RANK", launcher="mpi", nodes=2, cpus=2, processes=2))
+    if "can not load PMIx library" in log:
+        pytest.skip("this Slurm has no PMIx: apt-get install libpmix-dev")
+    assert status.exit_code == 0, log
+    assert sorted(line.rpartition(" ")[2] for line in log.splitlines()) == ["0", "1", "2", "3"]
+
+
+class WithPrograms:
+    """The head node, with programs of the test's own on the jobs' PATH."""
+
+    def __init__(self, head: DirectHeadNode) -> None:
+        self.head = head
+        self.read, self.put, self.interactive = head.read, head.put, head.interactive
+
+    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+        return self.head.run(f"PATH=$(realpath ..)/programs:$PATH\n{script}", timeout=timeout)
+
+
+def test_secrets_are_in_the_environment_and_nowhere_else(
+    head: DirectHeadNode, cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    plain, inner = 'pl41n s3cr"et$(id)\nwith two lines', "inn3r/s3cret"
+    answers = {"/team/plain": plain, "team/json": json.dumps({"token": inner, "other": "0ther"})}
+    program = f"""#!/usr/bin/env python3
+import sys
+answers = {answers!r}
+name = sys.argv[sys.argv.index("--name" if sys.argv[1] == "ssm" else "--secret-id") + 1]
+if name not in answers:
+    sys.exit("no such secret")
+print(answers[name])
+"""
+    head.put({"../programs/aws": program.encode()})
+    head.run("chmod 755 ../programs/aws").check()
+    launcher = SlurmLauncher(WithPrograms(head))
+    text = "import os, hashlib; print(*(hashlib.sha256(os.environ[n].encode()).hexdigest() for n in ('A', 'B')))"
+    text += "; import time; time.sleep(2)"
+    secrets = {"A": "ssm:/team/plain", "B": "secretsmanager:team/json#token"}
+    spec = JobSpec(command=("python3", "-c", text), cpus=1, nodes=2, secrets=secrets)
+    made = render(spec, new_run_id("secret"))
+    job = launcher.submit(made)
+    told = [head.run(f"sleep 1; scontrol show job {job}; squeue -j {job} -O '{_EVERYTHING}'; ps axww").stdout]
+    status, log = ended(launcher, made.run)
+    assert status.exit_code == 0, log
+    expected = " ".join(hashlib.sha256(each.encode()).hexdigest() for each in (plain, inner))
+    assert log.count(expected) == 2
+    told.append(head.run(f"scontrol show job {job}").stdout)
+    told += [file.read_bytes().decode(errors="replace") for file in _files_of(cluster) if "programs" not in file.parts]
+    for secret in (inner, "pl41n", "0ther"):
+        assert not [text for text in told if secret in text]
+    made = render(spec.model_copy(update={"secrets": {"A": "ssm:/team/none"}}), new_run_id("secret"))
+    launcher.submit(made)
+    status, log = ended(launcher, made.run)
+    assert status.exit_code == 1
+    assert "The secret A cannot be fetched from /team/none." in log
+
+
+_EVERYTHING = "Name:99,Comment:99,Command:99,WorkDir:99,tres-alloc:99"
+
+
+def _files_of(cluster: SlurmCluster) -> Iterator[Path]:
+    """Yield every file of the cluster: run directories, logs, and what Slurm keeps."""
+    return (path for path in cluster.paths.top.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(
+    launcher: SlurmLauncher, head: DirectHeadNode
+) -> None:
+    text = (
+        'echo "$PCINFRA_TASK/$PCINFRA_TASKS $RATE $SEED ${PCINFRA_CHECKPOINTS##*/tasks/}"; exit $((PCINFRA_TASK == 3))'
+    )
+    run = submitted(launcher, text, sweep={"RATE": ("0.1", "it's $(a)"), "SEED": ("1", "2")})
+    for _ in range(300):
+        if head.run(f"test -s {run}/result.jsonl").status == 0:
+            break
+        time.sleep(0.1)
+    (result,) = results(head, run)
+    assert (result["exit_code"], result["verdict"], result["failed_tasks"]) == (1, "failed", 1)
+    said = head.run(f"cat {run}/logs/node-*").check().stdout.splitlines()
+    assert sorted(line for line in said if "/" in line and "srun" not in line and "slurmstepd" not in line) == [
+        "0/4 0.1 1 0/checkpoints",
+        "1/4 0.1 2 1/checkpoints",
+        "2/4 it's $(a) 1 2/checkpoints",
+        "3/4 it's $(a) 2 3/checkpoints",
+    ]
+
+
+def test_an_array_beyond_slurms_limit_is_several_jobs_submitted_once(
+    launcher: SlurmLauncher, head: DirectHeadNode
+) -> None:
+    size = int(head.run("scontrol show config | sed -n 's/^MaxArraySize *= *//p'").check().stdout)
+    made = render(
+        JobSpec(command=("true",), cpus=1, array=Array(tasks=2 * size + 1, at_once=1), queue="gpu"), new_run_id("big")
+    )
+    launcher.submit(made)
+    jobs = head.run(f"cat {made.run}/job.id").check().stdout.split()
+    assert len(jobs) == 3
+    head.run(f"scontrol hold {' '.join(jobs)}; rm {made.run}/job.id").check()
+    launcher.submit(made)
+    assert head.run(f"cat {made.run}/job.id").check().stdout.split() == jobs
+    listed = head.run(f"squeue -h -n pci-{made.run} -o '%F %k %K'").check().stdout.split("\n")
+    assert {line.split()[0] for line in listed if line} == set(jobs)
+    assert head.run(f"squeue -h -j {jobs[2]} -r -o %K").check().stdout.split() == ["0"]
+    head.run(f"scancel -n pci-{made.run}").check()
+
+
+def test_a_run_waits_for_another_one(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
+    first = submitted(launcher, "sleep 1; echo first; exit 3")
+    second = submitted(launcher, "echo second", after=(After(run=first, when="failed"),))
+    never = submitted(launcher, "echo never", after=(After(run=first),))
+    assert ended(launcher, second)[1] == "second\n"
+    assert ended(launcher, never)[0].state is State.CANCELLED
+    assert ended(launcher, submitted(launcher, "echo third", after=(After(run=first, when="ended"),)))[1] == "third\n"
+    with pytest.raises(CommandFailed, match=f"after: {first} has ended, and not well"):
+        submitted(launcher, "true", after=(After(run=first),))
+    with pytest.raises(CommandFailed, match="there is no run nothing"):
+        submitted(launcher, "true", after=(After(run="nothing"),))
+
+
+def test_many_are_submitted_together_and_one_that_is_refused_stops_no_other(
+    launcher: SlurmLauncher, head: DirectHeadNode
+) -> None:
+    specs = [JobSpec(command=("true",), cpus=1, queue="nowhere" if n == 4 else "gpu") for n in range(12)]
+    made = [render(spec, new_run_id(f"many{number}")) for number, spec in enumerate(specs)]
+    before = head.commands
+    first = launcher.submit_all(made)
+    assert head.commands == before + 1
+    assert [isinstance(each, str) for each in first] == [n != 4 for n in range(12)]
+    assert "invalid partition" in str(first[4])
+    again = launcher.submit_all(made)
+    assert [str(each) for each in again] == [str(each) for each in first]
+    assert head.run(f"ls -d {made[4].run}").status != 0
 
 
 @pytest.mark.slow

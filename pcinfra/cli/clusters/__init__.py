@@ -8,7 +8,7 @@ from pcinfra.cli.lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "render": ("pcinfra.cli.clusters.render", "render", "Print its pcluster configuration."),
-    "validate": ("pcinfra.cli.clusters.render", "validate", "Check its configuration; create nothing."),
+    "validate": ("pcinfra.cli.clusters.validate", "validate", "Check its configuration; create nothing."),
     "create": ("pcinfra.cli.clusters.create", "create", "Create it and wait until it is ready."),
     "update": ("pcinfra.cli.clusters.update", "update", "Bring it to what pcinfra.yaml says now."),
     "start": ("pcinfra.cli.clusters.fleet", "start", "Start its compute nodes."),
@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "exec": ("pcinfra.cli.clusters.execute", "exec_", "Run one command on its head node."),
     "logs": ("pcinfra.cli.clusters.logs", "logs", "Print the logs of its nodes."),
     "events": ("pcinfra.cli.clusters.logs", "events", "Print what CloudFormation did for it."),
+    "diagnose": ("pcinfra.cli.clusters.diagnose", "diagnose", "Gather everything about it; find known causes."),
     "delete": ("pcinfra.cli.clusters.delete", "delete", "Delete it and wait until it is gone."),
 }
 

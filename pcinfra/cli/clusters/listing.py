@@ -55,7 +55,7 @@ def _entry(session: Session, name: str, stack: Stack | None, known: Mapping[str,
 
     overview: Overview | None = known.get(f"read/overview/{name}")
     asked: Asked | None = known.get(f"read/slurm/{name}")
-    cost = per_hour(session.project, name, fleet_stopped=overview.fleet.stopped) if overview else None
+    cost = per_hour(session.project, name, nodes_run=overview.nodes_run) if overview else None
     return {
         "name": name,
         "status": stack.status if stack else "not created",

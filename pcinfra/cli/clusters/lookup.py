@@ -10,12 +10,11 @@ import click
 from pcinfra.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pcinfra.aws import Cloud
     from pcinfra.cli.session import Session
     from pcinfra.clusters.facts import ClusterFacts
-    from pcinfra.clusters.inputs import ClusterInputs
     from pcinfra.jobs.headnode import SsmHeadNode
     from pcinfra.jobs.slurm.view import View
 
@@ -26,34 +25,6 @@ def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 cluster_name = click.argument("name", callback=_checked)
-
-
-def rendered(session: Session, name: str, offline: bool = False) -> str:
-    from pcinfra.clusters.inputs import placeholder_inputs
-    from pcinfra.clusters.render import render as render_text
-
-    clusters = session.project.clusters
-    if name not in clusters:
-        raise _unknown(name, list(clusters))
-    inputs = placeholder_inputs(session.project) if offline else _inputs(session)
-    return render_text(name, clusters[name], inputs)
-
-
-def _inputs(session: Session) -> ClusterInputs:
-    from pcinfra import cloudformation
-    from pcinfra.clusters.inputs import inputs_from_outputs
-
-    stack = cloudformation.find(session.cloud, session.project.prerequisites.stack)
-    return inputs_from_outputs(stack.outputs if stack else {}, session.project, session.cloud.account)
-
-
-def _unknown(name: str, known: Sequence[str]) -> Exception:
-    from difflib import get_close_matches
-
-    from pcinfra.errors import UsageError
-
-    near = get_close_matches(name, known, 1) or list(known)
-    return UsageError(f"no cluster {name!r} in the project file", hint=" or ".join(near) or "add it under clusters:")
 
 
 def existing(session: Session, name: str) -> ClusterFacts:

@@ -18,17 +18,24 @@ def lines(project: Project, name: str) -> list[Cost]:
 
 
 def head_and_nodes(project: Project, name: str) -> tuple[float | None, float | None]:
-    """Return USD per hour of the head node, and of the static nodes together; None where a price is not known."""
+    """Return USD per hour of what always runs (head node, login nodes), and of the static nodes together.
+
+    None where a price is not known.
+    """
     bill = lines(project, name)
-    head = next((cost.per_hour for cost in bill if cost.what == "head node"), None)
-    nodes = [cost.per_hour for cost in bill if cost.what.startswith("queue ")]
-    known = [amount for amount in nodes if amount is not None]
-    return head, sum(known) if known and len(known) == len(nodes) else None
+    queues = [cost.per_hour for cost in bill if cost.what.startswith("queue ")]
+    always = [cost.per_hour for cost in bill if not cost.what.startswith("queue ")]
+    return _together(always), _together(queues)
 
 
-def per_hour(project: Project, name: str, *, fleet_stopped: bool) -> float | None:
+def _together(amounts: list[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known and len(known) == len(amounts) else None
+
+
+def per_hour(project: Project, name: str, *, nodes_run: bool) -> float | None:
     """Return USD per hour of the cluster as it stands; None when a price is not known."""
     head, nodes = head_and_nodes(project, name)
-    if head is None or (nodes is None and not fleet_stopped):
+    if head is None or (nodes is None and nodes_run):
         return None
-    return head + (0.0 if fleet_stopped else nodes or 0.0)
+    return head + (nodes or 0.0 if nodes_run else 0.0)

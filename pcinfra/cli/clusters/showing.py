@@ -37,7 +37,7 @@ def read_shown(session: Session, stack: Stack, known: Mapping[str, Any]) -> Show
     description = Pcluster(session.shell, session.target).describe(stack.name)
     failed = "FAILED" in stack.status or "ROLLBACK" in stack.status
     overview: Overview = known[f"read/overview/{stack.name}"]
-    cost = per_hour(session.project, stack.name, fleet_stopped=overview.fleet.stopped)
+    cost = per_hour(session.project, stack.name, nodes_run=overview.nodes_run)
     cause = failure_cause(session.cloud, stack) if failed else ""
     return Shown(description, overview, known.get(f"read/slurm/{stack.name}"), cause, cost)
 
@@ -84,6 +84,8 @@ def print_shown(shown: Shown, session: Session) -> None:
 def _rows(shown: Shown) -> list[tuple[str, Any]]:
     from datetime import UTC, datetime
 
+    from pcinfra.clusters.failure import unwrapped
+
     description, head = shown.description, shown.description.head_node
     rows: list[tuple[str, Any]] = [
         ("status", description.status),
@@ -98,7 +100,7 @@ def _rows(shown: Shown) -> list[tuple[str, Any]]:
     if shown.asked:
         rows += _slurm_rows(shown.asked)
     rows += [("failure", f"{code}: {reason}") for code, reason in description.failures]
-    return rows + ([("cause", shown.cause)] if shown.cause else [])
+    return rows + ([("cause", unwrapped(shown.cause)[0])] if shown.cause else [])
 
 
 def _slurm_rows(asked: Asked) -> list[tuple[str, Any]]:

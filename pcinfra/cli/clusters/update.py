@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, rendered, told
+from pcinfra.cli.clusters.lookup import cluster_name, told
+from pcinfra.cli.clusters.validate import checked
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
     """
     from pcinfra.ui import print_json, print_plan
 
-    config = rendered(session, name)
+    config = checked(session, name).text
     facts = _facts(session, name)
     asked = _asked(session, facts, config)
     plan = _plan(session, facts, config, asked, kill=running_jobs == "kill")
@@ -69,17 +70,11 @@ def _facts(session: Session, name: str) -> ClusterFacts:
 
 
 def _asked(session: Session, facts: ClusterFacts, config: str) -> Update:
-    """The schema first: pcluster's policies take a configuration that it could read."""
     from pcinfra.clusters.facts import login_nodes_run
-    from pcinfra.clusters.findings import errors, refusal
     from pcinfra.clusters.fleet import fleet_of
     from pcinfra.clusters.pcluster import Pcluster
     from pcinfra.clusters.update import Update, strategy_of
-    from pcinfra.clusters.validate import validate
 
-    findings = validate(facts.name, config, session.project.region)
-    if errors(findings):
-        raise refusal(facts.name, findings)
     program = Pcluster(session.shell, session.target)
     login = login_nodes_run(session.cloud, facts)
     verdicts = program.verdicts(facts.name, facts.config, config, login=login)

@@ -20,6 +20,7 @@ def findings(spec: JobSpec) -> Iterator[Finding]:
     yield from _volumes(spec)
     yield from _paths(spec)
     yield from _kind(spec)
+    yield from _elsewhere(spec)
 
 
 def notes(spec: JobSpec) -> Iterator[str]:
@@ -119,3 +120,13 @@ def _kind(spec: JobSpec) -> Iterator[Finding]:
     if not settings.elastic.min <= spec.nodes <= settings.elastic.max:
         why = f"must have nodes ({spec.nodes}) between min and max"
         yield Finding(at, why, f"nodes: {settings.elastic.max}", (("nodes",),))
+
+
+def _elsewhere(spec: JobSpec) -> Iterator[Finding]:
+    """What only Slurm does."""
+    for name, value in (("array", spec.array), ("sweep", spec.sweep), ("after", spec.after)):
+        if value:
+            yield Finding((name,), "is for Slurm: neither operator has it", "a job file for each")
+    if spec.secrets:
+        why = "are fetched by the nodes of a Slurm cluster; Kubernetes has secrets of its own"
+        yield Finding(("secrets",), why, "kubernetes.volumes: [{path: /secrets, secret: NAME}]")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pcinfra.errors import Conflict, NotFound, PcinfraError, Unreachable
+from pcinfra.errors import Conflict, MissingTool, NotFound, PcinfraError, Refused, Unreachable
 from pcinfra.jobs.kubernetes import naming, phase
 from pcinfra.jobs.kubernetes.api import Api, pages
 from pcinfra.jobs.kubernetes.check import check
 from pcinfra.jobs.kubernetes.kinds import KINDS, JobKind
 from pcinfra.jobs.kubernetes.logs import Logs
-from pcinfra.jobs.kubernetes.reading import OURS, Reading, nodes_of
-from pcinfra.jobs.launcher import Look, State, Status
-from pcinfra.jobs.manifest import Manifest
+from pcinfra.jobs.kubernetes.reading import OURS, Reading
+from pcinfra.jobs.launcher import EVERYTHING, History, Look, Query, State, Status, Wanted
+from pcinfra.jobs.manifest import File, Manifest
 
 Object = dict[str, Any]
 
@@ -62,7 +63,7 @@ class KubernetesLauncher:
         check(job, schemas, self.reading.runtime(job) if job["kind"] == "TrainJob" else None)
         self.reading.need_claims(job)
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None) -> Look:
+    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
         try:
             kind, job = self.reading.find(run)
         except NotFound:
@@ -75,10 +76,11 @@ class KubernetesLauncher:
         status = phase.status_of(kind, job, pods)
         if status.state in (State.WAITING, State.STARTING):
             status = phase.status_of(kind, job, pods, self.reading.warnings(name))
-        nodes = max(len(pods), nodes_of(job))
+        nodes = 1 if wanted.node is not None else max(len(pods), phase.nodes_of(job))
         if offsets is None:
             return Look(status, nodes)
-        found = list(self._logs.setdefault(name, Logs(self.api)).chunks(kind, pods, offsets))
+        logs = self._logs.setdefault(name, Logs(self.api))
+        found = list(logs.chunks(kind, _wanted(pods, wanted), offsets, wanted))
         return Look(status, nodes, tuple(chunk for chunk, _ in found), any(more for _, more in found))
 
     def cancel(self, run: str) -> Status:
@@ -90,6 +92,28 @@ class KubernetesLauncher:
         self.delete(kind, job)
         return Status(status.run, State.CANCELLED, status.job, "deleted, with its pods and files", exit_code=143)
 
+    def requeue(self, run: str) -> Status:
+        """Refused: an operator restarts pods by itself, and has no second attempt of a job."""
+        kind, job = self.reading.find(run)
+        name = job["metadata"]["name"]
+        raise Refused(f"a {kind.kind} has one attempt", where=name, hint=f"pcinfra rerun {name}")
+
+    def rerun(self, run: str, new: str) -> str:
+        """Submit what ``run`` was submitted with; its id is in all of it, and is replaced in all of it."""
+        kind, job = self.reading.find(run)
+        old = str(job["metadata"]["name"])
+        room = naming.longest(kind.kind, phase.nodes_of(job))
+        short = new if len(new) <= room else f"{new[: room - 17].rstrip('-')}{new[-17:]}"
+        sent = {"apiVersion": f"{kind.group}/{kind.version}", "kind": kind.kind, "spec": job["spec"]}
+        labels = job["metadata"].get("labels") or {}
+        sent["metadata"] = {"name": old, "namespace": self.api.namespace, "labels": labels}
+        files = [
+            {"apiVersion": "v1", "kind": "ConfigMap", **each, "metadata": _plain(each["metadata"])}
+            for each in pages(self.api, self.reading.path("configmaps"), {"labelSelector": f"{naming.RUN}={old}"})
+        ]
+        texts = [json.dumps(each, ensure_ascii=False).replace(old, short) for each in (sent, *files)]
+        return self.submit(Manifest(short, tuple(File("object.json", text.encode()) for text in texts)))
+
     def delete(self, kind: JobKind, job: Object) -> None:
         """Delete ``job``: exactly this one, not another that has its name by now."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": job["metadata"]["uid"]}}
@@ -98,8 +122,40 @@ class KubernetesLauncher:
         except NotFound:
             return
 
-    def runs(self, limit: int) -> list[Status]:
-        return [phase.status_of(kind, job) for kind, job in self.reading.jobs()[:limit]]
+    def runs(self, query: Query) -> list[Status]:
+        found = (phase.status_of(kind, job) for kind, job in self.reading.jobs())
+        meant = [each for each in found if each.run.startswith(query.name) and each.state in (query.states or State)]
+        return meant[: query.limit]
+
+    def history(self, run: str) -> History:
+        kind, job = self.reading.find(run)
+        name = str(job["metadata"]["name"])
+        status = phase.status_of(kind, job, self.reading.pods(kind, name), self.reading.warnings(name))
+        said = (job["metadata"].get("annotations") or {}).get(naming.JOB_FILE, "{}")
+        try:
+            spec: Mapping[str, object] = json.loads(said)
+        except ValueError:
+            spec = {}
+        return History(status, spec)
+
+    def shell(self, run: str, node: str = "") -> Sequence[str]:
+        """Return ``kubectl exec`` into a pod of ``run``.
+
+        Raises:
+            Refused: it does not run.
+            MissingTool: there is no kubectl here.
+        """
+        kind, job = self.reading.find(run)
+        pods = _wanted(self.reading.pods(kind, str(job["metadata"]["name"])), Wanted(node or None))
+        alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+        if not alive:
+            raise Refused("it does not run", where=run, hint=f"pcinfra show {run}")
+        if shutil.which("kubectl") is None:
+            raise MissingTool(
+                "kubectl is not installed", where="kubectl", hint="https://kubernetes.io/docs/tasks/tools"
+            )
+        name = str(alive[0]["metadata"]["name"])
+        return ["kubectl", "-n", self.api.namespace, "exec", "-it", name, "-c", kind.container, "--", "sh"]
 
     def orphans(self) -> list[Object]:
         """Return the files of runs that are not there: what a submission that was killed has left."""
@@ -119,7 +175,7 @@ class KubernetesLauncher:
         except Conflict as error:
             if error.code != "AlreadyExists":
                 raise
-            # The minimal role cannot read a ConfigMap; its name has the run's id in it, which never repeats.
+            # The minimal role cannot read a ConfigMap by name; the run's id, which never repeats, is part of it.
             there = value if value["kind"] == "ConfigMap" else self.api.call("GET", f"{path}/{name}")
             if (there["metadata"].get("labels") or {}).get(naming.RUN) == run:
                 return there
@@ -143,3 +199,16 @@ class KubernetesLauncher:
                 self.remove_files(each)
             except PcinfraError:
                 continue  # swept later: pcinfra k8s sweep
+
+
+def _wanted(pods: list[Object], wanted: Wanted) -> list[Object]:
+    """Return the pods of a node by its name, the pod's name, or its number in the run."""
+    if wanted.node is None:
+        return pods
+    if wanted.node.isdigit():
+        return pods[int(wanted.node) : int(wanted.node) + 1]
+    return [p for p in pods if wanted.node in (p["metadata"]["name"], (p.get("spec") or {}).get("nodeName"))]
+
+
+def _plain(metadata: Object) -> Object:
+    return {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}

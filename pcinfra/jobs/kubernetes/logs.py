@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pcinfra.errors import CloudError, NotFound
 from pcinfra.jobs.kubernetes.api import Api
 from pcinfra.jobs.kubernetes.kinds import JobKind
-from pcinfra.jobs.launcher import Chunk
+from pcinfra.jobs.launcher import EVERYTHING, Chunk, Wanted
 
 MOST = 1 << 20  # bytes of one log in one look
 
@@ -36,21 +37,29 @@ class Logs:
     places: dict[str, Place] = field(default_factory=dict)
 
     def chunks(
-        self, kind: JobKind, pods: list[dict[str, Any]], offsets: Mapping[str, int]
+        self, kind: JobKind, pods: list[dict[str, Any]], offsets: Mapping[str, int], wanted: Wanted = EVERYTHING
     ) -> Iterator[tuple[Chunk, bool]]:
         """Yield what is new in each log beyond ``offsets``, and whether there is more."""
         for pod in pods:
             name = str(pod["metadata"]["name"])
-            for log, previous in _starts(kind, pod):
-                found = self._new(f"{name}{log}", name, kind.container, previous, offsets.get(f"{name}{log}", 0))
+            for number, previous in _starts(kind, pod):
+                if wanted.attempt not in (None, number):
+                    continue
+                log = f".{number}" if number else ""
+                text = f"{name}{log}"
+                place = self._place(text, offsets.get(text, 0), _stamp(wanted))
+                found = self._new(text, place, self._read(name, kind.container, previous, place.time), name)
                 if found is not None:
                     yield found
 
-    def _new(self, log: str, pod: str, container: str, previous: bool, offset: int) -> tuple[Chunk, bool] | None:
+    def _place(self, log: str, offset: int, since: str) -> Place:
+        """Return where reading stands; whoever knows another offset gets the log from its beginning."""
         place = self.places.get(log)
         if place is None or place.offset != offset:
-            place = self.places[log] = Place()
-        text = self._read(pod, container, previous, place.time)
+            place = self.places[log] = Place(time="" if offset else since)
+        return place
+
+    def _new(self, log: str, place: Place, text: bytes | None, pod: str) -> tuple[Chunk, bool] | None:
         if text is None:
             return None
         begin = place.offset
@@ -82,15 +91,19 @@ class Logs:
             raise
 
 
-def _starts(kind: JobKind, pod: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yield the starts of a pod's container whose logs are there: the present one, and the one before it."""
+def _starts(kind: JobKind, pod: Mapping[str, Any]) -> Iterator[tuple[int, bool]]:
+    """Yield the starts of a pod's container whose logs are there: the one before the present one, and that."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     count = next((int(s.get("restartCount") or 0) for s in statuses if s.get("name") == kind.container), 0)
-    started = any((s.get("state") or {}).get("running") or (s.get("state") or {}).get("terminated") for s in statuses)
     if count:
-        yield (f".{count - 1}" if count > 1 else ""), True
-    if count == 0 or started:
-        yield (f".{count}" if count else ""), False
+        yield count - 1, True
+    yield count, False
+
+
+def _stamp(wanted: Wanted) -> str:
+    if wanted.since is None:
+        return ""
+    return datetime.fromtimestamp(max(0.0, wanted.since), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _after(text: bytes, place: Place) -> Iterator[tuple[str, bytes]]:

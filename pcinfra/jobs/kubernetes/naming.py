@@ -23,6 +23,7 @@ UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 PREFIX = "pcinfra.dev/"
 RUN, SWEEP = f"{PREFIX}run", f"{PREFIX}name"
+JOB_FILE = f"{PREFIX}job-file"  # annotation: what the job was submitted with
 MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = f"{PREFIX}submit"  # of runtimePatches: must be prefixed with a domain
 

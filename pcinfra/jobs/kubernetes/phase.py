@@ -7,10 +7,11 @@ A TrainJob has neither Running nor Pending among its conditions, and one that wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pcinfra.jobs.kubernetes.kinds import JobKind
-from pcinfra.jobs.launcher import State, Status
+from pcinfra.jobs.launcher import Attempt, State, Status
 
 Object = Mapping[str, Any]
 
@@ -39,7 +40,8 @@ def status_of(kind: JobKind, job: Object, pods: Sequence[Object] = (), events: I
     nodes = ",".join(sorted({str(pod["spec"]["nodeName"]) for pod in pods if pod.get("spec", {}).get("nodeName")}))
 
     def status(state: State, why: str = "", code: int | None = None) -> Status:
-        return Status(run, state, uid, why, nodes, code)
+        made = _time(job["metadata"].get("creationTimestamp"))
+        return Status(run, state, uid, why, nodes, code, nodes_of(job), made, _attempts(job, pods, state))
 
     ended = _ended(kind, job, pods)
     if ended is not None:
@@ -49,6 +51,41 @@ def status_of(kind: JobKind, job: Object, pods: Sequence[Object] = (), events: I
     if _suspended(job):
         return status(State.WAITING, _queue(job))
     return status(*_alive(kind, job, pods, list(events)))
+
+
+def nodes_of(job: Object) -> int:
+    """Return how many nodes a job asks for."""
+    spec = job.get("spec") or {}
+    trainer, replicas = spec.get("trainer") or {}, spec.get("pytorchReplicaSpecs") or {}
+    return int(trainer.get("numNodes") or sum(each.get("replicas") or 1 for each in replicas.values()) or 1)
+
+
+def _attempts(job: Object, pods: Sequence[Object], state: State) -> tuple[Attempt, ...]:
+    """Return the one attempt of a job that has pods: from the first pod's start on."""
+    starts = [_time((pod.get("status") or {}).get("startTime")) for pod in pods]
+    began = min(filter(None, starts), default=0.0)
+    if not began:
+        return ()
+    changes = [_time(each.get("lastTransitionTime")) for each in (job.get("status") or {}).get("conditions") or ()]
+    names = sorted({str(pod["spec"]["nodeName"]) for pod in pods if pod.get("spec", {}).get("nodeName")})
+    end, verdict = (max(changes, default=None), str(state)) if state.ended else (None, "")
+    return (Attempt(0, ",".join(names), len(pods), _gpus(pods), began, began, end, verdict),)
+
+
+def _gpus(pods: Sequence[Object]) -> int:
+    for container in pods[0]["spec"].get("containers") or ():
+        limit = ((container.get("resources") or {}).get("limits") or {}).get("nvidia.com/gpu")
+        if str(limit or "").isdigit():
+            return int(str(limit))
+    return 0
+
+
+def _time(text: Any) -> float:
+    """Return seconds since 1970; 0 for what is no time."""
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp() if text else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _conditions(job: Object) -> dict[str, Object]:

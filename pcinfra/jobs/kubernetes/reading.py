@@ -146,13 +146,6 @@ def claims(value: Any) -> set[str]:
     return set()
 
 
-def nodes_of(job: Object) -> int:
-    """Return how many nodes a job asks for."""
-    spec = job.get("spec") or {}
-    trainer, replicas = spec.get("trainer") or {}, spec.get("pytorchReplicaSpecs") or {}
-    return int(trainer.get("numNodes") or sum(each.get("replicas") or 1 for each in replicas.values()) or 1)
-
-
 def _means(run: str, job: Object) -> bool:
     return str(job["metadata"]["name"]).startswith(run) or job["metadata"].get("uid") == run
 

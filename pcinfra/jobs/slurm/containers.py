@@ -25,9 +25,26 @@ def enroot_uri(image: str) -> str:
     return f"{registry}#{rest}"
 
 
+def digest(image: str) -> str:
+    """Return the hex digits of an image's digest; empty where its address may mean another image tomorrow."""
+    found = re.search(r"@sha256:([0-9a-f]{64})$", image)
+    return found[1] if found else ""
+
+
 def mounts(spec: JobSpec) -> str:
     """Return ``--container-mounts``: what the job file says, and the paths that it names, where they are."""
     said = [f"{mount.source}:{mount.inside}" + (":ro" if mount.read_only else "") for mount in spec.mounts]
     inside = {mount.inside for mount in spec.mounts}
     named = dict.fromkeys(path for path in (spec.data, spec.checkpoints) if path and path not in inside)
     return ",".join([*said, *(f"{path}:{path}" for path in named)])
+
+
+def pyxis_options(spec: JobSpec) -> tuple[str, ...]:
+    """Return srun's options for what the container may do (pyxis, README, "srun options")."""
+    wanted = spec.container_options
+    return (
+        "--container-writable" if wanted.writable else "--container-readonly",
+        "--container-mount-home" if wanted.mount_home else "--no-container-mount-home",
+        "--container-remap-root" if wanted.remap_root else "--no-container-remap-root",
+        "--container-entrypoint" if wanted.entrypoint else "--no-container-entrypoint",
+    )

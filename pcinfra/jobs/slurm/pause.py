@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
 SECONDS = 5.0
-JOB_SECONDS = 3600.0  # nobody knows how long a job takes
+JOB_SECONDS = 3600.0  # nobody knows how long a job without a limit takes
 KILL_SECONDS = 120.0  # KillWait of the shapes is 90
 
 _SET = 'for queue in {queues}; do timeout 20 scontrol update PartitionName="$queue" State={state} || exit; done'
@@ -104,7 +104,7 @@ def pausing(cluster: str, running: Sequence[Job], *, kill: bool) -> list[Action]
     told = "; ".join(map(str, running[:5])) + (f" and {len(running) - 5} more" if len(running) > 5 else "")
     what = f"jobs on {cluster}: {'end them' if kill and running else 'wait until they have ended'}"
     loses = f"what these jobs have not saved: {told}" if kill and running else ""
-    seconds = (KILL_SECONDS if kill else JOB_SECONDS) if running else SECONDS
+    seconds = (KILL_SECONDS if kill else _longest(running)) if running else SECONDS
     why = told or "none runs now"
     wait = Action(f"{name}/jobs", Kind.RUN, what, why, AwaitJobs(cluster, kill), frozenset({hold.id}), loses, seconds)
     return [hold, wait]
@@ -115,3 +115,9 @@ def resuming(cluster: str, after: frozenset[str]) -> Action:
     operation = Release(cluster, f"cluster/{cluster}/hold")
     what = f"queues of {cluster}: let jobs start again"
     return Action(f"cluster/{cluster}/release", Kind.RUN, what, "they were held", operation, after, seconds=SECONDS)
+
+
+def _longest(running: Sequence[Job]) -> float:
+    """Return the seconds after which the last job is ended by its limit."""
+    left = [JOB_SECONDS if job.seconds_left is None else job.seconds_left for job in running]
+    return max(left, default=SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job in the queue. ``nodes``: where it runs, as Slurm writes it; ``count``: how many it has or wants."""
+    """A job in the queue.
+
+    Args:
+        nodes: where it runs, as Slurm writes it; ``count``: how many it has or wants.
+        left: until its time limit, as squeue writes it: ``1-02:30:00``, ``UNLIMITED``, ``INVALID``.
+    """
 
     id: str
     queue: str
@@ -77,7 +83,17 @@ class Job:
     user: str
     count: str
     nodes: str
+    left: str
     name: str
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until its time limit; None when it has none."""
+        match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", self.left)
+        if not match:
+            return None
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
     @property
     def on_nodes(self) -> bool:
@@ -122,13 +138,13 @@ def parse(lines: Iterable[str]) -> View:
     for node in _nodes(rows):
         nodes.setdefault(node.name, node)
     queues = {row[1]: Queue(row[1], row[2]) for row in rows if row[0] == "queue" and len(row) == 3}
-    jobs = tuple(_job(row) for row in rows if row[0] == "job" and len(row) >= 8)
+    jobs = tuple(_job(row) for row in rows if row[0] == "job" and len(row) >= 9)
     return View(tuple(queues.values()), tuple(nodes.values()), jobs)
 
 
 def _job(row: list[str]) -> Job:
-    _, number, queue, state, user, count, nodes, *name = row
-    return Job(number, queue, state, user, count, nodes, "|".join(name))
+    _, number, queue, state, user, count, nodes, left, *name = row
+    return Job(number, queue, state, user, count, nodes, left, "|".join(name))
 
 
 def _nodes(rows: Iterable[list[str]]) -> Iterator[Node]:

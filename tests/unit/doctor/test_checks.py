@@ -172,7 +172,7 @@ def quota(value: float, name: str = "some quota") -> dict[str, Any]:
 TYPES = {"DescribeInstanceTypes": {"InstanceTypes": [
     {"InstanceType": "p5.48xlarge", "VCpuInfo": {"DefaultVCpus": 192}},
     {"InstanceType": "m5.2xlarge", "VCpuInfo": {"DefaultVCpus": 8}},
-]}}  # fmt: skip
+]}, "DescribeInstances": {"Reservations": []}}  # fmt: skip
 
 
 def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
@@ -186,6 +186,21 @@ def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
     assert asked == ["L-1216C47A", "L-417A185B"]
     assert said(lines) == [("ok", "8 of 192 vCPUs"), ("failure", "384 of 192 vCPUs: too few")]
     assert lines[1].fix.endswith("--service-code ec2 --quota-code L-1 --desired-value 384")
+
+
+def test_what_others_run_is_taken_from_the_quota() -> None:
+    """Not the project's own nodes, which are counted when they do not run too, and no capacity blocks."""
+
+    def machine_of(kind: str, lifecycle: str = "") -> dict[str, Any]:
+        return {"InstanceType": kind, **({"InstanceLifecycle": lifecycle} if lifecycle else {})}
+
+    running = [
+        machine_of("p5.48xlarge"), machine_of("p5.48xlarge") | MINE, machine_of("p5.48xlarge", "spot"),
+        machine_of("p5.48xlarge", "capacity-block"), machine_of("m5.2xlarge"),
+    ]  # fmt: skip
+    answers = {**TYPES, "DescribeInstances": {"Reservations": [{"Instances": running[:2]}, {"Instances": running[2:]}]}}
+    lines = quotas.vcpus(Project(), doors({**answers, "GetServiceQuota": quota(576)}))
+    assert said(lines) == [("ok", "8 of 576 vCPUs, 8 more"), ("ok", "192 of 576 vCPUs, 384 more")]
 
 
 def test_capacity_blocks_count_against_no_quota() -> None:

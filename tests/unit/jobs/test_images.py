@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.jobs.images import images, is_ours, resolved
+from pcinfra.jobs.images import is_ours, resolved
 from pcinfra.project import Project
 
 HOME = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training"
@@ -36,7 +36,7 @@ class Ecr:
 
 def test_an_image_of_the_project_is_named_by_its_digest() -> None:
     project = Project(project="p")
-    name = next(iter(images(project)))
+    name = next(iter(project.images))
     for image in (name, DIGEST):
         assert is_ours(image)
         assert resolved(image, project, Ecr()) == f"{HOME}@{DIGEST}"
@@ -50,7 +50,7 @@ def test_an_address_stays_as_it_is(image: str) -> None:
 
 def test_a_name_that_is_no_image_is_refused_with_the_nearest() -> None:
     project = Project(project="p")
-    name = next(iter(images(project)))
+    name = next(iter(project.images))
     with pytest.raises(UsageError, match=rf"has no image .*\n  try: {name}"):
         resolved(name[:-1], project, Ecr())
 

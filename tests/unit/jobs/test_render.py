@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcinfra.jobs.manifest import Manifest, new_run_id
+from pcinfra.jobs.manifest import Manifest, archive, new_run_id
 from pcinfra.jobs.slurm.render import directive, render
-from pcinfra.jobs.spec import Code, JobSpec, Mount
+from pcinfra.jobs.spec import After, Array, Code, JobSpec, Mount
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "jobs"
 SPECS = {
@@ -51,6 +51,15 @@ SPECS = {
         time_limit="4:00:00",
         restarts=3,
         requeue=5,
+        secrets={"TOKEN": "secretsmanager:team/hf#token", "KEY": "arn:aws:ssm:eu-west-1:123456789012:parameter/a/b"},
+    ),
+    "sweep": JobSpec(
+        command=("true",),
+        cpus=2,
+        exclusive=True,
+        sweep={"RATE": ("0.1", "it's", ""), "SEED": ("1", "2")},
+        array=Array(at_once=4),
+        after=(After(run="prepare-1m80k0n9v1brna4m"),),
     ),
 }
 
@@ -61,6 +70,7 @@ HOSTILE = st.sampled_from(
 )
 WORDS = st.lists(TEXTS | HOSTILE, max_size=6)
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}X", fullmatch=True)
+RUN_FILES = ["spec.json", "job.sbatch", "node.sh", "command.sh", "env.sh", "submit.env", "files"]
 STUB = '#!/bin/sh\nfor last do :; done\nexec bash "$last"\n'  # srun, as far as one node goes
 PROBE = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open(os.environ['OUT_X'], 'w'))"
 
@@ -162,10 +172,13 @@ def test_ids_never_repeat_and_sort_by_time() -> None:
 
 
 def test_the_archive_is_the_same_for_the_same_files() -> None:
-    first, second = (render(SPECS["full"], "x-1").archive() for _ in range(2))
+    first, second = (archive([render(SPECS["full"], "x-1"), render(SPECS["plain"], "y-1")]) for _ in range(2))
     assert first == second
     with tarfile.open(fileobj=BytesIO(first)) as tar:
-        assert [entry.name for entry in tar] == ["spec.json", "job.sbatch", "node.sh", "command.sh", "env.sh"]
+        assert [entry.name for entry in tar] == [f"{run}/{name}" for run in ("x-1", "y-1") for name in RUN_FILES]
+        listed = tar.extractfile("x-1/files")
+        assert listed
+        assert listed.read().decode().split() == RUN_FILES[:-1]
 
 
 def run_batch(top: Path, manifest: Manifest) -> subprocess.CompletedProcess[bytes]:

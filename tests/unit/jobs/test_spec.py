@@ -37,7 +37,9 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
     (OK + "queue: a,b", [(2, 8, "queue", "is not the name of one queue", "")]),
     (OK + "queue: '--wrap=x'", [(2, 8, "queue", "is not the name of one queue", "")]),
     (OK + "workdir: data", [(2, 10, "workdir", "must be an absolute path", "workdir: /lustre/data")]),
-    (OK + "launcher: torchrum", [(2, 11, "launcher", "must be srun or torchrun", "launcher: torchrun")]),
+    (OK + "launcher: torchrum", [
+        (2, 11, "launcher", "must be srun, torchrun, deepspeed, accelerate or mpi", "launcher: torchrun"),
+    ]),
     (OK + "environment: {1A: x}", [(2, 15, "environment.1A", "is not a variable's name", NO_DIGIT)]),
     (OK + "environment: {UID: x}", [(2, 15, "environment.UID", "belongs to bash", "choose another name")]),
     (OK + "environment: {SLURM_X: x}", [(2, 15, "environment.SLURM_X", "would hide", "choose another name")]),
@@ -69,6 +71,24 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
     (OK + "code: {path: nowhere}", [(2, 14, "code.path", "there is no folder", "a path beside the job file")]),
     (OK + "code: {commit: --output=x}", [(2, 16, "code.commit", "does not match the pattern", "commit: HEAD")]),
     (OK + "code: worktree", [(2, 7, "code", "must be a mapping", "keys of code: source, path, commit")]),
+    (OK + "array: {at_once: 3}", [(2, 1, "array", "has no tasks", "array: {tasks: 100}")]),
+    (OK + "array: {tasks: 3}\nsweep: {A: ['1', '2']}", [
+        (2, 16, "array.tasks", "cannot be given together with sweep, which has 2", "array: {at_once: 10}"),
+    ]),
+    (OK + "sweep: {A: []}", [(2, 9, "sweep.A", "has no values", 'LEARNING_RATE: ["0.1", "0.01"]')]),
+    (OK + "sweep: {A: [1]}", [(2, 13, "sweep.A[0]", "must be text", '"1"')]),
+    (OK + "sweep: {A: ['1']}\nenvironment: {A: '2'}", [(2, 9, "sweep.A", "is in environment, too", "one of them")]),
+    (OK + "after: [{run: ../x}]", [
+        (2, 15, "after[0].run", "is not the id of a run", "for example hello-1m80k0n9v1brna4m"),
+    ]),
+    (OK + "secrets: {A: hunter2}", [
+        (2, 14, "secrets.A", "must name a secret, never be one", "for example secretsmanager:hugging-face#token"),
+    ]),
+    (OK + "secrets: {A: 'ssm:/a'}\nenvironment: {A: b}", [
+        (2, 14, "secrets.A", "is in environment or sweep, too", "one of them"),
+    ]),
+    (OK + "launcher: mpi", [(2, 11, "launcher", "needs the number of processes on each node", "processes: 8")]),
+    (OK + "launcher: mpi\ngpus: 8\ncpus: 12", [(4, 7, "cpus", "cannot be divided among 8 processes", "cpus: 8")]),
     ("script: .", [(1, 9, "script", "there is no file", "a path beside the job file")]),
     ("nods: 2\ncommand: echo\ngpus: two\nworkdir: x", [
         (1, 1, "nods", "is not a key", "nodes"),

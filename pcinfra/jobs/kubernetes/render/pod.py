@@ -12,6 +12,7 @@ from pcinfra.jobs.kubernetes.render.model import Job, Object
 from pcinfra.jobs.kubernetes.settings import Volume
 
 GPU = "nvidia.com/gpu"
+_MOST = 100_000  # bytes of an annotation of ours; all of an object's have 256 KiB
 _CODE_VOLUME = "pcinfra-code"
 
 
@@ -23,6 +24,12 @@ def labels(job: Job) -> dict[str, str]:
 def metadata(job: Job, name: str = "") -> Object:
     place = {"namespace": job.namespace} if job.namespace else {}
     return {"name": name or job.run, **place, "labels": labels(job)}
+
+
+def notes(job: Job) -> dict[str, str]:
+    """Return the job file as an annotation of the job, for `pcinfra show`; without its environment."""
+    text = job.spec.model_dump_json(exclude_defaults=True, exclude={"environment"})
+    return {naming.JOB_FILE: text} if len(text) < _MOST else {}
 
 
 def environment(job: Job) -> list[Object]:

@@ -33,7 +33,7 @@ def render(job: Job) -> Rendered:
         spec["pytorchReplicaSpecs"] = {"Master": _replica(job, 1)}
         if job.spec.nodes > 1:
             spec["pytorchReplicaSpecs"]["Worker"] = _replica(job, job.spec.nodes - 1)
-    meta = pod.metadata(job)
+    meta = {**pod.metadata(job), "annotations": pod.notes(job)}
     if job.settings.queue:
         meta["labels"]["kueue.x-k8s.io/queue-name"] = job.settings.queue
     torch: Object = {"apiVersion": API_VERSION, "kind": "PyTorchJob", "metadata": meta, "spec": spec}

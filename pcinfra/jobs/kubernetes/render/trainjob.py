@@ -24,7 +24,7 @@ def render(job: Job, dialect: Dialect) -> Rendered:
     stop = pod.deadline(job)
     if stop and dialect.has_deadline:
         spec["activeDeadlineSeconds"] = stop
-    meta = pod.metadata(job)
+    meta = {**pod.metadata(job), "annotations": pod.notes(job)}
     if job.settings.queue:
         meta["labels"]["kueue.x-k8s.io/queue-name"] = job.settings.queue
     train: Object = {"apiVersion": API_VERSION, "kind": "TrainJob", "metadata": meta, "spec": spec}

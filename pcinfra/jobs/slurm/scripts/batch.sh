@@ -1,26 +1,58 @@
 set -uo pipefail
 cd -- "$SLURM_SUBMIT_DIR" || exit 1
 export PCINFRA_RUN_DIR=$PWD PCINFRA_RUN=${PWD##*/} PCINFRA_ATTEMPT=${SLURM_RESTART_COUNT:-0}
-export PCINFRA_STOP_FILE=$PWD/stop.$PCINFRA_ATTEMPT PCINFRA_DONE_FILE=$PWD/DONE
-export PCINFRA_CHECKPOINTS=${checkpoints:-$PWD/checkpoints}
+# A task of an array has a directory of its own for what belongs to it; the number by which Slurm knows it begins
+# again with every part of a large array.
+job=$SLURM_JOB_ID mine=$PWD log=node-%n task=''
+if [ -n "$tasks" ]; then
+  task=$((${1:-0} + SLURM_ARRAY_TASK_ID))
+  job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID mine=$PWD/tasks/$task log=node-${task}_%n
+  export PCINFRA_TASK=$task PCINFRA_TASKS=$tasks
+  mkdir -p -- "$mine" || exit 1
+fi
+export PCINFRA_STOP_FILE=$mine/stop.$PCINFRA_ATTEMPT PCINFRA_DONE_FILE=$mine/DONE
+export PCINFRA_CHECKPOINTS=${checkpoints:+$checkpoints${task:+/$task}}
+export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
 [ -z "$data" ] || export PCINFRA_DATA=$data
 [ ! -d code ] || export PCINFRA_CODE=$PWD/code
-[ -s job.id ] || echo "$SLURM_JOB_ID" >job.id
+[ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+attempt_begins
 budget=$(cat requeue.max 2>/dev/null || echo "$requeue")
 
-# record EXIT_CODE VERDICT REQUEUED: what became of this attempt, one line each.
+# record EXIT_CODE VERDICT REQUEUED: what became of this attempt, one line each. Of an array, when its last task has
+# ended, what became of all.
 record() {
-  printf '{"job":"%s","attempt":%d,"exit_code":%d,"verdict":"%s","requeued":%s,"nodes":"%s","started":"%s","ended":"%s"}\n' \
-    "$SLURM_JOB_ID" "$PCINFRA_ATTEMPT" "$1" "$2" "$3" "$SLURM_JOB_NODELIST" "$started" \
-    "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>result.jsonl
+  local now worst
+  attempt_ends
+  now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  line '"exit_code":%d,"verdict":"%s","requeued":%s' "$1" "$2" "$3" >>"$mine/result.jsonl"
+  [ -n "$tasks" ] && [ "$3" = false ] || return
+  exec 8>tasks/lock && flock 8 && echo "$task $1" >>tasks/ended
+  worst=$(awk -v tasks="$tasks" '{code[$1] = $2} END {
+    for (each in code) {n++; if (code[each] > worst) worst = code[each]; if (code[each]) bad++}
+    if (n >= tasks) print worst + 0, (worst ? "failed" : "done"), "false," "\"failed_tasks\":" bad + 0}' tasks/ended)
+  # shellcheck disable=SC2086 # three words
+  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":%s' $worst >>result.jsonl
+  exec 8>&-
+}
+line() {
+  local form=$1
+  shift
+  # shellcheck disable=SC2059 # the format is one of ours
+  printf '{"job":"%s","attempt":%d,'"$form"',"nodes":"%s","started":"%s","ended":"%s"}\n' \
+    "$job" "$PCINFRA_ATTEMPT" "$@" "$SLURM_JOB_NODELIST" "$started" "$now"
+}
+# give_up EXIT_CODE WHY
+give_up() {
+  echo "$2" >&2
+  record "$1" failed false
+  exit "$1"
 }
 
-if [ "$PCINFRA_ATTEMPT" -gt "$budget" ]; then # Slurm itself requeues after a node has failed, and does not count
-  echo "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file allows it to be requeued $budget times." >&2
-  record 75 failed false
-  exit 75
-fi
+# Slurm itself requeues after a node has failed, and does not count.
+[ "$PCINFRA_ATTEMPT" -le "$budget" ] ||
+  give_up 75 "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file lets it be requeued $budget times."
 mkdir -p -- "$PCINFRA_CHECKPOINTS" || exit 1
 # srun does not take --cpus-per-task from sbatch since Slurm 22.05 (its release notes).
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
@@ -28,6 +60,10 @@ mkdir -p -- "$PCINFRA_CHECKPOINTS" || exit 1
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
 MASTER_ADDR=$(scontrol show node -o "$first" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
+
+[ -z "$(type -t fetch_secrets)" ] || fetch_secrets
+# NCCL ends the job where it cannot use EFA; without this it would go on over TCP, many times slower.
+[ "$fabric" != efa ] || export FI_PROVIDER=efa NCCL_NET='AWS Libfabric'
 
 # A whole node comes with its GPUs, but a step gets only those that it asks for.
 [ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || step+=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
@@ -37,13 +73,15 @@ if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-i
   # Images that are not NVIDIA's own do not ask for the GPUs, and would see none.
   export NVIDIA_VISIBLE_DEVICES=$gpus NVIDIA_DRIVER_CAPABILITIES=compute,utility
   # A variable that the image sets, too, arrives as the image sets it unless it is named here.
-  names=$(compgen -e | grep -E '^(PCINFRA_|MASTER_|NVIDIA_)' | paste -sd , -)
+  names=$(compgen -e | grep -E '^(PCINFRA_|MASTER_|NVIDIA_|FI_|NCCL_)' | paste -sd , -)${fetched:+,$fetched}
+  if [ -n "$digest" ]; then
+    image=${PWD%/*}/.images/$digest.sqsh
+    [ -e "$image" ] || give_up 1 "The image was not imported: $(tail -n 5 "${image%.sqsh}.log" 2>&1)"
+  fi
   step+=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
-    --container-writable --no-container-mount-home --no-container-entrypoint)
+    "${options[@]}")
 elif [ "$container" = required ]; then
-  echo "This cluster cannot run containers: Pyxis is not switched on. Say container: optional to run without." >&2
-  record 1 failed false
-  exit 1
+  give_up 1 "This cluster cannot run containers: Pyxis is not switched on. With container: optional it runs without."
 fi
 
 stopped='' limit=''
@@ -54,7 +92,7 @@ trap 'limit=1; : >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
 # before_limit: end what does not look for the stop file, while there is time left to requeue the job.
 before_limit() {
   local end left last=$((grace / 3 < 60 ? grace / 3 : 60))
-  end=$(date -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e 2>/dev/null)" +%s 2>/dev/null)
+  end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
   left=$((${end:-$(($(date +%s) + grace))} - $(date +%s)))
   sleep $((left > last ? left - last : 0))
   kill -TERM "$srun" 2>/dev/null
@@ -63,7 +101,7 @@ before_limit() {
 }
 
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
-  --output="logs/node-%n.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
+  --output="logs/$log.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
 srun=$! timer=''
 while :; do # a trap interrupts wait; go on until srun itself has ended
   wait "$srun"
@@ -85,11 +123,11 @@ if [ -n "$stopped" ]; then
 elif [ -n "$limit" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
     record 75 stopped true
-    scontrol requeue "$SLURM_JOB_ID" && exit 0
+    scontrol requeue "$job" && exit 0
   fi
   verdict=timeout rc=75
 fi
-if [ "$rc" -gt 128 ] && [ "$(timeout 5 squeue -h -j "$SLURM_JOB_ID" -o %r 2>/dev/null)" = TimeLimit ]; then
+if [ "$rc" -gt 128 ] && [ "$(timeout 5 squeue -h -j "$job" -o %r 2>/dev/null)" = TimeLimit ]; then
   verdict=timeout # srun is sometimes gone before this shell gets its signal
 fi
 record "$rc" "$verdict" false

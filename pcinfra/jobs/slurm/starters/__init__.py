@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pcinfra.jobs.slurm.starters import srun, torchrun
+from pcinfra.jobs.slurm.starters import accelerate, deepspeed, mpi, srun, torchrun
 from pcinfra.jobs.slurm.starters.model import Starter
 
-REGISTRY: Mapping[str, Starter] = {"srun": srun.STARTER, "torchrun": torchrun.STARTER}
+REGISTRY: Mapping[str, Starter] = {
+    "srun": srun.STARTER,
+    "torchrun": torchrun.STARTER,
+    "deepspeed": deepspeed.STARTER,
+    "accelerate": accelerate.STARTER,
+    "mpi": mpi.STARTER,
+}
 """By the job file's ``launcher``."""
