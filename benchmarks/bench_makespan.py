@@ -24,11 +24,11 @@ from pcinfra.project import Project
 from pcinfra.stages import Facts, up
 from pcinfra.stages.associations import AssociationFacts
 from pcinfra.stages.bucket import BucketFacts
-from pcinfra.stages.image import ImageFacts
+from pcinfra.stages.image import ImageFacts, ImagesFacts
 from pcinfra.stages.prerequisites import StackFacts
 from pcinfra.stages.scripts import ScriptFacts
 
-MINUTES = {"prerequisites": 10.5, "associations": 1.25, "image/image": 12.0}
+MINUTES = {"prerequisites": 10.5, "associations": 1.25, "image/image/pytorch": 12.0}
 OTHERS = 2.0  # seconds: a call or two
 
 
@@ -59,8 +59,9 @@ class Take:
 def empty_account() -> Facts:
     facts = Facts("123456789012", "us-east-1")
     scripts = tuple((Path(__file__).resolve().parents[1] / "bootstrap").glob("*.sh"))
+    images = ImagesFacts({"pytorch": ImageFacts(None, "0" * 64, "docker")})
     for value in (
-        StackFacts(None, "us-east-1a"), ImageFacts(None, "0" * 64, "docker"), BucketFacts("bucket"),
+        StackFacts(None, "us-east-1a"), images, BucketFacts("bucket"),
         ScriptFacts({}, scripts), AssociationFacts("", {}),
     ):  # fmt: skip
         facts = facts.plus(value)

@@ -1,89 +1,130 @@
 #!/bin/bash
-# Switches on Pyxis and Enroot on the head node of an AWS ParallelCluster (3.11.1 or later) cluster.
-# Runs as root, as OnNodeConfigured. Running it again changes nothing.
+# Made from bootstrap/parts by tools/bootstrap; change it there.
+#
+# Switches on Pyxis and Enroot on the head node of an AWS ParallelCluster (3.11.1 or later) cluster, and the health
+# check that runs on a GPU node before every job. Runs as root, as OnNodeConfigured. Running it again changes nothing
+# but the node's report.
 #
 # The image ships both programs switched off, with samples of their configuration. Only this script writes to
 # /opt/slurm, which every node mounts: two writers would race.
 
 set -euo pipefail
 umask 022
+ROLE="head"
 
 usage() {
-  cat <<'EOF'
+  cat <<'USAGE'
 usage: head-node-enroot-pyxis-setup.sh [--lustre DIR] [--scratch DIR] [--registry HOST | --account ID --region REGION]
 
-Switches on Pyxis and Enroot on the head node, for every node of the cluster.
+Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes, for every node of the cluster.
 
   --lustre DIR     where FSx for Lustre is mounted (default /lustre)
   --scratch DIR    the instance's own disks, used when mounted (default /scratch)
   --registry HOST  ECR registry that images come from
   --account ID     account of the registry (default: the instance's)
   --region REGION  region of the registry (default: the instance's)
-EOF
+  --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
+
+It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
+LUSTRE/.pcinfra/nodes/NODE.json.
+USAGE
 }
 
-# --- The same lines in both scripts: ParallelCluster fetches one file for each kind of node. ---
+# What every node script needs. Expects usage and ROLE.
 
 ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
 EXAMPLES=$ROOT/opt/parallelcluster/examples
-IMDS=http://169.254.169.254/latest
+KEPT=$ROOT/var/lib/pcinfra
 
-lustre=/lustre scratch=/scratch region='' account='' registry=''
-wrote=()
+lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa=''
+images=() wrote=() warnings=()
+node=$(hostname -s 2>/dev/null || uname -n)
+ready='' reason='' # ready: the arguments were understood, so that a report can be written
+SECONDS=0
 
-log() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+# The agent of CloudWatch ships the system's log of every node, and of what a script prints only what a failed one
+# wrote to stderr (aws-parallelcluster-cookbook, cloudwatch_agent_config.json, custom_action_executor.py).
+log() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  if [[ -z $ROOT ]]; then logger -t pcinfra -- "$*" || true; fi
+}
+
+warn() {
+  warnings+=("$*")
+  log "warning: $*"
+}
 
 fail() {
+  reason=$*
   log "error: $*"
   exit 1
 }
+
+# Text as a JSON string.
+json() {
+  local text=$1
+  text=${text//\\/\\\\}
+  text=${text//\"/\\\"}
+  text=${text//$'\n'/ }
+  printf '"%s"' "$(printf %s "$text" | tr -d '\000-\037')"
+}
+
+# Ends every run with one line, however it ends. `pcinfra cluster diagnose` reads it.
+finish() {
+  local status=$?
+  trap - EXIT ERR
+  local state=ok
+  if ((status)); then state=failed reason=${reason:-exit status $status}; else reason=''; fi
+  if [[ -n $ready ]]; then write_report "$state" || log "warning: the node report could not be written"; fi
+  log "pcinfra-status $(printf '{"status":"%s","role":"%s","node":%s,"seconds":%d,"warnings":%d,"reason":%s}' \
+    "$state" "$ROLE" "$(json "$node")" "$SECONDS" "${#warnings[@]}" "$(json "$reason")")"
+  exit "$status"
+}
+
+trap finish EXIT
+trap 'reason="line $LINENO: $BASH_COMMAND: exit status $?"' ERR
+trap 'reason="ended by a signal"; exit 143' TERM INT HUP
+set -E # functions pass the ERR trap on
 
 parse() {
   while (($#)); do
     case $1 in
       --help | -h)
+        trap - EXIT
         usage
         exit 0
         ;;
-      --lustre | --scratch | --region | --account | --registry)
+      --lustre | --scratch | --region | --account | --registry | --gpus | --efa)
         [[ -n ${2-} ]] || fail "$1 needs a value"
         printf -v "${1#--}" %s "$2"
+        shift 2
+        ;;
+      --image)
+        [[ -n ${2-} ]] || fail "$1 needs a value"
+        images+=("$2")
         shift 2
         ;;
       *) fail "unknown argument '$1'; try --help" ;;
     esac
   done
+  check_arguments
+  ready=1
+}
+
+check_arguments() {
+  local image number='^(|0|[1-9][0-9]{0,2})$'
   [[ $lustre == /* ]] || fail "--lustre must be an absolute path, not '$lustre'"
   [[ $scratch =~ ^/[A-Za-z0-9._/-]+$ ]] || fail "--scratch must be an absolute path, not '$scratch'"
+  [[ $gpus =~ $number ]] || fail "--gpus must be a number, not '$gpus'"
+  [[ $efa =~ $number ]] || fail "--efa must be a number, not '$efa'"
+  for image in "${images[@]}"; do
+    [[ $image =~ ^/[A-Za-z0-9._/-]+\.sqsh$|^[A-Za-z0-9][A-Za-z0-9._/:@#-]+$ ]] ||
+      fail "--image must be a file /….sqsh or an image's name, not '$image'"
+  done
 }
 
-# Sets $registry and $region, from the flags or from the instance itself (IMDSv2).
-find_registry() {
-  local ecr='^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$' suffix=amazonaws.com identity=''
-  if [[ -z $registry ]]; then
-    if [[ -z $account || -z $region ]]; then identity=$(instance_identity); fi
-    account=${account:-$(field accountId <<<"$identity")}
-    region=${region:-$(field region <<<"$identity")}
-    if [[ $region == cn-* ]]; then suffix=amazonaws.com.cn; fi
-    registry=$account.dkr.ecr.$region.$suffix
-  fi
-  [[ $registry =~ $ecr ]] || fail "'$registry' is not an ECR registry: 12 digits.dkr.ecr.REGION.amazonaws.com"
-  region=${BASH_REMATCH[2]}
-}
-
-instance_identity() {
-  local token
-  token=$(curl -fsS -m 10 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$IMDS/api/token") ||
-    fail "no instance metadata; give --account and --region"
-  curl -fsS -m 10 -H "X-aws-ec2-metadata-token: $token" "$IMDS/dynamic/instance-identity/document" ||
-    fail "no instance identity; give --account and --region"
-}
-
-# Reads JSON, prints the text of one key.
-field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
-
-# Writes stdin to a file when the file is not the same already, and notes its name (not from within a pipe). The new file takes the place of the old one at
-# once: other nodes never read half of it.
+# Writes stdin to a file when the file is not the same already, and notes its name (not from within a pipe). The new
+# file takes the place of the old one at once: other nodes never read half of it.
 put() {
   local file=$1 mode=$2 text now='' new
   text=$(cat && printf .)
@@ -116,33 +157,103 @@ need_examples() {
   done
 }
 
-# Without this, data would be written below an unmounted path and vanish from view at the next mount.
+# Without this, data would be written below an unmounted path and vanish from view at the next mount. A mount of a file
+# system that cannot be reached hangs for minutes.
 need_lustre() {
-  mountpoint -q "$ROOT$lustre" || mount "$ROOT$lustre" || true
-  mountpoint -q "$ROOT$lustre" ||
-    fail "$lustre is not mounted; the Lustre client module must match the kernel $(uname -r): lsmod | grep lustre"
+  mountpoint -q "$ROOT$lustre" || timeout -k 5 90 mount "$ROOT$lustre" || true
+  mountpoint -q "$ROOT$lustre" || fail "$lustre is not mounted: $(why_no_lustre)"
 }
 
-# Containers unpack on the instance's own disks where it has any, else in memory as the sample says.
-configure_enroot() {
-  local disk=$scratch/enroot
-  common_directory "$ROOT/var/enroot"
-  common_directory "$ROOT/var/enroot/cache"
-  if mountpoint -q "$ROOT$scratch"; then
-    common_directory "$ROOT$disk"
-    common_directory "$ROOT$disk/cache"
-    common_directory "$ROOT$disk/data"
-    common_directory "$ROOT$disk/tmp"
-    # shellcheck disable=SC2016 # enroot expands these, for each user
-    option ENROOT_CACHE_PATH "$disk/cache/group-\$(id -g)" <"$EXAMPLES/enroot/enroot.conf" |
-      option ENROOT_DATA_PATH "$disk/data/user-\$(id -u)" |
-      option ENROOT_TEMP_PATH "$disk/tmp" |
-      option ENROOT_CONFIG_PATH /etc/enroot/config |
-      put "$ROOT/etc/enroot/enroot.conf" 644
+# The usual cause is a kernel that was updated: a client module is built for one kernel and loads into no other.
+why_no_lustre() {
+  local kernel module built=''
+  kernel=$(uname -r)
+  if ! modinfo -k "$kernel" lustre >/dev/null 2>&1; then
+    for module in "$ROOT"/lib/modules/*/; do
+      module=${module%/}
+      if [[ -n $(find "$module" -name 'lustre.ko*' -print -quit 2>/dev/null) ]]; then built+=" ${module##*/}"; fi
+    done
+    printf %s "the Lustre client has no module for the running kernel $kernel (it has one for:${built:- none});"
+    printf %s " use an image whose kernel matches, or install the client for this kernel"
+  elif ! grep -qs "[[:space:]]${lustre}[[:space:]]" "$ROOT/etc/fstab"; then
+    printf %s "it is not in /etc/fstab: SharedStorage of the cluster has no file system for $lustre"
+  elif ! modprobe lustre >/dev/null 2>&1; then
+    printf %s "the Lustre module for kernel $kernel does not load; dmesg | tail says why"
   else
-    option ENROOT_CONFIG_PATH /etc/enroot/config <"$EXAMPLES/enroot/enroot.conf" |
-      put "$ROOT/etc/enroot/enroot.conf" 644
+    printf %s "the file system does not answer; its security group must let this node reach TCP port 988"
   fi
+}
+
+# Unattended upgrades would bring a kernel that the Lustre module does not fit, at the next reboot.
+hold_kernel() {
+  local name names=() held
+  grep -qs '^ID=ubuntu$' "$ROOT/etc/os-release" || return 0
+  held=$(apt-mark showhold 2>/dev/null) || return 0
+  for name in linux-aws linux-image-aws linux-headers-aws; do
+    if [[ $'\n'$held$'\n' != *$'\n'"$name"$'\n'* ]] && dpkg-query -W "$name" >/dev/null 2>&1; then names+=("$name"); fi
+  done
+  ((${#names[@]})) || return 0
+  if apt-mark hold "${names[@]}" >/dev/null 2>&1; then log "held ${names[*]}"; else warn "cannot hold ${names[*]}"; fi
+}
+
+IMDS=http://169.254.169.254/latest
+
+# Sets $registry and $region, from the flags or from the instance itself (IMDSv2).
+find_registry() {
+  local ecr='^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$' suffix=amazonaws.com identity=''
+  if [[ -z $registry ]]; then
+    if [[ -z $account || -z $region ]]; then
+      identity=$(instance_identity) || fail "no instance identity; give --account and --region"
+    fi
+    account=${account:-$(field accountId <<<"$identity")}
+    region=${region:-$(field region <<<"$identity")}
+    if [[ $region == cn-* ]]; then suffix=amazonaws.com.cn; fi
+    registry=$account.dkr.ecr.$region.$suffix
+  fi
+  [[ $registry =~ $ecr ]] || fail "'$registry' is not an ECR registry: 12 digits.dkr.ecr.REGION.amazonaws.com"
+  region=${BASH_REMATCH[2]}
+}
+
+instance_identity() { metadata dynamic/instance-identity/document; }
+
+# Prints one item of the instance's metadata; fails within seconds where there is none.
+metadata() {
+  local token
+  token=$(curl -fsS -m 10 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$IMDS/api/token") || return 1
+  curl -fsS -m 10 -H "X-aws-ec2-metadata-token: $token" "$IMDS/$1"
+}
+
+# Reads JSON, prints the text of one key.
+field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
+
+# No secret is written: enroot runs the command when it needs a password, as the user and with the instance's role.
+configure_registry() {
+  local aws
+  aws=$(command -v aws) || fail "the AWS CLI is not installed"
+  # shellcheck disable=SC2016 # enroot expands the command
+  printf 'machine %s login AWS password $(%s ecr get-login-password --region %s)\n' "$registry" "$aws" "$region" |
+    put "$ROOT/etc/enroot/config/.credentials" 644
+}
+
+# Where containers unpack: the instance's own disks where it has any, else the root volume. The sample says /run, which
+# is memory: a training image of 20 GB there takes 20 GB from the job.
+container_storage() {
+  if mountpoint -q "$ROOT$scratch"; then printf %s "$scratch/enroot"; else printf %s /var/enroot; fi
+}
+
+configure_enroot() {
+  local disk
+  disk=$(container_storage)
+  common_directory "$ROOT$disk"
+  common_directory "$ROOT$disk/cache"
+  common_directory "$ROOT$disk/data"
+  common_directory "$ROOT$disk/tmp"
+  # shellcheck disable=SC2016 # enroot expands these, for each user
+  option ENROOT_CACHE_PATH "$disk/cache/group-\$(id -g)" <"$EXAMPLES/enroot/enroot.conf" |
+    option ENROOT_DATA_PATH "$disk/data/user-\$(id -u)" |
+    option ENROOT_TEMP_PATH "$disk/tmp" |
+    option ENROOT_CONFIG_PATH /etc/enroot/config |
+    put "$ROOT/etc/enroot/enroot.conf" 644
 }
 
 # Reads an enroot.conf, prints it with one option set.
@@ -156,19 +267,10 @@ option() {
 # /run is empty after a reboot; systemd makes these again.
 configure_run_directories() {
   local directory
-  for directory in /run/enroot /run/enroot/data /run/pyxis; do
+  for directory in /run/enroot /run/pyxis; do
     common_directory "$ROOT$directory"
     printf 'd %s 1777 root root -\n' "$directory"
   done | put "$ROOT/etc/tmpfiles.d/pcinfra-containers.conf" 644
-}
-
-# No secret is written: enroot runs the command when it needs a password, as the user and with the instance's role.
-configure_registry() {
-  local aws
-  aws=$(command -v aws) || fail "the AWS CLI is not installed"
-  # shellcheck disable=SC2016 # enroot expands the command
-  printf 'machine %s login AWS password $(%s ecr get-login-password --region %s)\n' "$registry" "$aws" "$region" |
-    put "$ROOT/etc/enroot/config/.credentials" 644
 }
 
 # The PyTorch hook asks scontrol for the first node, but slurmd's PATH does not lead to it.
@@ -177,7 +279,7 @@ configure_hooks() {
   for hook in 50-slurm-pmi.sh 50-slurm-pytorch.sh; do
     source=$ROOT/usr/share/enroot/hooks.d/$hook
     if [[ ! -f $source ]]; then
-      log "warning: $source is missing; enroot is not complete"
+      warn "$source is missing; enroot is not complete"
       continue
     fi
     # shellcheck disable=SC2016 # expanded when the hook runs
@@ -194,7 +296,163 @@ allow_user_namespaces() {
   sysctl -q -w "$key=0"
 }
 
-# --- End of the lines that are the same in both scripts. ---
+# Brings the images of --image to this node's storage, so that the first job does not wait for them. A node without
+# them still works: it warns.
+warm_images() {
+  local image folder name
+  ((${#images[@]})) || return 0
+  folder=$ROOT$(container_storage)/images
+  mkdir -p "$folder"
+  chmod 755 "$folder"
+  for image in "${images[@]}"; do
+    name=${image##*/}
+    name=${name%.sqsh}
+    warm_image "$image" "$folder/${name//[:@#]/+}.sqsh" || warn "$image could not be brought to this node"
+  done
+}
+
+# Copies a squashfs, or imports an image into one. The file appears complete or not at all.
+warm_image() {
+  local image=$1 file=$2 new=$2.new
+  if [[ $image == /* ]]; then
+    if [[ -f $file && ! $ROOT$image -nt $file && $(stat -c %s "$ROOT$image") == "$(stat -c %s "$file")" ]]; then return; fi
+    timeout -k 5 900 cp -- "$ROOT$image" "$new" || { rm -f "$new"; return 1; }
+  else
+    if [[ -f $file ]]; then return; fi
+    rm -f "$new"
+    timeout -k 5 900 enroot import -o "$new" "docker://${image#docker://}" >&2 || { rm -f "$new"; return 1; }
+  fi
+  chmod 644 "$new"
+  mv -f "$new" "$file"
+  log "brought $image to ${file#"$ROOT"}"
+}
+
+# What this node is and has, as JSON: for people, and for `pcinfra cluster diagnose`. Nothing here may hang or fail.
+
+INSTALLED=$ROOT/opt/amazon/efa_installed_packages # written by the EFA installer
+
+gpu_lines() { timeout -k 1 20 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || true; }
+
+# The devices of the driver efa; other RDMA devices do not count.
+efa_devices() {
+  local device count=0
+  for device in "$ROOT"/sys/class/infiniband/*/device/driver; do
+    if [[ $(readlink "$device") == */efa ]]; then count=$((count + 1)); fi
+  done
+  printf %s "$count"
+}
+
+# Prints the version of one installed package: the installer's list has NAME_VERSION on Ubuntu, NAME-VERSION elsewhere.
+package_version() {
+  [[ -f $INSTALLED ]] || return 0
+  tr ' ' '\n' <"$INSTALLED" | sed -nE "/^$1[_-]v?[0-9]/{s/^$1[_-]v?//; s/[_-].*//; p; q}"
+}
+
+first_line() { if [[ -r $1 ]]; then head -n 1 "$1"; fi; }
+
+# A node with fewer devices than its kind has is broken hardware: ParallelCluster replaces it when this fails.
+check_devices() {
+  local found
+  found=$(gpu_lines | grep -c . || true)
+  if [[ -n $gpus && $found -lt $gpus ]]; then fail "nvidia-smi shows $found of $gpus GPUs"; fi
+  gpus=${gpus:-$found}
+  found=$(efa_devices)
+  if [[ -n $efa && $found -lt $efa ]]; then fail "the kernel shows $found of $efa EFA devices"; fi
+  efa=${efa:-$found}
+  put "$KEPT/expected" 644 <<<"gpus=$gpus efa=$efa" # the prolog reads it
+  if ((efa)); then check_efa; fi
+}
+
+# EFA registers memory, and libfabric prefers huge pages for it (efa-config sets both when EFA is installed).
+check_efa() {
+  local limit
+  limit=$(memory_lock)
+  if [[ -n $limit && $limit != infinity ]]; then
+    warn "slurmd may lock only $limit bytes of memory: EFA needs LimitMEMLOCK=infinity"
+  fi
+  if (($(huge_pages) == 0)); then warn "no huge pages: vm.nr_hugepages is 0, which EFA can use only slowly"; fi
+  [[ -n $(package_version libnccl-ofi) ]] ||
+    warn "aws-ofi-nccl is not installed on the node: jobs outside containers use TCP"
+}
+
+memory_lock() { timeout 5 systemctl show -p LimitMEMLOCK --value slurmd 2>/dev/null || true; }
+
+huge_pages() {
+  local pages
+  pages=$(sed -n 's/^HugePages_Total: *//p' "$ROOT/proc/meminfo" 2>/dev/null || true)
+  printf %s "${pages:-0}"
+}
+
+list() {
+  local item separator=''
+  for item in "$@"; do
+    printf '%s%s' "$separator" "$(json "$item")"
+    separator=', '
+  done
+}
+
+limits() {
+  printf '{"memlock": %s, "nofile": %s, "stack": %s}' \
+    "$(json "$(ulimit -l)")" "$(json "$(ulimit -n)")" "$(json "$(ulimit -s)")"
+}
+
+report() {
+  local lines storage lustre_version
+  lines=$(gpu_lines)
+  storage=$(container_storage)
+  lustre_version=$(first_line "$ROOT/sys/module/lustre/version" || true)
+  cat <<REPORT
+{
+  "version": 1,
+  "node": $(json "$node"),
+  "role": "$ROLE",
+  "status": "$1",
+  "reason": $(json "$reason"),
+  "warnings": [$(list "${warnings[@]}")],
+  "time": "$(date -u +%Y-%m-%dT%H:%M:%SZ)",
+  "os": $(json "$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' "$ROOT/etc/os-release" 2>/dev/null || true)"),
+  "kernel": $(json "$(uname -r)"),
+  "lustre": {
+    "directory": $(json "$lustre"),
+    "mounted": $(mountpoint -q "$ROOT$lustre" && echo true || echo false),
+    "client": $(json "$lustre_version")
+  },
+  "containers": {
+    "storage": $(json "$storage"),
+    "local_disks": $([[ $storage == "$scratch"/* ]] && echo true || echo false),
+    "enroot": $(json "$(timeout 5 enroot version 2>/dev/null || true)")
+  },
+  "gpus": {
+    "count": $(grep -c . <<<"$lines" || true),
+    "expected": ${gpus:-null},
+    "name": $(json "$(sed -n '1s/, .*//p' <<<"$lines")"),
+    "driver": $(json "$(sed -n '1s/.*, //p' <<<"$lines")")
+  },
+  "efa": {
+    "devices": $(efa_devices),
+    "expected": ${efa:-null},
+    "driver": $(json "$(first_line "$ROOT/sys/module/efa/version" || true)"),
+    "installer": $(json "$(sed -n 's/^# EFA installer version: *//p' "$INSTALLED" 2>/dev/null || true)"),
+    "libfabric": $(json "$(package_version 'libfabric1?-aws(-bin)?')"),
+    "aws_ofi_nccl": $(json "$(package_version libnccl-ofi)")
+  },
+  "huge_pages": $(huge_pages),
+  "slurmd_memlock": $(json "$(memory_lock)"),
+  "limits": $(limits)
+}
+REPORT
+}
+
+# One file for each node, on the node and, where that is mounted, on Lustre, where the head node reads them all.
+write_report() {
+  local place text
+  text=$(report "$1") || return 1
+  for place in "$ROOT/var/log/pcinfra/node.json" "$ROOT$lustre/.pcinfra/nodes/$node.json"; do
+    if [[ $place == "$ROOT$lustre/"* ]]; then mountpoint -q "$ROOT$lustre" || continue; fi
+    mkdir -p "${place%/*}" || return 1
+    printf '%s\n' "$text" >"$place.$$" && mv -f "$place.$$" "$place" || return 1
+  done
+}
 
 # Slurm reads plugins from /opt/slurm, shared with every node. Plugins that are there already stay.
 configure_pyxis() {
@@ -207,11 +465,162 @@ configure_pyxis() {
   fi
 }
 
+# slurm.conf has Prolog=/opt/slurm/etc/scripts/prolog.d/* since ParallelCluster 3.6; Prolog itself may not be changed.
+install_health_check() {
+  put "$ROOT/opt/slurm/etc/scripts/prolog.d/50_pcinfra_gpu_health" 755 < <(health_check)
+}
+
+health_check() {
+  cat <<'END_OF_FILE'
+#!/bin/bash
+# Looks at a node's GPUs and network before a job starts on it. Runs as Slurm's prolog, as root, on each node of the
+# job. A node that fails is drained with the reason, and the job goes to other nodes (nohold_on_prolog_fail); the checks
+# take a few seconds, and whatever hangs is left behind.
+#
+# What is fatal: NVIDIA's "Xid Errors" and "GPU Memory Error Management"; AWS replaces the instance after a drain.
+# shellcheck disable=SC2329 # the checks are called by name
+set -u
+
+ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
+PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/amazon/efa/bin
+LOG=$ROOT/var/log/parallelcluster/slurm_health_check.log # CloudWatch's agent ships it
+BOUND=8                                                  # seconds for all checks together
+
+gpus='' efa=''
+work=$(mktemp -d) || exit 0
+trap 'rm -rf "$work"' EXIT
+
+log() {
+  printf '%s - [pcinfra_gpu_health] - %s - Job %s - %s\n' "$(date '+%F %T,%3N')" "$1" "${SLURM_JOB_ID:-}" "$2" >>"$LOG"
+} 2>/dev/null
+
+# Sets gpus and efa to what the node had when it was set up.
+expected() {
+  local line=''
+  [ ! -r "$ROOT/var/lib/pcinfra/expected" ] || read -r line <"$ROOT/var/lib/pcinfra/expected"
+  [[ $line =~ gpus=([0-9]+) ]] && gpus=${BASH_REMATCH[1]}
+  [[ $line =~ efa=([0-9]+) ]] && efa=${BASH_REMATCH[1]}
+}
+
+# Each check prints the reason for a drain, or nothing.
+
+# Says how a program ended; timeout's own statuses are 124 and, after SIGKILL, 137.
+why() {
+  case $2 in
+    124 | 137) echo "$1 does not answer" ;;
+    *) echo "$1 failed with status $2: $(head -n 1 <<<"$3")" ;;
+  esac
+}
+
+# A GPU with broken memory, or fewer GPUs than there were.
+check_gpus() {
+  local lines index errors
+  lines=$(timeout -k 1 6 nvidia-smi --query-gpu=index,ecc.errors.uncorrected.volatile.total --format=csv,noheader) ||
+    { why "nvidia-smi" "$?" "$lines"; return; }
+  if [ -n "$gpus" ] && [ "$(grep -c . <<<"$lines")" -lt "$gpus" ]; then
+    echo "nvidia-smi shows $(grep -c . <<<"$lines") of $gpus GPUs"
+  fi
+  while IFS=', ' read -r index errors; do
+    [[ $errors =~ ^[1-9][0-9]*$ ]] && echo "GPU $index: $errors uncorrected memory errors"
+  done <<<"$lines"
+}
+
+# Rows of GPU memory that wait for a reset to be replaced, or could not be.
+check_memory_rows() {
+  local index=0 pending failed
+  while IFS=', ' read -r pending failed; do
+    [ "$failed" != Yes ] && [ "$failed" != 1 ] || echo "GPU $index: remapping a row of its memory failed"
+    [ "$pending" != Yes ] && [ "$pending" != 1 ] || echo "GPU $index: its memory needs a reset (row remapping pending)"
+    index=$((index + 1))
+  done < <(timeout -k 1 6 nvidia-smi --query-remapped-rows=remapped_rows.pending,remapped_rows.failure --format=csv,noheader)
+}
+
+# Links between GPUs that are down. A GPU without NVLink has no link at all.
+check_nvlink() {
+  timeout -k 1 6 nvidia-smi nvlink --status | awk '
+    /^GPU/ { gpu = $2; sub(":", "", gpu) }
+    /Link [0-9]+: .*inactive/ { down[gpu]++ }
+    END { for (gpu in down) print "GPU " gpu ": " down[gpu] " NVLinks are inactive" }'
+}
+
+# Errors that the driver has reported since the node started. Those of programs (13, 31, 43, 45, ...) are no fault of
+# the GPU. After a repair without a reboot, `dmesg --clear` forgets them.
+check_xid() {
+  timeout -k 1 4 dmesg | awk '
+    BEGIN { split("48 62 64 74 79 95 119 120 140", list); for (i in list) fatal[list[i]] = 1 }
+    match($0, /NVRM: Xid \([^)]*\): [0-9]+/) {
+      text = substr($0, RSTART, RLENGTH); code = text; sub(/.*: /, "", code)
+      if (code in fatal) { gpu = text; sub(/.*\(/, "", gpu); sub(/\).*/, "", gpu); print gpu ": Xid " code; exit }
+    }'
+}
+
+# DCGM's quick test. One that is slow, or has no host engine to ask, says nothing about the GPUs.
+check_dcgm() {
+  local text status
+  command -v dcgmi >/dev/null || return
+  text=$(timeout -k 1 6 dcgmi diag -r 1 2>&1)
+  status=$?
+  [ "$status" -lt 124 ] || { log INFO "dcgmi diag gave no answer in time"; return; }
+  awk -F '|' '$3 ~ /Fail/ { gsub(/^ +| +$/, "", $2); print "DCGM: " $2 " failed"; exit }' <<<"$text"
+}
+
+# Without libfabric's provider a job would run over TCP, a hundred times slower.
+check_efa() {
+  local text count
+  [ "${efa:-0}" -gt 0 ] || return
+  text=$(timeout -k 1 5 fi_info -p efa -t FI_EP_RDM 2>&1) || { why "fi_info" "$?" "$text"; return; }
+  count=$(sed -n 's/^ *domain: *//p' <<<"$text" | sed 's/-rdm$//' | sort -u | grep -c .)
+  [ "$count" -ge "$efa" ] || echo "fi_info shows $count of $efa EFA devices"
+}
+
+# Runs every check at the same time. What has not ended at the bound is left behind: a process that waits for a broken
+# driver cannot even be killed.
+run_checks() {
+  local name pids=() end=$((SECONDS + BOUND)) busy=1
+  for name in "$@"; do
+    { "check_$name" >"$work/$name" 2>/dev/null; : >"$work/$name.done"; } </dev/null >/dev/null 2>&1 &
+    pids+=($!)
+  done
+  while [ -n "$busy" ] && [ "$SECONDS" -lt "$end" ]; do
+    busy=''
+    for name in "$@"; do [ -e "$work/$name.done" ] || busy+=" $name"; done
+    [ -z "$busy" ] || sleep 0.05
+  done
+  for name in $busy; do echo "check $name has not ended within $BOUND s" >"$work/$name"; done
+  [ -z "$busy" ] || kill -9 "${pids[@]}" 2>/dev/null
+  disown -a
+}
+
+# The reason must come before Slurm's own "Prolog error", which does not replace one that is there.
+drain() {
+  local node=${SLURMD_NODENAME:-$(hostname -s)}
+  log ERROR "$1; draining $node"
+  timeout -k 1 10 "${SCONTROL:-/opt/slurm/bin/scontrol}" update "nodename=$node" state=drain "reason=pcinfra: $1" >/dev/null 2>&1 ||
+    log ERROR "scontrol could not drain $node"
+  echo "pcinfra: $1" >&2
+}
+
+main() {
+  local first
+  [ -d "$ROOT/proc/driver/nvidia/gpus" ] || exit 0 # a node without GPUs
+  mkdir -p "${LOG%/*}"
+  expected
+  run_checks gpus memory_rows nvlink xid dcgm efa
+  first=$(cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1)
+  [ -n "$first" ] || { log INFO "healthy: ${gpus:-?} GPUs, ${efa:-?} EFA devices, ${SECONDS} s"; exit 0; }
+  drain "${first:0:200}"
+  exit 1
+}
+
+main
+END_OF_FILE
+}
+
 reload_slurm() {
   local scontrol=$ROOT/opt/slurm/bin/scontrol
-  if [[ ${wrote[*]-} != */opt/slurm/* ]]; then return; fi
-  if "$scontrol" ping >/dev/null 2>&1; then
-    "$scontrol" reconfigure
+  if [[ ${wrote[*]-} != */opt/slurm/etc/plugstack* ]]; then return; fi
+  if timeout 20 "$scontrol" ping >/dev/null 2>&1; then
+    timeout 60 "$scontrol" reconfigure
   else
     log "slurmctld does not run yet; it reads the plugins when it starts"
   fi
@@ -236,15 +645,17 @@ main() {
   need_examples enroot/enroot.conf spank/plugstack.conf pyxis/pyxis.conf
   need_lustre
   find_registry
+  hold_kernel
   allow_user_namespaces
   configure_enroot
   configure_run_directories
   configure_registry
   configure_hooks
   configure_pyxis
+  install_health_check
   open_lustre
   reload_slurm
-  log "done"
+  warm_images
 }
 
 main "$@"

@@ -134,6 +134,16 @@ class Aws:
                 pages = _by_token(getattr(client, name), parameters)
             return [item for page in pages for item in page.get(key, [])]
 
+    def presigned(self, service: str, operation: str, seconds: int, /, **parameters: Any) -> str:
+        """Return an address by which anybody can make one call, for so long; makes no call itself."""
+        from botocore import xform_name
+
+        with _mapped(f"{service}:{operation}"):
+            made = self._client(service).generate_presigned_url(
+                xform_name(operation), Params=parameters, ExpiresIn=seconds
+            )
+        return str(made)
+
     def _client(self, service: str) -> BaseClient:
         with self._lock:
             if service not in self._clients:
@@ -251,7 +261,7 @@ _EXISTS = {
     "AlreadyExistsException", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted",
     "RepositoryAlreadyExistsException", "RepositoryNotEmptyException", "ImageAlreadyExistsException", "BucketNotEmpty",
     "OperationInProgressException", "ResourceConflictException", "EntityAlreadyExists",
-    "ResourceAlreadyExistsException",
+    "ResourceAlreadyExistsException", "InvalidPermission.Duplicate",
 }  # fmt: skip
 _LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
 _AGAIN = "the same command again; it goes on where it stopped"

@@ -6,7 +6,7 @@ guide's "Stack failure options" and "Continue rolling back an update".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,11 @@ class Stack:
     @property
     def condition(self) -> Condition:
         return _CONDITIONS.get(self.status, Condition.BUSY)
+
+    @property
+    def moving(self) -> bool:
+        """Whether an operation is under way."""
+        return self.condition in (Condition.BUSY, Condition.DELETING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +131,33 @@ def root_cause(stack_events: list[dict[str, Any]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StackProbe:
-    """Reads stacks by id, with their newest event, and the root cause once they have failed."""
+    """Reads stacks by id, with their newest event, and the root cause once they have failed.
+
+    ``detailed`` False leaves out the newest event: one listing then answers for all that are on their way.
+    """
+
+    detailed: bool = True
+
+    @property
+    def brief(self) -> StackProbe:
+        """The same, for a crowd."""
+        return StackProbe(detailed=False)
 
     def read(self, doors: Doors, keys: frozenset[str]) -> Mapping[str, StackState]:
         """Return the state of each stack id in ``keys``; deleted stacks are left out."""
-        found: dict[str, StackState] = {}
-        for key in keys:
-            stack = find(doors.cloud, key)
-            if stack and stack.status != "DELETE_COMPLETE":
-                found[key] = _state(doors.cloud, stack)
-        return found
+        stacks = several(doors.cloud, keys)
+        return {s.id: _state(doors.cloud, s) if self.detailed or not s.moving else StackState(s) for s in stacks}
+
+
+def several(cloud: Cloud, ids: Iterable[str]) -> list[Stack]:
+    """Return the stacks with some ids, in one listing; deleted ones are left out."""
+    wanted = frozenset(ids)
+    if len(wanted) == 1:
+        found = [find(cloud, stack_id) for stack_id in wanted]
+    else:
+        answers = cloud.pages("cloudformation", "DescribeStacks", "Stacks")
+        found = [parse(answer) for answer in answers if answer["StackId"] in wanted]
+    return [stack for stack in found if stack and stack.status != "DELETE_COMPLETE"]
 
 
 def _state(cloud: Cloud, stack: Stack) -> StackState:

@@ -6,6 +6,7 @@ Commands are argument lists, never strings for a shell. Fakes for tests implemen
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -144,3 +145,20 @@ class Subprocess:
 
 def _status(code: int) -> int:
     return code if code >= 0 else 128 - code
+
+
+def attach(argv: Sequence[str], env: Mapping[str, str] | None = None) -> int:
+    """Run a program on our own terminal to its end and return its exit status; Ctrl-C goes to it, not to us.
+
+    Raises:
+        MissingTool: ``argv[0]`` is not installed.
+    """
+    try:
+        process = subprocess.Popen(list(argv), env=env)
+    except FileNotFoundError as error:
+        raise MissingTool(f"{argv[0]} is not installed", where=argv[0]) from error
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return _status(process.wait())
+    finally:
+        signal.signal(signal.SIGINT, before)

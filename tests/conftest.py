@@ -51,7 +51,7 @@ def new_project(**settings: Any) -> Project:
         project=f"p-{mark}",
         prerequisites=Prerequisites(stack=f"stack-{mark}"),
         bucket=Bucket(name=f"bucket-{mark}"),
-        image=Image(repository=f"images-{mark}"),
+        images={"pytorch": Image(repository=f"images-{mark}")},
         **settings,
     )
 

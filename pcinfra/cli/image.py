@@ -1,4 +1,4 @@
-"""``pcinfra image``: the training image and its repository."""
+"""``pcinfra image``: the images that jobs run in, and their repositories."""
 
 from __future__ import annotations
 
@@ -18,29 +18,35 @@ if TYPE_CHECKING:
     from pcinfra.images.model import Builder
 
 _EPILOG = """\b
-  pcinfra image push                       build it if its context changed, and push it
+  pcinfra image push                       build each whose context changed, and push it
+  pcinfra image push pytorch               only this one
   pcinfra image push --builder codebuild   the same in your account: nothing large leaves this machine
-  pcinfra image build                      only build it, to try it here
-  pcinfra image list                       what is in the repository
+  pcinfra image build                      only build, to try it here
+  pcinfra image list                       what is in the repositories
   pcinfra image scan --fail-on critical    ask ECR for known holes"""
 
 CHOICES = [builders.AUTO, *(builder.name for builder in builders.REGISTRY if builder.name != "record")]
 
 _builder = click.option(
-    "--builder", type=click.Choice(CHOICES), default=None, help="What builds it.  [default: image.builder]"
+    "--builder", type=click.Choice(CHOICES), default=None, help="What builds it.  [default: as in pcinfra.yaml]"
 )
+_names = click.argument("names", metavar="[NAME]...", nargs=-1)
 
 
 @click.group(epilog=_EPILOG)
 def image() -> None:
-    """Build the training image, push it, and see what is in the repository."""
+    """Build the images of the project, push them, and see what is in their repositories.
+
+    NAME is that of an image in pcinfra.yaml; without one, it is all of them.
+    """
 
 
-@image.command(short_help="Build it on this machine; push nothing.")
+@image.command(short_help="Build on this machine; push nothing.")
+@_names
 @_builder
 @options.pass_session
-def build(session: Session, builder: str | None) -> None:
-    """Build the image with docker, podman or buildah, under the names that it will be pushed by.
+def build(session: Session, names: tuple[str, ...], builder: str | None) -> None:
+    """Build images with docker, podman or buildah, under the names that they will be pushed by.
 
     What was built of the same files before is not built again. CodeBuild keeps nothing that is not pushed: where it
     is the builder, this is `pcinfra image push`.
@@ -50,50 +56,56 @@ def build(session: Session, builder: str | None) -> None:
 
     if builder:
         _check(session, builder, pushes=False)
-    chosen = _chosen(session, builder)
-    if not chosen.here:
-        click.echo(f"{chosen.name} keeps only what it pushes: this pushes", err=True)
-        _push(session, builder, dry_run=False)
-        return
-    wanted = order(session.project, session.facts())
-    session.run(Plan(chosen.build(wanted, "asked for")))
-    for name in wanted.names:
-        click.echo(name)
+    wanted = _chosen(session, names)
+    facts = session.facts()
+    makers = {name: _maker(session, name, builder) for name in wanted}
+    here = [name for name, maker in makers.items() if maker.here]
+    orders = {name: order(session.project, facts, name) for name in here}
+    session.run(Plan(tuple(a for name, one in orders.items() for a in makers[name].build(one, "asked for"))))
+    for one in orders.values():
+        for full in one.names:
+            click.echo(full)
+    if elsewhere := tuple(name for name in wanted if name not in here):
+        click.echo(f"{makers[elsewhere[0]].name} keeps only what it pushes: this pushes", err=True)
+        _push(session, elsewhere, builder, dry_run=False)
 
 
-@image.command(short_help="Build it if its context changed, and push it.")
+@image.command(short_help="Build what changed, and push it.")
+@_names
 @_builder
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @options.pass_session
-def push(session: Session, builder: str | None, dry_run: bool) -> None:
-    """Bring the image of the present context into the repository, which is made if need be.
+def push(session: Session, names: tuple[str, ...], builder: str | None, dry_run: bool) -> None:
+    """Bring the image of the present context into its repository, which is made if need be.
 
     A tag of the image carries the digest of its context: where the repository has it, nothing is built or pushed.
     """
     if builder:
         _check(session, builder, pushes=True)
-    _push(session, builder, dry_run)
+    _push(session, _chosen(session, names), builder, dry_run)
 
 
-@image.command(name="list", short_help="List the images of the repository.")
+@image.command(name="list", short_help="List what is in the repositories.")
+@_names
 @options.output
 @options.pass_session
-def list_(session: Session, output: str) -> None:
-    """List the images of the repository, the newest first: digest, tags, size, when pushed, findings of scans."""
-    from pcinfra.images.listing import images
+def list_(session: Session, names: tuple[str, ...], output: str) -> None:
+    """List what the repositories hold, the newest first: digest, tags, size, when pushed, findings of scans."""
     from pcinfra.ui import print_json, print_table
 
-    found = images(session.cloud, session.project.image.repository, session.target.registry)
+    found = [(name, row) for name in _chosen(session, names) for row in _images(session, name)]
     if output == "json":
-        print_json([_fields(row) for row in found])
+        print_json([{"image": name, **_fields(row)} for name, row in found])
     elif found:
-        print_table(("DIGEST", "TAGS", "SIZE", "PUSHED", "FINDINGS"), map(_cells, found))
+        cells = ((name, *_cells(row)) for name, row in found)
+        print_table(("IMAGE", "DIGEST", "TAGS", "SIZE", "PUSHED", "FINDINGS"), cells)
     else:
         click.echo(session.typed("no images; to make one: pcinfra image push"))
 
 
-@image.command(short_help="Let ECR look for known holes in it.")
-@click.argument("tag", required=False)
+@image.command(short_help="Let ECR look for known holes.")
+@_names
+@click.option("--tag", default="", help="The image with this tag or digest.  [default: the one that jobs use]")
 @click.option(
     "--fail-on",
     type=click.Choice([name.lower() for name in SEVERITIES]),
@@ -101,25 +113,62 @@ def list_(session: Session, output: str) -> None:
 )
 @options.output
 @options.pass_session
-def scan(session: Session, tag: str | None, fail_on: str | None, output: str) -> None:
-    """Scan the image with TAG or digest TAG, image.tag if not said, and wait for the findings."""
+def scan(session: Session, names: tuple[str, ...], tag: str, fail_on: str | None, output: str) -> None:
+    """Scan images, those that jobs use if not said otherwise, and wait for the findings.
+
+    \b
+    pcinfra image scan                             every image of pcinfra.yaml
+    pcinfra image scan pytorch --tag v2            one that jobs do not use yet
+    pcinfra image scan --fail-on high              for CI
+    """
     from pcinfra.engine import Plan
     from pcinfra.images import listing
     from pcinfra.ui import print_json
 
-    found = _one(session, tag or session.project.image.tag)
-    findings: dict[str, int] | None = None
+    found = {name: _one(session, name, tag) for name in _chosen(session, names)}
+    findings: dict[str, dict[str, int] | None] = dict.fromkeys(found)
     if session.target.registry:
-        plan = Plan((listing.scan(session.project.image.repository, found),))
-        findings = session.run(plan)[listing.SCAN]
+        actions = {name: listing.scan(name, _repository(session, name), row) for name, row in found.items()}
+        results = session.run(Plan(tuple(actions.values())))
+        findings = {name: results[action.id] for name, action in actions.items()}
     else:
         click.echo("the local cloud has no scanner", err=True)
     if output == "json":
-        print_json({"digest": found.digest, "findings": findings})
+        rows = ({"image": name, "digest": row.digest, "findings": findings[name]} for name, row in found.items())
+        print_json(list(rows))
     else:
-        click.echo(f"{found.digest[:19]}: {listing.words(findings)}")
-    if fail_on and (findings is None or listing.at_least(findings, fail_on.upper())):
+        for name, row in found.items():
+            click.echo(f"{name} {row.digest[:19]}: {listing.words(findings[name])}")
+    if fail_on and any(one is None or listing.at_least(one, fail_on.upper()) for one in findings.values()):
         raise click.exceptions.Exit(1)
+
+
+def _chosen(session: Session, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the images that are meant: ``names``, or all of the project.
+
+    Raises:
+        UsageError: the project has no such image.
+    """
+    from difflib import get_close_matches
+
+    from pcinfra.errors import UsageError
+
+    known = tuple(session.project.images)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1) or known
+            raise UsageError(f"no image {name!r} in pcinfra.yaml", hint=f"one of: {', '.join(near)}")
+    return tuple(dict.fromkeys(names)) or known
+
+
+def _repository(session: Session, name: str) -> str:
+    return session.project.images[name].repository
+
+
+def _images(session: Session, name: str) -> list[Found]:
+    from pcinfra.images.listing import images
+
+    return images(session.cloud, _repository(session, name), session.target.registry)
 
 
 def _check(session: Session, name: str, pushes: bool) -> None:
@@ -142,48 +191,54 @@ def _check(session: Session, name: str, pushes: bool) -> None:
         raise MissingTool(why, where=f"--builder {name}", hint="pcinfra image push --builder codebuild")
 
 
-def _chosen(session: Session, name: str | None) -> Builder:
-    """On the local cloud too, an engine that was named builds."""
+def _maker(session: Session, image: str, name: str | None) -> Builder:
+    """Return what builds ``image``; on the local cloud too, an engine that was named does."""
     if name and name != builders.AUTO:
         return builders.named(name)
-    return builders.choose(session.doors, name or session.project.image.builder)
+    return builders.choose(session.doors, name or session.project.images[image].builder)
 
 
-def _push(session: Session, builder: str | None, dry_run: bool) -> None:
-    from pcinfra.images.listing import images
-    from pcinfra.stages.image import ImageFacts
+def _push(session: Session, names: tuple[str, ...], builder: str | None, dry_run: bool) -> None:
+    from pcinfra.stages.image import named
     from pcinfra.ui import print_plan
 
-    plan = _publishing(session, builder)
+    plan = _publishing(session, names, builder)
     if dry_run or not plan.actions:
         print_plan(plan)
         return
     session.run(plan)
-    repository = session.project.image.repository
-    context_tag = session.facts().of(ImageFacts).context_tag
-    found = next(row for row in images(session.cloud, repository) if context_tag in row.tags)
-    click.echo(f"{repository}@{found.digest}  {' '.join(found.tags)}")
+    facts = session.facts()
+    for name in names:
+        found = named(session.project, facts, name)
+        tags = next((row.tags for row in _images(session, name) if row.digest == found.digest), ())
+        click.echo(f"{found.repository}@{found.digest}  {' '.join(tags)}")
 
 
-def _publishing(session: Session, builder: str | None) -> Plan:
-    """Return the Plan of the stage, with ``builder`` in place of the project's."""
-    from pcinfra.stages.image import Image
+def _publishing(session: Session, names: tuple[str, ...], builder: str | None) -> Plan:
+    """Return the Plan that brings images into their repositories, with ``builder`` in place of the project's."""
+    from pcinfra.engine import Plan
+    from pcinfra.stages.image import up_of
 
     if builder:
-        settings = session.project.image.model_copy(update={"builder": builder})
-        session.project = session.project.model_copy(update={"image": settings})
-    return Image().up(session.project, session.facts())
+        settings = {name: each.model_copy(update={"builder": builder}) for name, each in session.project.images.items()}
+        session.project = session.project.model_copy(update={"images": settings})
+    facts = session.facts()
+    actions = {action.id: action for name in names for action in up_of(session.project, facts, name)}
+    return Plan(tuple(actions.values()))
 
 
-def _one(session: Session, name: str) -> Found:
+def _one(session: Session, name: str, tag: str) -> Found:
+    """Return the image of ``name`` with a tag or digest; without one, the image that jobs use."""
     from pcinfra.errors import NotFound
-    from pcinfra.images.listing import images
+    from pcinfra.images.reference import find
 
-    repository = session.project.image.repository
-    for found in images(session.cloud, repository):
-        if name in found.tags or name == found.digest or (name.startswith("sha256:") and found.digest.startswith(name)):
+    wanted = tag or find(session.project, session.cloud, name).tag
+    for found in _images(session, name):
+        digest = wanted.startswith("sha256:") and found.digest.startswith(wanted)
+        if wanted in found.tags or digest:
             return found
-    raise NotFound(f"no image {name!r}", where=f"repository {repository}", hint="pcinfra image list")
+    hint = f"pcinfra image list {name}"
+    raise NotFound(f"no image {wanted!r}", where=f"repository {_repository(session, name)}", hint=hint)
 
 
 def _fields(row: Found) -> dict[str, Any]:

@@ -1,70 +1,207 @@
-"""``pcinfra jobs``, ``logs``, ``wait`` and ``cancel``."""
+"""``pcinfra jobs``."""
 
 from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.runs import cluster_option, follow_run, follower, launcher_for, named, say
+from pcinfra.cli.runs import ask_each, meant
 from pcinfra.cli.session import Session
 
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from pcinfra.cli.runcost import RunCosts
+    from pcinfra.jobs.launcher import Query, Status
+
+STATES = ("waiting", "starting", "running", "ending", "unknown", "done", "failed", "cancelled", "timeout", "lost")
+ACTIVE = STATES[:5]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of one cluster."""
+
+    cluster: str
+    status: Status
+    cost: float | None
+    now: float
+
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="The newest N.", metavar="N")
-@cluster_option
+@click.argument("name", default="", metavar="[NAME]")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest N.", metavar="N"
+)
+@click.option(
+    "--state",
+    "-s",
+    multiple=True,
+    type=click.Choice([*STATES, "active"]),
+    metavar="STATE",
+    help=f"Only these: {', '.join(STATES)}; active: what has not ended. May be repeated.",
+)
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=5,
+    type=click.IntRange(2, 3600),
+    metavar="[SECONDS]",
+    help="Look again every SECONDS, 5 if not said, until Ctrl-C.",
+)
+@click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: all of the project]")
 @options.output
 @options.pass_session
-def jobs(session: Session, /, limit: int, cluster: str | None, output: str) -> None:
-    """List the runs of a cluster, newest first.
+def jobs(
+    session: Session,
+    /,
+    name: str,
+    limit: int,
+    state: tuple[str, ...],
+    watch: int | None,
+    cluster: str | None,
+    output: str,
+) -> None:
+    """List the runs of all clusters, newest first; with NAME only those whose id begins with it.
+
+    GPU-hours and costs count every attempt. Costs are the list prices of the nodes while the run had them.
 
     \b
-    pcinfra jobs
-    pcinfra jobs --output json | jq -r '.[] | select(.state == "running").run'
+    pcinfra jobs --state active --watch     what waits and runs, live
+    pcinfra jobs llama --limit 5            the last five whose name begins with llama
+    pcinfra jobs --output json | jq -r '.[] | select(.state == "failed").run'
     """
-    from dataclasses import asdict
+    from pcinfra.jobs.launcher import Query, State
+
+    wanted = {each for word in state for each in (ACTIVE if word == "active" else (word,))}
+    query = Query(limit, name, frozenset(map(State, wanted)))
+    clusters = meant(session, cluster)
+    if watch and output == "table":
+        _watch(session, clusters, query, watch)
+        return
+    _show(session, clusters, query, output)
+    if watch:
+        from pcinfra.cli.status import again
+
+        again(lambda: _show(session, clusters, query, output), watch)
+
+
+def _show(session: Session, clusters: list[str], query: Query, output: str) -> None:
+    from pcinfra import ui
+    from pcinfra.cli.runcost import run_costs
+
+    costs = run_costs(session)
+    rows, problems = _rows(session, clusters, query, costs)
+    for problem in problems:
+        click.echo(session.typed(problem), err=True)
+    if output == "json":
+        ui.print_json([_as_json(row) for row in rows])
+    elif rows:
+        ui.out().print(_table(rows, costs, len(clusters) > 1))
+    elif not problems:
+        where = clusters[0] if len(clusters) == 1 else "any cluster"
+        said = query.name or query.states
+        click.echo(f"No such runs on {where}." if said else f"No runs on {where} yet: pcinfra submit FILE")
+
+
+def _watch(session: Session, clusters: list[str], query: Query, seconds: int) -> None:
+    """Show a table that is always of now. Elsewhere than on a terminal, one table after the other."""
+    from rich.live import Live
+    from rich.text import Text
 
     from pcinfra import ui
+    from pcinfra.cli.runcost import run_costs
+    from pcinfra.errors import PcinfraError
 
-    name = named(session, cluster)
-    runs = launcher_for(session, name).runs(limit)
-    if output == "json":
-        ui.print_json([asdict(status) for status in runs])
-        return
-    if not runs:
-        click.echo(f"No runs on {name} yet: pcinfra submit FILE")
-        return
-    rows = [(s.run, s.job, s.state, "" if s.exit_code is None else s.exit_code, s.nodes, s.why) for s in runs]
-    ui.print_table(("RUN", "JOB", "STATE", "EXIT", "NODES", "WHY"), rows)
-
-
-@click.command()
-@click.argument("run")
-@click.option("--follow", "-F", is_flag=True, help="Go on until it ends, and exit with the job's exit code.")
-@cluster_option
-@options.pass_session
-@click.pass_context
-def logs(ctx: click.Context, session: Session, /, run: str, follow: bool, cluster: str | None) -> None:
-    """Print the log of RUN: a run's id, the beginning of one, or its Slurm job id."""
-    launcher = launcher_for(session, named(session, cluster))
-    if follow:
-        ctx.exit(follow_run(launcher, run))
-    say(follower(launcher).print_now(run))
+    console = ui.out()
+    costs = run_costs(session)
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            try:
+                rows, problems = _rows(session, clusters, query, costs)
+                view: Any = _table(rows, costs, len(clusters) > 1, problems) if rows else Text("No such runs now.")
+            except KeyboardInterrupt:
+                return
+            except PcinfraError as error:
+                view = Text(f"no answer: {error.why}")
+            live.update(view, refresh=True)
+            try:
+                time.sleep(seconds)
+            except KeyboardInterrupt:
+                return
 
 
-@click.command()
-@click.argument("run")
-@cluster_option
-@options.pass_session
-@click.pass_context
-def wait(ctx: click.Context, session: Session, /, run: str, cluster: str | None) -> None:
-    """Wait until RUN has ended, and exit with the job's exit code."""
-    ctx.exit(follow_run(launcher_for(session, named(session, cluster)), run, logs=False))
+def _rows(session: Session, clusters: list[str], query: Query, costs: RunCosts) -> tuple[list[Row], list[str]]:
+    """Return the newest runs of all clusters, and what is to be said of the clusters that did not answer.
+
+    Raises:
+        PcinfraError: the only cluster did not answer.
+    """
+    found, errors = ask_each(session, clusters, lambda launcher: launcher.runs(query))
+    if errors and len(clusters) == 1:
+        raise errors[clusters[0]]
+    now = time.time()
+    rows = [
+        Row(name, status, costs.of(name, status, now), now) for name, statuses in found.items() for status in statuses
+    ]
+    rows.sort(key=lambda row: row.status.run[-16:], reverse=True)
+    return rows[: query.limit], [f"{name}: {error.why}" for name, error in errors.items()]
 
 
-@click.command()
-@click.argument("run")
-@cluster_option
-@options.pass_session
-def cancel(session: Session, /, run: str, cluster: str | None) -> None:
-    """Cancel RUN. One that has ended already is left as it is."""
-    say(launcher_for(session, named(session, cluster)).cancel(run))
+def _table(rows: list[Row], costs: RunCosts, with_cluster: bool, problems: list[str] | None = None) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    from pcinfra import ui
+    from pcinfra.cli.runcost import amount, together
+    from pcinfra.jobs import usage
+
+    columns = ["RUN", "JOB", "STATE", "NODES", "GPUS", "TIME", "TRIES", "GPU-HOURS", "COST", "WHY"]
+    cells = []
+    for row in rows:
+        status = row.status
+        tried = len(status.attempts)
+        cells.append([
+            *([row.cluster] if with_cluster else []),
+            status.run, status.job, _state(status), status.nodes or f"{status.wants} wanted",
+            usage.gpus(status) or "", ui.duration(usage.elapsed(status, row.now)) if tried else "",
+            tried if tried > 1 else "", f"{usage.gpu_hours(status, row.now):,.1f}" if usage.gpus(status) else "",
+            amount(row.cost) if tried else "", status.why,
+        ])  # fmt: skip
+    counts = Counter(row.status.state for row in rows)
+    hours = sum(usage.gpu_hours(row.status, row.now) for row in rows)
+    sums = [f"{number} {state}" for state in STATES if (number := counts.get(state))]  # type: ignore[call-overload]
+    total = f"{', '.join(sums)}; {hours:,.1f} GPU-hours, {together(row.cost for row in rows):,.2f} USD."
+    lines = [total, *filter(None, [costs.explained()]), *(problems or [])]
+    return Group(
+        ui.table([*(["CLUSTER"] if with_cluster else []), *columns], cells), *(Text(line, "dim") for line in lines)
+    )
+
+
+def _state(status: Status) -> Any:
+    from rich.text import Text
+
+    colours = {"running": "green", "done": "dim", "waiting": "yellow", "starting": "cyan", "ending": "cyan"}
+    code = "" if not status.exit_code else f" ({status.exit_code})"
+    return Text(f"{status.state}{code}", colours.get(status.state, "red"))
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    from pcinfra.jobs import usage
+
+    fields = asdict(row.status)
+    return {
+        "cluster": row.cluster,
+        **{key: fields[key] for key in ("run", "state", "job", "why", "nodes", "exit_code", "wants")},
+        "gpus": usage.gpus(row.status),
+        "submitted": row.status.submitted or None,
+        "elapsed_seconds": round(usage.elapsed(row.status, row.now)),
+        "gpu_hours": round(usage.gpu_hours(row.status, row.now), 4),
+        "cost_usd": None if row.cost is None else round(row.cost, 4),
+        "attempts": fields["attempts"],
+    }

@@ -95,6 +95,46 @@ def reset(directory: Path | None, yes: bool) -> None:
     click.echo("reset")
 
 
+@local.command("fail-node")
+@click.argument("node")
+@click.option("--cluster", default="", help="Its cluster, when several have a node of that name.")
+@_in_directory
+def fail_node(node: str, cluster: str, directory: Path | None) -> None:
+    """Let the machine of NODE die, as losing its power would: every process of it is killed at once.
+
+    Slurm and ParallelCluster must find out by themselves, and on AWS would do the same:
+
+    \b
+      sinfo -Nl              # the node goes down, its job is requeued or ends
+      pcinfra local fail-node gpu-st-p5-1
+    """
+    found = _cloud(directory).fail_node(node, cluster)
+    click.echo(f"{node} of cluster {found} is dead")
+
+
+@local.command()
+@click.argument("instance_type")
+@click.argument("count", metavar="COUNT|unlimited", callback=lambda _context, _parameter, text: _count(text))
+@_in_directory
+def capacity(instance_type: str, count: int | None, directory: Path | None) -> None:
+    """Say how many instances of INSTANCE_TYPE this EC2 has. It has any number of what nothing is said about.
+
+    \b
+      pcinfra local capacity p5.48xlarge 2           # the third one: InsufficientInstanceCapacity
+      pcinfra local capacity p5.48xlarge unlimited
+    """
+    _cloud(directory).limit(instance_type, count)
+    click.echo(f"{instance_type}: {'as many as you like' if count is None else count}")
+
+
+def _count(text: str) -> int | None:
+    if text == "unlimited":
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise click.BadParameter(f"{text!r} is neither a number nor 'unlimited'")
+    return int(text)
+
+
 def _cloud(directory: Path | None) -> LocalCloud:
     from pcinfra.localcloud.process import LocalCloud
 

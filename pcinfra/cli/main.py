@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
 from pcinfra import __version__
 from pcinfra.cli import streams
+from pcinfra.cli.lazy import LazyGroup
 from pcinfra.cli.session import Session
 from pcinfra.errors import Interrupted, PcinfraError
 
@@ -20,20 +20,26 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("pcinfra.cli.up", "up", "Bring network, storage, bucket, image and associations to what pcinfra.yaml says."),
     "status": ("pcinfra.cli.status", "status", "Show what exists and whether it is healthy."),
     "env": ("pcinfra.cli.env", "env", "Print the variables of the running infrastructure, for a shell."),
-    "cluster": ("pcinfra.cli.cluster", "cluster", "Create, show and delete ParallelCluster clusters."),
+    "cluster": ("pcinfra.cli.clusters", "cluster", "Create, change, look into and delete ParallelCluster clusters."),
     "submit": ("pcinfra.cli.submit", "submit", "Submit a job file to a cluster."),
-    "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of a cluster."),
-    "logs": ("pcinfra.cli.jobs", "logs", "Print or follow the log of a run."),
-    "wait": ("pcinfra.cli.jobs", "wait", "Wait for a run and exit with its exit code."),
-    "cancel": ("pcinfra.cli.jobs", "cancel", "Cancel a run."),
-    "image": ("pcinfra.cli.image", "image", "Build the training image, push it, list what is there."),
+    "recipe": ("pcinfra.cli.recipe", "recipe", "Jobs that are ready to run: list, show, run."),
+    "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of all clusters: state, reason, GPU-hours, cost."),
+    "logs": ("pcinfra.cli.logs", "logs", "Print or follow the log of a run."),
+    "show": ("pcinfra.cli.show", "show", "Show all that is known of a run, attempt by attempt."),
+    "report": ("pcinfra.cli.report", "report", "Tell where the time, the GPU-hours and the money of a run went."),
+    "wait": ("pcinfra.cli.wait", "wait", "Wait for a run and exit with its exit code."),
+    "shell": ("pcinfra.cli.shell", "shell", "Open a shell on a node of a run, in its container."),
+    "cancel": ("pcinfra.cli.cancel", "cancel", "Cancel a run."),
+    "requeue": ("pcinfra.cli.requeue", "requeue", "Let a run begin another attempt."),
+    "rerun": ("pcinfra.cli.rerun", "rerun", "Submit what a run was submitted with as a new run."),
+    "image": ("pcinfra.cli.image", "image", "Build the images that jobs run in, push and list them."),
     "data": ("pcinfra.cli.data", "data", "Bring files to S3 and Lustre and back."),
     "down": ("pcinfra.cli.down", "down", "Take everything away again, in the right order, and prove it."),
     "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
     "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
     "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
     "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),
-    "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml."),
+    "schema": ("pcinfra.cli.schema", "schema", "Print the JSON Schema of pcinfra.yaml or of job files."),
     "completion": ("pcinfra.cli.completion", "completion", "Print the shell completion script."),
 }
 
@@ -47,36 +53,7 @@ From nothing to a finished job on this machine, without an AWS account:
 Leave --local out and the same commands do it on AWS."""
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands' names and help without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"no command {args[0]!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--local", is_flag=True, help="Use the local cloud of this machine; started on demand.")
 @click.option("--project-file", "-f", metavar="FILE", default=None, help="Project file.  [default: pcinfra.yaml]")
 @click.option("--profile", metavar="NAME", default="", help="Named profile of the AWS configuration.")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from pcinfra.cli.options import cluster_name
-from pcinfra.errors import Interrupted, UsageError
+from pcinfra.errors import Interrupted, NotFound, PcinfraError, UsageError
 
 if TYPE_CHECKING:
     from pcinfra.cli.session import Session
     from pcinfra.jobs.follow import Follower
-    from pcinfra.jobs.launcher import Launcher, Status
+    from pcinfra.jobs.launcher import Launcher, Status, Wanted
 
+T = TypeVar("T")
 
 cluster_option = click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: the project's only one]")
+any_cluster_option = click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: the one that has it]")
 
 
 def named(session: Session, cluster: str | None) -> str:
@@ -34,28 +37,81 @@ def named(session: Session, cluster: str | None) -> str:
     return known[0]
 
 
-def launcher_for(session: Session, cluster: str) -> Launcher:
+def meant(session: Session, cluster: str | None) -> list[str]:
+    """Return ``cluster`` alone, or every cluster of the project."""
+    known = list(session.project.clusters)
+    return [named(session, cluster)] if cluster is not None or not known else known
+
+
+def launcher_for(session: Session, cluster: str, *, hasty: bool = False) -> Launcher:
     """Return the launcher of a cluster that runs.
+
+    Args:
+        hasty: whoever uses it tries again by itself, and wants to know soon that nobody answers.
 
     Raises:
         NotFound: it does not run.
     """
+    from pcinfra.aws import Aws, Patience
     from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
+    from pcinfra.jobs.payloads import S3Payloads
     from pcinfra.jobs.slurm.launcher import SlurmLauncher
 
     settings = session.project.clusters.get(cluster)
     user = login_user(settings.os) if settings else ""
-    return SlurmLauncher(SsmHeadNode(session.cloud, head_node_id(session.cloud, cluster), user))
+    cloud = Aws(session.target, Patience(attempts=3, connect=5, read=30)) if hasty else session.cloud
+    payloads = S3Payloads(cloud, lambda: session.project.bucket_name(cloud.account))
+    return SlurmLauncher(SsmHeadNode(cloud, head_node_id(cloud, cluster), user, payloads=payloads))
 
 
-def follow_run(launcher: Launcher, run: str, *, logs: bool = True) -> int:
+def ask_each(
+    session: Session, clusters: list[str], ask: Callable[[Launcher], T]
+) -> tuple[dict[str, T], dict[str, PcinfraError]]:
+    """Ask the launchers of some clusters at the same time; return the answers, and what the others failed with."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    session.cloud  # noqa: B018 - made once, before the threads
+    with ThreadPoolExecutor(max_workers=len(clusters)) as pool:
+        futures = {name: pool.submit(_asked, session, name, ask) for name in clusters}
+    errors = {name: error for name, future in futures.items() if (error := future.exception())}
+    for error in errors.values():
+        if not isinstance(error, PcinfraError):
+            raise error
+    found = {name: future.result() for name, future in futures.items() if name not in errors}
+    return found, {name: error for name, error in errors.items() if isinstance(error, PcinfraError)}
+
+
+def _asked(session: Session, cluster: str, ask: Callable[[Launcher], T]) -> T:
+    return ask(launcher_for(session, cluster))
+
+
+def home_of(session: Session, cluster: str | None, run: str) -> str:
+    """Return the cluster that has ``run``: the one that is said, the project's only one, or the one that knows it.
+
+    Raises:
+        NotFound: none has it.
+        UsageError: several have it.
+    """
+    clusters = meant(session, cluster)
+    if len(clusters) == 1:
+        return clusters[0]
+    found, errors = ask_each(session, clusters, lambda launcher: launcher.look(run))
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        raise UsageError("several clusters have it", where=run, hint=" or ".join(f"--cluster {c}" for c in found))
+    worst = next((error for error in errors.values() if not isinstance(error, NotFound)), None)
+    raise worst or NotFound("no cluster has such a run", where=run, hint="pcinfra jobs")
+
+
+def follow_run(session: Session, cluster: str, run: str, *, logs: bool = True, wanted: Wanted | None = None) -> int:
     """Follow ``run`` to its end, say how it ended, and return its exit code.
 
     Raises:
         Interrupted: Ctrl-C. The job goes on.
     """
     try:
-        status = follower(launcher, logs=logs).follow(run)
+        status = follower(session, cluster, logs=logs, wanted=wanted).follow(run)
     except KeyboardInterrupt:
         hint = f"pcinfra logs {run} --follow   or, to end it: pcinfra cancel {run}"
         raise Interrupted("the job goes on without you", where=run, hint=hint) from None
@@ -63,11 +119,21 @@ def follow_run(launcher: Launcher, run: str, *, logs: bool = True) -> int:
     return status.exit_code or 0
 
 
-def follower(launcher: Launcher, *, logs: bool = True) -> Follower:
+def follower(session: Session, cluster: str, *, logs: bool = True, wanted: Wanted | None = None) -> Follower:
     """Return a Follower that shows on standard output and notes on standard error."""
     from pcinfra.jobs.follow import Follower
+    from pcinfra.jobs.launcher import EVERYTHING
 
-    return Follower(launcher, show, lambda text: click.echo(text, err=True), logs=logs)
+    def again() -> Launcher:
+        session.forget()
+        return launcher_for(session, cluster, hasty=True)
+
+    launcher = launcher_for(session, cluster, hasty=True)
+    return Follower(launcher, show, note, logs=logs, wanted=wanted or EVERYTHING, renew=again)
+
+
+def note(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def show(text: bytes) -> None:

@@ -59,6 +59,17 @@ class Session:
 
         return load(Path(self.project_file) if self.project_file else None)
 
+    @property
+    def has_project(self) -> bool:
+        """Whether there is a project file, right or wrong."""
+        from pcinfra.errors import InputError
+        from pcinfra.project.load import find
+
+        try:
+            return bool(find(Path(self.project_file) if self.project_file else None))
+        except InputError:
+            return False
+
     @cached_property
     def target(self) -> Target:
         """Where the calls go; starts the local cloud when it is meant and does not run."""
@@ -76,6 +87,11 @@ class Session:
         from pcinfra.aws import Aws
 
         return Aws(self.target)
+
+    def forget(self) -> None:
+        """Forget where the calls went: a local cloud that was started again may be somewhere else."""
+        for name in ("cloud", "target"):
+            vars(self).pop(name, None)
 
     @cached_property
     def shell(self) -> Shell:

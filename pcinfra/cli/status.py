@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +14,12 @@ from pcinfra.cli import options
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
+    from pcinfra.clusters.standing import Standing
+    from pcinfra.project import Project
+    from pcinfra.spending import Spending
     from pcinfra.stages import Resource
 
-FIELDS = ("stage", "what", "id", "health", "detail", "since")
+FIELDS = ("stage", "what", "id", "health", "detail", "since", "cost")
 
 
 @click.command()
@@ -25,9 +30,10 @@ FIELDS = ("stage", "what", "id", "health", "detail", "since")
 @options.output
 @options.pass_session
 def status(session: Session, /, watch: int | None, output: str) -> None:
-    """Show every part of the infrastructure and whether it is as pcinfra.yaml says.
+    """Show every part of the infrastructure, whether it is as pcinfra.yaml says, and what it has cost so far.
 
-    It looks more closely than `up`: also at rules of the security group and at a policy of the repository.
+    The clusters that exist are shown too, with the nodes that run and the end of their capacity. It looks more closely
+    than `up`: also at policies of the repositories.
 
     \b
     ok       as it should be
@@ -47,12 +53,51 @@ def status(session: Session, /, watch: int | None, output: str) -> None:
         again(lambda: show(look(session)), watch)
 
 
-def look(session: Session) -> list[Resource]:
-    """Return what there is and should be, stage by stage."""
-    from pcinfra import stages
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is and should be, stage by stage, then the clusters; and what it has cost so far."""
 
-    facts = session.facts(closely=True)
-    return [row for stage in stages.REGISTRY for row in stage.status(session.project, facts)]
+    rows: list[Resource]
+    spending: Spending
+
+    def cost(self, row: Resource) -> str:
+        """Return what ``row`` has cost, in USD; empty where that is not known or depends on use."""
+        amount = self.spending.amounts.get(row.what)
+        return "" if amount is None else f"{amount:.2f}"
+
+
+def look(session: Session) -> Seen:
+    """Read everything, the clusters at the same time as the stages."""
+    from pcinfra import stages
+    from pcinfra.cli.cost import at_hand
+    from pcinfra.clusters import standing
+    from pcinfra.engine import Plan
+    from pcinfra.spending import so_far
+
+    project = session.project
+    reading = stages.reading(project, closely=True)
+    results = session.read(Plan((*reading.actions, standing.reading(project.project))))
+    facts = stages.facts_of(results)
+    rows = [row for stage in stages.REGISTRY for row in stage.status(project, facts)]
+    rows += [_cluster_row(found, project) for found in results[standing.STANDING]]
+    since = {row.what: row.since for row in rows if row.since}
+    return Seen(rows, so_far(project, at_hand(), since, datetime.now(UTC)))
+
+
+def _cluster_row(found: Standing, project: Project) -> Resource:
+    from pcinfra.cloudformation import Condition
+    from pcinfra.stages import Health, Resource
+
+    stack = found.stack
+    known = {Condition.READY: Health.OK, Condition.BUSY: Health.BUSY, Condition.DELETING: Health.BUSY}
+    health = known.get(stack.condition, Health.FAILED)
+    details = [f"{found.running} running"]
+    details += found.endings(datetime.now(UTC))
+    if stack.name not in project.clusters:
+        details.append("not in the project file")
+    if health is Health.FAILED:
+        details.append(f"why: pcinfra cluster show {stack.name}")
+    return Resource("cluster", f"cluster {stack.name}", stack.status, health, "; ".join(details), stack.created)
 
 
 def again(show: Callable[[], None], seconds: int, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -70,20 +115,34 @@ def again(show: Callable[[], None], seconds: int, sleep: Callable[[float], None]
             click.echo(f"no answer: {error}", err=True)
 
 
-def _as_json(rows: list[Resource]) -> None:
+def _as_json(seen: Seen) -> None:
     from pcinfra import ui
 
-    ui.print_json([{name: str(getattr(row, name)) for name in FIELDS} for row in rows])
+    ui.print_json(
+        [{name: str(getattr(row, name)) for name in FIELDS[:-1]} | {"cost": seen.cost(row)} for row in seen.rows]
+    )
 
 
-def _as_table(rows: list[Resource]) -> None:
+def _as_table(seen: Seen) -> None:
     from rich.text import Text
 
     from pcinfra import ui
+    from pcinfra.spending import EXPLAINED
     from pcinfra.stages import Health
 
     colours = {
         Health.OK: "green", Health.BUSY: "cyan", Health.DIFFERS: "yellow", Health.FAILED: "red", Health.ABSENT: "dim",
     }  # fmt: skip
-    cells = [(r.stage, r.what, Text(r.health, colours[r.health]), ui.age(r.since), r.id, r.detail) for r in rows]
-    ui.print_table(("STAGE", "WHAT", "HEALTH", "AGE", "ID", "DETAIL"), cells)
+    cells = [
+        (r.stage, r.what, Text(r.health, colours[r.health]), ui.age(r.since), seen.cost(r), r.id, r.detail)
+        for r in seen.rows
+    ]
+    ui.print_table(("STAGE", "WHAT", "HEALTH", "AGE", "USD SO FAR", "ID", "DETAIL"), cells)
+    if not seen.spending.amounts:
+        return
+    console, spent = ui.out(), seen.spending
+    console.print(f"\nAbout {spent.total:,.2f} USD so far, by prices of {spent.dates}.", markup=False)
+    if spent.missing:
+        what = ", ".join(spent.missing)
+        console.print(f"Not in it, because the price is not known: {what}.", style="yellow", markup=False)
+    console.print(f"It is {EXPLAINED}.", style="dim", markup=False)

@@ -3,73 +3,148 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.jobflags import JobCommand, said
 from pcinfra.cli.runs import cluster_option, follow_run, launcher_for, named
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pcinfra.errors import PcinfraError
     from pcinfra.jobs.launcher import Launcher
+    from pcinfra.jobs.load import Job
     from pcinfra.jobs.manifest import Manifest
+    from pcinfra.jobs.spec import JobSpec
 
 
-@click.command()
-@click.argument("file", metavar="JOB.yaml", type=click.Path(path_type=Path))
+@click.command(cls=JobCommand)
+@click.argument("files", metavar="[JOB.yaml]... [-- COMMAND...]", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--follow", "-F", is_flag=True, help="Stream its log, and exit with the job's exit code.")
 @click.option("--dry-run", is_flag=True, help="Print the files that would be written; submit nothing.")
 @cluster_option
 @options.pass_session
 @click.pass_context
 def submit(
-    ctx: click.Context, session: Session, /, file: Path, follow: bool, dry_run: bool, cluster: str | None
+    ctx: click.Context,
+    session: Session,
+    /,
+    files: tuple[Path, ...],
+    follow: bool,
+    dry_run: bool,
+    cluster: str | None,
+    **fields: Any,
 ) -> None:
-    """Submit a job file to a cluster, and print the run's id.
+    """Submit job files to a cluster, and print the runs' ids.
+
+    Every field of a job file is a flag, too, and goes before what the files say. Without a file, the flags and a
+    command line behind -- are the whole job.
 
     \b
-    pcinfra submit examples/hello.yaml --dry-run    what would be run
-    pcinfra submit examples/hello.yaml --follow     its log; exits with the job's exit code
+    pcinfra submit examples/hello.yaml --dry-run          what would be run
+    pcinfra submit examples/hello.yaml --follow           its log; exits with the job's exit code
+    pcinfra submit train.yaml --nodes 4 -e EPOCHS=3       the file, with other values
+    pcinfra submit --gpus 1 --cpus 8 -- python3 train.py  no file at all
+    pcinfra submit sweep/*.yaml                           many in one round trip
     """
+    from pcinfra.errors import UsageError
     from pcinfra.jobs.load import load
-    from pcinfra.jobs.manifest import new_run_id
-    from pcinfra.jobs.slurm.render import render
 
-    job = load(file)
-    manifest = render(job.spec, new_run_id(job.spec.name), job.script)
+    words = said(ctx, fields)
+    if not files and not words:
+        raise UsageError("names no job", where="submit", hint="pcinfra submit examples/hello.yaml")
+    if follow and len(files) > 1:
+        raise UsageError("follows one job at a time", where="--follow", hint="pcinfra logs RUN --follow")
+    manifests = [rendered(session, load(file, session.shell, said=words), cluster) for file in files or (None,)]
     if dry_run:
-        _print_files(manifest)
+        for manifest in manifests:
+            _print_files(manifest)
         return
     name = named(session, cluster)
     launcher = launcher_for(session, name)
-    slurm_id = _submitted(launcher, manifest)
-    click.echo(f"submitted to {name} as job {slurm_id}", err=True)
+    answers = submitted(launcher, manifests)
+    _tell(session, name, manifests, answers)
     if follow:
-        ctx.exit(follow_run(launcher, manifest.run))
-    click.echo(manifest.run)
-    click.echo(session.typed(f"  follow: pcinfra logs {manifest.run} --follow"), err=True)
+        ctx.exit(follow_run(session, name, manifests[0].run))
 
 
-def _submitted(launcher: Launcher, manifest: Manifest) -> str:
+def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
+    """Return what is written for a new run of ``job``."""
+    from pcinfra.jobs.images import is_ours, resolved
+    from pcinfra.jobs.manifest import new_run_id
+    from pcinfra.jobs.slurm.render import render
+
+    spec = job.spec
+    if spec.image and spec.container != "off" and is_ours(spec.image):
+        spec = spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
+    return render(spec, new_run_id(spec.name), job.script, job.code, efa=_by_efa(session, spec, cluster))
+
+
+def _by_efa(session: Session, spec: JobSpec, cluster: str | None) -> bool:
+    """Return whether the job's nodes speak to each other by EFA, as the project and the catalog of instances say."""
+    from pcinfra import catalog
+
+    if spec.nodes == 1 or not session.has_project:
+        return False
+    settings = session.project.clusters.get(cluster or next(iter(session.project.clusters), ""))
+    queues = settings.queues if settings else ()
+    queue = next((each for each in queues if spec.queue in (None, each.name)), None)
+    return bool(queue and catalog.find(queue.instance_type).efa_cards)
+
+
+def submitted(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
     """Submit; an answer that was lost is asked for again, which never makes a second job."""
     from pcinfra.errors import Interrupted, Unreachable
+    from pcinfra.jobs.launcher import submit_all
 
     look = "pcinfra jobs   before you submit it again"
+    where = manifests[0].run
     try:
         try:
-            return launcher.submit(manifest)
+            return submit_all(launcher, manifests)
         except Unreachable:
-            return launcher.submit(manifest)
+            return submit_all(launcher, manifests)
     except Unreachable as error:
-        raise Unreachable(f"{error.why}; it may have been submitted", where=manifest.run, hint=look) from error
+        raise Unreachable(f"{error.why}; it may have been submitted", where=where, hint=look) from error
     except KeyboardInterrupt:
-        raise Interrupted("it may have been submitted all the same", where=manifest.run, hint=look) from None
+        raise Interrupted("it may have been submitted all the same", where=where, hint=look) from None
+
+
+def _tell(session: Session, cluster: str, manifests: Sequence[Manifest], answers: Sequence[str | PcinfraError]) -> None:
+    """Print the ids of the runs that were submitted.
+
+    Raises:
+        PcinfraError: one was refused; the others run.
+    """
+    refused = [(m.run, answer) for m, answer in zip(manifests, answers, strict=True) if not isinstance(answer, str)]
+    if len(manifests) == 1 and refused:
+        raise refused[0][1]
+    for manifest, answer in zip(manifests, answers, strict=True):
+        if isinstance(answer, str):
+            click.echo(manifest.run)
+    if len(manifests) == 1:
+        click.echo(f"submitted to {cluster} as job {answers[0]}", err=True)
+        click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run} --follow"), err=True)
+        return
+    click.echo(f"submitted {len(manifests) - len(refused)} of {len(manifests)} to {cluster}", err=True)
+    for run, error in refused[:20]:
+        click.echo(f"{run}: {error.why}", err=True)
+    if refused:
+        raise refused[0][1]
 
 
 def _print_files(manifest: Manifest) -> None:
+    from pcinfra.jobs import code
+
     logs = f"{manifest.logs}/{manifest.run}" if manifest.logs else f"{manifest.run}/logs"
     click.echo(f"# run directory: {manifest.run}, logs: {logs}")
     for file in manifest.files:
         click.echo(f"\n# ---- {file.name} (mode {file.mode:04o}) ----")
-        click.echo(file.content.decode("utf-8", errors="replace"), nl=False)
+        if file.name == "code.tar.gz":
+            click.echo("\n".join(code.names(file.content)))
+        else:
+            click.echo(file.content.decode("utf-8", errors="replace"), nl=False)

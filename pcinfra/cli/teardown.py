@@ -87,11 +87,11 @@ def _exporting(plan: Plan, skip_export: bool) -> Plan:
 
 
 def _keeping(plan: Plan, with_data: bool) -> tuple[Plan, tuple[str, ...]]:
-    """Return ``plan`` without the bucket and the repository where they hold data, and what is kept."""
+    """Return ``plan`` without the bucket and the repositories where they hold data, and what is kept."""
     from pcinfra import stages
     from pcinfra.engine import Plan
 
-    full = [a for a in plan.actions if a.id in (stages.BUCKET, stages.REPOSITORY) and a.loses]
+    full = [a for a in plan.actions if (a.id == stages.BUCKET or a.id.startswith(stages.REPOSITORY)) and a.loses]
     if with_data or not full:
         return plan, ()
     rest = plan.without(*(action.id for action in full))

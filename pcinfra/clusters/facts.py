@@ -97,3 +97,32 @@ def instances(cloud: Cloud, names: list[str], node_type: str) -> list[dict[str, 
     ]
     reservations = cloud.pages("ec2", "DescribeInstances", "Reservations", Filters=filters)
     return [instance for reservation in reservations for instance in reservation["Instances"]]
+
+
+def login_nodes_run(cloud: Cloud, facts: ClusterFacts) -> bool:
+    """Return whether the cluster has login nodes that run; one call, and none when its configuration has none."""
+    return "LoginNodes" in (yaml.safe_load(facts.config) or {}) and bool(instances(cloud, [facts.name], "LoginNode"))
+
+
+def any_instance(cloud: Cloud, name: str, node_type: str) -> str:
+    """Return the id of an instance of the cluster, whether it runs or not; empty when EC2 knows none."""
+    filters = [
+        {"Name": f"tag:{NAME_TAG}", "Values": [name]},
+        {"Name": f"tag:{NODE_TYPE_TAG}", "Values": [node_type]},
+    ]
+    reservations = cloud.pages("ec2", "DescribeInstances", "Reservations", Filters=filters)
+    found = [instance for reservation in reservations for instance in reservation["Instances"]]
+    found.sort(key=lambda instance: (instance["State"]["Name"] == "running", str(instance.get("LaunchTime", ""))))
+    return str(found[-1]["InstanceId"]) if found else ""
+
+
+def instance_of_node(cloud: Cloud, name: str, node: str) -> str:
+    """Return the instance behind a node of Slurm; empty when none is.
+
+    aws-parallelcluster-node, ``slurm_plugin/instance_manager.py``: the head node keeps them in a table.
+    """
+    try:
+        answer = cloud.call("dynamodb", "GetItem", TableName=f"parallelcluster-slurm-{name}", Key={"Id": {"S": node}})
+    except NotFound:
+        return ""
+    return str(answer.get("Item", {}).get("InstanceId", {}).get("S", ""))

@@ -106,4 +106,4 @@ def placeholder_inputs(project: Project) -> ClusterInputs:
 def _repository_arn(project: Project, account: str) -> str:
     partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
     prefix = next((name for start, name in partition.items() if project.region.startswith(f"{start}-")), "aws")
-    return f"arn:{prefix}:ecr:{project.region}:{account}:repository/{project.image.repository}"
+    return f"arn:{prefix}:ecr:{project.region}:{account}:repository/{project.images[project.first_image].repository}"

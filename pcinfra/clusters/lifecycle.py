@@ -6,37 +6,50 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from pcinfra import cloudformation
 from pcinfra.cloudformation import Condition, Stack
 from pcinfra.clusters.facts import ClusterFacts, differences, find, is_cluster
+from pcinfra.clusters.fleet import Fleet, FleetProbe, until
 from pcinfra.clusters.pcluster import Pcluster
-from pcinfra.clusters.probe import ClusterProbe
-from pcinfra.engine import Action, Kind, Pending, Plan
+from pcinfra.clusters.probe import ClusterProbe, Phase, until_phase
+from pcinfra.engine import Action, Kind, Operation, Pending, Plan
 from pcinfra.errors import Conflict, NotFound, Refused
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
 # Published: about 10 min for a plain cluster, 15 to 20 with GPU nodes and both file systems.
-CREATE_SECONDS = 900.0
+RESOURCES_SECONDS = 120.0
+HEAD_NODE_SECONDS = 300.0
+STATIC_NODES_SECONDS = 480.0
+FLEET_SECONDS = 5.0
+CREATE_SECONDS = RESOURCES_SECONDS + HEAD_NODE_SECONDS + STATIC_NODES_SECONDS
 DELETE_SECONDS = 300.0
 LOSES = "running jobs, the disks of its nodes and their logs in CloudWatch; /home and /lustre stay"
 
 
 @dataclass(frozen=True, slots=True)
 class CreateCluster:
-    """Runs pcluster's validators and starts the creation; the result is the Stack."""
+    """Runs pcluster's validators and starts the creation; the result is the Stack, once its head node starts.
+
+    Args:
+        rollback: what was made is removed when the creation fails, and its logs with it.
+    """
 
     name: str
     project: str
     config: str
+    rollback: bool = False
 
     def start(self, context: Doors, results: Mapping[str, Any]) -> Pending:
         try:
-            stack_id = Pcluster(context.shell, context.target).create(self.name, self.config)
+            program = Pcluster(context.shell, context.target)
+            stack_id = program.create(self.name, self.config, rollback=self.rollback)
         except Conflict:
             stack_id = self._made_meanwhile(context)
-        return _until_ready(self.name, stack_id)
+        return _until(Phase.HEAD_NODE, self.name, stack_id)
 
     def _made_meanwhile(self, context: Doors) -> str:
         """Somebody made it between the plan and now: that is as good, if it is this very cluster."""
@@ -48,13 +61,29 @@ class CreateCluster:
 
 @dataclass(frozen=True, slots=True)
 class WaitForCluster:
-    """Waits for a creation or update that is under way."""
+    """Waits until a creation or update that is under way has come as far as ``phase``; the result is the Stack.
+
+    Args:
+        stack_id: empty for that of the Stack which the Action ``after`` has returned.
+    """
 
     name: str
-    stack_id: str
+    stack_id: str = ""
+    after: str = ""
+    phase: Phase = Phase.DONE
 
     def start(self, context: Doors, results: Mapping[str, Any]) -> Pending:
-        return _until_ready(self.name, self.stack_id)
+        return _until(self.phase, self.name, self.stack_id or results[self.after].id)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForFleet:
+    """Waits until the compute fleet runs; the result is its status."""
+
+    name: str
+
+    def start(self, context: Doors, results: Mapping[str, Any]) -> Pending:
+        return Pending(FleetProbe(), self.name, until(Fleet.RUNNING, self.name), str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +103,13 @@ class DeleteCluster:
         return Pending(ClusterProbe(), self.stack_id, judge, cloudformation.progress)
 
 
-def _until_ready(name: str, stack_id: str) -> Pending:
+def _until(phase: Phase, name: str, stack_id: str) -> Pending:
     hint = f"pcinfra cluster show {name}; then change what is wrong and pcinfra cluster create {name}"
-    judge = cloudformation.until_ready(name, hint)
+    judge = until_phase(phase, cloudformation.until_ready(name, hint))
     return Pending(ClusterProbe(), stack_id, judge, cloudformation.progress)
 
 
-def create_plan(facts: ClusterFacts, project: str, config: str) -> Plan:
+def create_plan(facts: ClusterFacts, project: str, config: str, *, rollback: bool = False) -> Plan:
     """Return what brings the cluster ``facts.name`` to ``config``.
 
     A creation that failed earlier is deleted first. A cluster that runs with this configuration is left alone.
@@ -90,18 +119,19 @@ def create_plan(facts: ClusterFacts, project: str, config: str) -> Plan:
     """
     name, stack = facts.name, facts.stack
     if stack is None:
-        return Plan((_creation(name, project, config, "does not exist", ()),))
+        return _creation(CreateCluster(name, project, config, rollback), "does not exist")
     if not facts.belongs_to(project):
-        raise _not_ours(facts)
+        raise not_ours(facts)
     if stack.condition is Condition.BUSY:
-        return Plan((_waiting(stack),))
+        return Plan((waiting(stack),))
     if stack.condition is Condition.READY:
         return _keep(facts, config)
     if stack.condition is Condition.STUCK:
         raise Refused(f"its update is stuck in {stack.status}: {stack.reason}", where=f"cluster {name}",
                       hint=f"pcinfra cluster delete {name}, then create it again")  # fmt: skip
     removal = _deletion(stack, f"left over in {stack.status}", "")
-    return Plan((removal, _creation(name, project, config, "after what is left of it", (removal.id,))))
+    operation = CreateCluster(name, project, config, rollback)
+    return Plan((removal,)) + _creation(operation, "after what is left of it", removal.id)
 
 
 def delete_actions(stacks: Iterable[Stack], after: Iterable[str] = ()) -> list[Action]:
@@ -109,13 +139,41 @@ def delete_actions(stacks: Iterable[Stack], after: Iterable[str] = ()) -> list[A
     return [_deletion(stack, f"is {stack.status}", LOSES, frozenset(after)) for stack in stacks]
 
 
-def _creation(name: str, project: str, config: str, why: str, after: Iterable[str]) -> Action:
-    operation = CreateCluster(name, project, config)
-    seconds = CREATE_SECONDS
-    return Action(f"cluster/{name}", Kind.CREATE, f"cluster {name}", why, operation, frozenset(after), "", seconds)
+def _creation(operation: CreateCluster, why: str, *after: str) -> Plan:
+    """Return the phases of a creation, each an Action, so that each has its usual time and its own line."""
+    name = operation.name
+    first, head, last = f"cluster/{name}/resources", f"cluster/{name}/head-node", f"cluster/{name}"
+    making = Action(
+        first, Kind.CREATE, f"cluster {name}: network rules, roles, head node", why, operation, frozenset(after), "",
+        RESOURCES_SECONDS,
+    )  # fmt: skip
+    steps = [making]
+    before, seconds = first, HEAD_NODE_SECONDS
+    if static_nodes(operation.config):
+        wait = WaitForCluster(name, after=first, phase=Phase.STATIC_NODES)
+        steps.append(_step(head, f"head node of {name}: set up", "by its own recipes", wait, first, HEAD_NODE_SECONDS))
+        before, seconds = head, STATIC_NODES_SECONDS
+    ready = WaitForCluster(name, after=first)
+    what, because = f"cluster {name}: ready", "static nodes are up, or there are none"
+    steps.append(_step(last, what, because, ready, before, seconds))
+    steps.append(_step(f"cluster/{name}/fleet", f"compute fleet of {name}: runs", "jobs can start", WaitForFleet(name),
+                       last, FLEET_SECONDS))  # fmt: skip
+    return Plan(tuple(steps))
 
 
-def _waiting(stack: Stack) -> Action:
+def _step(action_id: str, what: str, why: str, operation: Operation, after: str, seconds: float) -> Action:
+    return Action(action_id, Kind.RUN, what, why, operation, frozenset({after}), "", seconds)
+
+
+def static_nodes(config: str) -> int:
+    """Return how many nodes of a configuration (pcluster YAML) always run."""
+    scheduling = (yaml.safe_load(config) or {}).get("Scheduling") or {}
+    resources = [each for queue in scheduling.get("SlurmQueues") or [] for each in queue.get("ComputeResources") or []]
+    return sum(int(each.get("MinCount") or 0) for each in resources)
+
+
+def waiting(stack: Stack) -> Action:
+    """Return the Action that waits for what is under way."""
     operation = WaitForCluster(stack.name, stack.id)
     why = f"is {stack.status}"
     return Action(
@@ -134,14 +192,17 @@ def _keep(facts: ClusterFacts, config: str) -> Plan:
     if not changes:
         return Plan(notes=(f"cluster {facts.name} exists with this configuration: nothing to do",))
     told = "".join(f"\n    {c.key}: {c.before or '(none)'} → {c.after or '(none)'}" for c in changes)
+    change = f"pcinfra cluster update {facts.name} --dry-run   (shows what the change needs)"
+    again = f"pcinfra cluster delete {facts.name}, then create it again: what it was made from is lost"
     raise Refused(
-        f"exists with another configuration:{told}\n  a running cluster is not changed in place",
+        f"exists with another configuration:{told}",
         where=f"cluster {facts.name}",
-        hint=f"pcinfra cluster delete {facts.name}, then create it again; or another name",
+        hint=change if facts.config else again,
     )
 
 
-def _not_ours(facts: ClusterFacts) -> Refused:
+def not_ours(facts: ClusterFacts) -> Refused:
+    """Return the refusal to touch a cluster or stack of somebody else."""
     assert facts.stack
     kind = "cluster" if is_cluster(facts.stack) else "stack"
     owner = facts.stack.tags.get("pcinfra:project")

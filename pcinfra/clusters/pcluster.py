@@ -1,4 +1,6 @@
-"""The unmodified pcluster: its schema as a library, everything else as a program. Nothing else imports it.
+"""The unmodified pcluster: its schema as a library, everything else as a program.
+
+Nothing else imports it, but :mod:`pcinfra.clusters.policies`, which runs in a process of its own.
 
 It runs in a process of its own because it keeps global state, and because its answers to a program are stable: JSON
 on standard output. Sources of their form: aws-parallelcluster 3.16.1, ``cli/entrypoint.py`` and ``api/errors.py``.
@@ -16,8 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from pcinfra import errors
 from pcinfra.clusters.findings import Finding, Level, from_messages, refusal
+from pcinfra.clusters.policies import Needs, Verdict
 
 if TYPE_CHECKING:
     from pcinfra.aws import Target
@@ -103,17 +108,18 @@ class Pcluster:
     shell: Shell
     target: Target
 
-    def create(self, name: str, config: str) -> str:
+    def create(self, name: str, config: str, *, rollback: bool = False) -> str:
         """Run every validator and start the creation; return the stack's id.
 
-        A failed creation is not rolled back: what is left tells why it failed.
+        A failed creation is not rolled back unless ``rollback``: what is left tells why it failed.
 
         Raises:
             InputError: the validators found errors; it carries all of them.
             Conflict: a stack of this name exists.
         """
         self._need_node()
-        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin", "--rollback-on-failure", "false", *_QUIET]
+        arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin"]
+        arguments += ["--rollback-on-failure", str(rollback).lower(), *_QUIET]
         answer = self._run(name, arguments, config)
         return str(answer["cluster"]["cloudformationStackArn"])
 
@@ -125,6 +131,44 @@ class Pcluster:
         if failed and "DryRun flag" not in answer.get("message", "") and not _findings(answer):
             raise failure(name, answer)
         return _findings(answer)
+
+    def verdicts(self, name: str, before: str, after: str, *, login: bool = False) -> tuple[Verdict, ...]:
+        """Return what each difference of two configurations (YAML) needs by pcluster's update policies; makes no call.
+
+        Args:
+            login: whether login nodes run.
+        """
+        question = {
+            "name": name,
+            "region": self.target.region,
+            "before": yaml.safe_load(before),
+            "after": yaml.safe_load(after),
+            "login": login,
+        }
+        command = [self._python(), "-m", "pcinfra.clusters.policies"]
+        done = self.shell.run(command, stdin=json.dumps(question, default=str), env=self._environment()).check()
+        return tuple(Verdict(**{**row, "needs": Needs(row["needs"])}) for row in json.loads(done.stdout))
+
+    def update(self, name: str, config: str) -> str:
+        """Run every validator and start the update; return the stack's id.
+
+        Raises:
+            InputError: the validators found errors; it carries all of them.
+            Refused: a change cannot be made while the cluster is as it is.
+            NotFound: there is no such cluster.
+        """
+        self._need_node()
+        answer = self._run(name, ["update-cluster", "-n", name, "-c", "/dev/stdin", *_QUIET], config)
+        return str(answer["cluster"]["cloudformationStackArn"])
+
+    def set_fleet(self, name: str, *, running: bool) -> None:
+        """Ask for the compute fleet to be started or stopped; nothing happens when it is so.
+
+        Raises:
+            NotFound: there is no such cluster.
+        """
+        status = "START_REQUESTED" if running else "STOP_REQUESTED"
+        self._run(name, ["update-compute-fleet", "-n", name, "--status", status])
 
     def delete(self, name: str) -> None:
         """Start the deletion.
@@ -160,6 +204,11 @@ class Pcluster:
         except json.JSONDecodeError:
             answer = {"message": (done.stdout + done.stderr).strip() or f"exit status {done.status}"}
         return answer if isinstance(answer, dict) else {"message": str(answer)}, done.status != 0
+
+    def _python(self) -> str:
+        if not importlib.util.find_spec("pcluster"):
+            raise errors.MissingTool("pcluster is not installed where pcinfra is", hint=INSTALL)
+        return sys.executable
 
     def _program(self) -> list[str]:
         if importlib.util.find_spec("pcluster"):
@@ -223,6 +272,9 @@ def failure(name: str, answer: Mapping[str, Any]) -> errors.PcinfraError:
     """Return the error of our tree for pcluster's answer to a command that failed."""
     if wrong := [f for f in _findings(answer) if f.level is Level.ERROR]:
         return refusal(name, wrong)
+    if not_now := answer.get("updateValidationErrors"):
+        told = "".join(f"\n    {each['parameter']}: {each['message']}" for each in not_now)
+        return errors.Refused(f"pcluster does not make this change now:{told}", where=f"cluster {name}")
     message = str(answer.get("message") or answer)
     where = f"pcluster {name}".strip()
     for pattern, kind, hint in _MEANINGS:

@@ -26,5 +26,5 @@ REGISTRY: tuple[Check, ...] = (
     Check("offers of instance types", capacity.offerings),
     Check("capacity reservations", capacity.reservations),
     Check("bucket", belongings.bucket),
-    Check("image", belongings.image),
+    Check("images", belongings.images),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcinfra.doctor.model import Line, failure, ok, warning
 from pcinfra.errors import AccessDenied, NotFound
+from pcinfra.images.reference import wanted_tag
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
@@ -31,14 +32,19 @@ def bucket(project: Project, doors: Doors) -> Iterator[Line]:
     yield _owned(what, tags, project, fix)
 
 
-def image(project: Project, doors: Doors) -> Iterator[Line]:
-    name, tag = project.image.repository, project.image.tag
-    what, call = f"image {name}:{tag}", doors.cloud.call
+def images(project: Project, doors: Doors) -> Iterator[Line]:
+    for name in project.images:
+        yield from _image(project, name, doors)
+
+
+def _image(project: Project, image: str, doors: Doors) -> Iterator[Line]:
+    call, wanted = doors.cloud.call, wanted_tag(project, image)
+    name, what = project.images[image].repository, f"image {image}:{wanted}"
     try:
         found = call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"][0]
         owned = call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])["tags"]
-        yield _owned(f"repository {name}", owned, project, "another image.repository in pcinfra.yaml")
-        details = call("ecr", "DescribeImages", repositoryName=name, imageIds=[{"imageTag": tag}])["imageDetails"]
+        yield _owned(f"repository {name}", owned, project, f"another images.{image}.repository in pcinfra.yaml")
+        details = call("ecr", "DescribeImages", repositoryName=name, imageIds=[{"imageTag": wanted}])["imageDetails"]
     except NotFound as error:
         absent = "Repository" in error.code
         found_ = "the repository does not exist" if absent else "is not in the repository yet"

@@ -71,21 +71,23 @@ def session_manager(_: Project, doors: Doors) -> Iterator[Line]:
 
 
 def engine(project: Project, doors: Doors) -> Iterator[Line]:
-    """Find what builds the image: what the project asks for, or the first that runs here, or CodeBuild."""
-    wanted = project.image.builder
+    """Find what builds the images: what the project asks for, or the first that runs here, or CodeBuild."""
+    for wanted in dict.fromkeys(image.builder for image in project.images.values()):
+        yield _builder(wanted, doors)
+
+
+def _builder(wanted: str, doors: Doors) -> Line:
     if wanted == "codebuild":
-        yield ok("image builder", "codebuild builds in the account")
-        return
+        return ok("image builder", "codebuild builds in the account")
     reasons = {name: _why_not(name, doors) for name in (ENGINES if wanted == "auto" else (wanted,))}
     runs = [name for name, why in reasons.items() if not why]
     said = "; ".join(f"{name}: {why}" for name, why in reasons.items())
     if runs:
-        yield ok("image builder", f"{runs[0]} runs")
-    elif wanted == "auto":
-        yield ok("image builder", f"codebuild builds in the account, because none runs here ({said})")
-    else:
-        fix = "sudo systemctl start docker" if wanted == "docker" and doors.shell.which(wanted) else _INSTALL[wanted]
-        yield failure("image builder", said, f"{fix}   or image.builder: auto")
+        return ok("image builder", f"{runs[0]} runs")
+    if wanted == "auto":
+        return ok("image builder", f"codebuild builds in the account, because none runs here ({said})")
+    fix = "sudo systemctl start docker" if wanted == "docker" and doors.shell.which(wanted) else _INSTALL[wanted]
+    return failure("image builder", said, f"{fix}   or builder: auto for the image in pcinfra.yaml")
 
 
 ENGINES = ("docker", "podman", "buildah")

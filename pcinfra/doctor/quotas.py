@@ -38,20 +38,40 @@ VPCS = ("vpc", "L-F678F1CE")
 
 
 def vcpus(project: Project, doors: Doors) -> Iterator[Line]:
-    """The vCPUs of every cluster with all its nodes up, by quota."""
+    """The vCPUs of every cluster with all its nodes up, by quota, on top of what others run in the account."""
     counts = _nodes(project)
     if not counts:
         return
-    names = sorted({name for name, _ in counts})
+    others = _others(project, doors)
+    names = sorted({name for name, _ in [*counts, *others]})
     answer = doors.cloud.pages("ec2", "DescribeInstanceTypes", "InstanceTypes", InstanceTypes=names)
     each = {row["InstanceType"]: int(row["VCpuInfo"]["DefaultVCpus"]) for row in answer}
-    needed: dict[str, int] = defaultdict(int)
-    for (name, spot), nodes in counts.items():
-        if code := quota_code(name, spot):
-            needed[code] += nodes * each[name]
+    needed, used = _by_quota(counts, each), _by_quota(others, each)
     for code, count in sorted(needed.items()):
         quota = _quota(doors, "ec2", code)
-        yield _room(quota["QuotaName"], quota, count, 0, "vCPUs", project)
+        yield _room(quota["QuotaName"], quota, count, used.get(code, 0), "vCPUs", project)
+
+
+def _by_quota(counts: Mapping[tuple[str, bool], int], each: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the vCPUs of instances by the quota that they count against."""
+    total: dict[str, int] = defaultdict(int)
+    for (name, spot), number in counts.items():
+        if code := quota_code(name, spot):
+            total[code] += number * each[name]
+    return total
+
+
+def _others(project: Project, doors: Doors) -> Mapping[tuple[str, bool], int]:
+    """Return the instances of each type that run and are not this project's, whose nodes are all counted anyway."""
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    mine = {"Key": TAG.removeprefix("tag:"), "Value": project.project}
+    counts: dict[tuple[str, bool], int] = defaultdict(int)
+    for reservation in doors.cloud.pages("ec2", "DescribeInstances", "Reservations", Filters=filters):
+        for row in reservation["Instances"]:
+            lifecycle = row.get("InstanceLifecycle", "")
+            if mine not in row.get("Tags", []) and lifecycle != "capacity-block":
+                counts[row["InstanceType"], lifecycle == "spot"] += 1
+    return counts
 
 
 def _nodes(project: Project) -> Mapping[tuple[str, bool], int]:

@@ -104,7 +104,7 @@ class _Run:
         if not self.failed:
             self._start_ready()
         for probe, keys in self.poller.due(workers.now()):
-            workers.submit(probe, _reading(probe, self.executor.context, keys))
+            workers.submit(probe, _reading(self.poller.reader(probe), self.executor.context, keys))
         if not self.starting and not len(self.poller):
             return False
         times = [at for at in (self.poller.next_due(), deadline) if at is not None]

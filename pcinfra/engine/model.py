@@ -37,7 +37,8 @@ class Change:
 class Probe(Protocol):
     """One question to the cloud that answers for many things at once.
 
-    Hashable and comparable: Pendings with equal probes share one ``read`` per tick.
+    Hashable and comparable: Pendings with equal probes share one ``read`` per tick. It may have an attribute ``brief``,
+    a Probe that takes fewer calls and tells only what a judge needs: a crowd is asked with that.
     """
 
     def read(self, context: Any, keys: frozenset[str]) -> Mapping[str, Any]:

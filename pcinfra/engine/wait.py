@@ -17,6 +17,8 @@ from pcinfra.errors import PcinfraError, Unreachable
 
 SHORTEST = 0.25  # seconds between two reads of one probe, at least
 LONGEST = 8.0  # and at most: 7.5 reads a minute
+CROWD = 4  # things that one probe is asked for in detail, at most
+CROWDED = 9.0  # seconds between two reads where there are more: what is true of one of twenty must not hurry them all
 TOLERATED = 5  # reads in a row that may fail for want of an answer
 
 
@@ -41,12 +43,17 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Question:
-    """One probe, those that wait for its answer, and when it is asked next."""
+    """One probe, those that wait for its answer, and when it is asked next.
+
+    ``crowded`` says that more than :data:`CROWD` waited at a time since ``since``.
+    """
 
     waiters: dict[str, _Waiter] = field(default_factory=dict)
     due: float = 0.0
     asked: frozenset[str] = frozenset()  # action ids that the read under way answers for; empty when none is
     unanswered: int = 0
+    since: float = 0.0
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,13 @@ class Poller:
     def add(self, action_id: str, pending: Pending, expected: float, now: float) -> None:
         """Start to wait for ``pending``, which usually takes ``expected`` seconds."""
         question = self._questions.setdefault(pending.probe, _Question())
+        if not question.waiters:
+            question.since, question.crowded = now, False
         question.waiters[action_id] = _Waiter(pending, now, expected)
-        question.due = min(question.due, now) if question.asked else now + SHORTEST
+        hurry = not (question.crowded and question.due > now)
+        question.crowded |= len(question.waiters) > CROWD
+        if hurry:
+            question.due = min(question.due, now) if question.asked else now + SHORTEST
 
     def due(self, now: float) -> list[tuple[Probe, frozenset[str]]]:
         """Return the probes to read now, each with the keys wanted, and regard them as being read."""
@@ -82,6 +94,10 @@ class Poller:
                 question.asked = frozenset(question.waiters)
                 ready.append((probe, frozenset(waiter.pending.key for waiter in question.waiters.values())))
         return ready
+
+    def reader(self, probe: Probe) -> Probe:
+        """Return what to ask in place of ``probe``: its ``brief`` where it has one and a crowd waits."""
+        return getattr(probe, "brief", probe) if self._questions[probe].crowded else probe
 
     def next_due(self) -> float | None:
         """Return when the next read is due, or None while nothing waits for its turn."""
@@ -121,6 +137,8 @@ class Poller:
         question.asked = frozenset()
         ages = [(now - waiter.since, waiter.expected) for waiter in question.waiters.values()]
         wait = min((interval(elapsed, expected) for elapsed, expected in ages), default=0.0)
+        if question.crowded and question.waiters:
+            wait = max(wait, min((now - question.since) / 4, CROWDED))
         question.due = now + wait * self.jitter.uniform(0.9, 1.1) * 2**question.unanswered
 
 

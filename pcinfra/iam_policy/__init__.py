@@ -42,7 +42,7 @@ def names_of(project: Project, account: str = ANY_ACCOUNT) -> Names:
         project=project.project,
         stack=project.prerequisites.stack,
         bucket=project.bucket_name(account),
-        repository=project.image.repository,
+        repositories=tuple(image.repository for image in project.images.values()),
         key=project.kms_key or "",
     )
 
@@ -73,11 +73,12 @@ def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _rendered(statement: Statement, names: Names) -> dict[str, Any]:
     words = asdict(names)
+    each = [words | {"repository": name} for name in names.repositories]
     rendered = {
         "Sid": statement.sid,
         "Effect": "Allow",
         "Action": sorted({grant.action for grant in statement.grants}),
-        "Resource": [resource.format(**words) for resource in statement.resources],
+        "Resource": list(dict.fromkeys(arn.format(**one) for arn in statement.resources for one in each)),
     }
     return rendered | ({"Condition": _named(statement.condition, words)} if statement.condition else {})
 

@@ -18,6 +18,7 @@ OBJECTS = "arn:{partition}:s3:::{bucket}/*"
 REPOSITORY = "arn:{partition}:ecr:{region}:{account}:repository/{repository}"
 FSX = "arn:{{partition}}:fsx:{{region}}:{{account}}:{}"
 LOGS = "arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{}"
+SECURITY = "arn:{{partition}}:ec2:{{region}}:{{account}}:{}/*"
 ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
 BUILD_ROLE = "arn:{partition}:iam::{account}:role/pcinfra-{project}-{region}"
 
@@ -106,7 +107,19 @@ STATEMENTS: tuple[Statement, ...] = (
             *called("fsx", "DescribeVolumes", why="when what exists already is adopted"),
         ),
     ),
-    Statement("ReadRules", _of("up"), called("ec2", "DescribeSecurityGroupRules")),
+    Statement("ReadRules", _of("up", "cluster", "data", "down"), called("ec2", "DescribeSecurityGroupRules")),
+    Statement(
+        "MendGroup", _of("up"),
+        called("ec2", "AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress", "RevokeSecurityGroupIngress",
+               "RevokeSecurityGroupEgress", why="rules that were changed by hand are mended"),
+        (SECURITY.format("security-group"),), OURS,
+    ),
+    Statement(
+        "MendRules", _of("up"),
+        beyond("rules carry no tags of the project", "ec2:AuthorizeSecurityGroupIngress",
+               "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress"),
+        (SECURITY.format("security-group-rule"),),
+    ),
     Statement(
         "Key", _of("up", "cluster", "data"),
         beyond("file systems, bucket and repository are encrypted with the project's kms_key (FSx, ECR and S3 user "
@@ -268,9 +281,18 @@ STATEMENTS: tuple[Statement, ...] = (
         "Lag", _of("data"), called("cloudwatch", "GetMetricStatistics", "ListMetrics", why="pcinfra data status")
     ),
     # Clusters and jobs
-    Statement("FindNodes", _of("cluster", "jobs", "down"), called("ec2", "DescribeInstances")),
+    Statement("FindNodes", _of("up", "cluster", "jobs", "down"), called("ec2", "DescribeInstances")),
     Statement(
-        "ReadClusterConfig", _of("cluster"),
+        "ReadFleet", _of("cluster"), called("dynamodb", "GetItem", why="pcinfra cluster list and show"),
+        ("arn:{partition}:dynamodb:{region}:{account}:table/parallelcluster-*",),
+    ),
+    Statement(
+        "ReadClusterLogs", _of("cluster"),
+        called("cloudwatch-logs", "DescribeLogStreams", "GetLogEvents", why="pcinfra cluster logs and create"),
+        (LOGS.format("/aws/parallelcluster/*"),),
+    ),
+    Statement(
+        "ReadClusterConfig", _of("up", "cluster"),
         (
             Grant("s3:GetObject", ("s3.GetObject",), "when the cluster exists already"),
             *beyond("the bucket is versioned, and a stack names a version", "s3:GetObjectVersion"),
@@ -295,6 +317,16 @@ STATEMENTS: tuple[Statement, ...] = (
         beyond(f"pcluster keeps its files in the project's bucket; {UNPUBLISHED} unless its name begins so",
                "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"),
         ("arn:{partition}:s3:::{bucket}/parallelcluster/*",),
+    ),
+    Statement(
+        "Payloads", _of("jobs"),
+        called("s3", "PutObject", "GetObject", "DeleteObject", why="a job with more than SSM carries"),
+        ("arn:{partition}:s3:::{bucket}/pcinfra/payloads/*",),
+    ),
+    Statement(
+        "FindImages", _of("jobs"),
+        called("ecr", "DescribeImages", "DescribeRepositories", why="a job in one of the project's images"),
+        ("arn:{partition}:ecr:{region}:{account}:repository/*",),
     ),
     Statement(
         "RunOnHeadNodes", _of("jobs", "down"), called("ssm", "SendCommand"),
@@ -340,7 +372,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "Doctor", _of("doctor"),
         (
             *called("ec2", "DescribeRegions", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
-                    "DescribeAddresses", "DescribeVpcs"),
+                    "DescribeInstances", "DescribeAddresses", "DescribeVpcs"),
             *called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
             *called("fsx", "DescribeFileSystems", why="after the quotas"),
             *called("service-quotas", "GetServiceQuota", "ListServiceQuotas"),

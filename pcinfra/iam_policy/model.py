@@ -47,6 +47,7 @@ class Names:
 
     Args:
         account: 12 digits, or ``*`` when it is not known.
+        repositories: of the project's images; ``{repository}`` in a statement is each of them.
         key: ARN of the project's KMS key; empty when it has none, and then nothing is allowed with keys.
     """
 
@@ -56,7 +57,7 @@ class Names:
     project: str
     stack: str
     bucket: str
-    repository: str
+    repositories: tuple[str, ...]
     key: str = ""
 
 

@@ -82,7 +82,7 @@ def trust(order: Order, account: str, region: str) -> str:
 
 
 def permissions(order: Order, account: str, region: str, bases: Sequence[Base]) -> str:
-    """Return what a build may do: read its context, pull its base images, push to this repository, write its log."""
+    """Return what a build may do: read its context, pull bases, push to the project's repositories, write its log."""
     start = f"arn:{order.partition}"
     log = f"{start}:logs:{region}:{account}:log-group:{log_group(order.project)}"
     pulled = [f"{start}:ecr:{b.region}:{b.account}:repository/{b.repository}" for b in bases]
@@ -91,7 +91,7 @@ def permissions(order: Order, account: str, region: str, bases: Sequence[Base]) 
         _allow("Context", ["s3:GetObject", "s3:GetObjectVersion"], [f"{start}:s3:::{order.bucket}/{PREFIX}*"]),
         _allow("Bucket", ["s3:GetBucketAcl", "s3:GetBucketLocation"], [f"{start}:s3:::{order.bucket}"]),
         _allow("LogIn", ["ecr:GetAuthorizationToken"], ["*"]),
-        _allow("Push", _PUSH, [f"{start}:ecr:{region}:{account}:repository/{order.repository}"]),
+        _allow("Push", _PUSH, [f"{start}:ecr:{region}:{account}:repository/{name}" for name, _ in order.family]),
     ]
     if pulled:
         statements.append(_allow("Pull", _PULL, pulled))
@@ -109,7 +109,7 @@ def project(order: Order, account: str, region: str) -> dict[str, Any]:
     role = f"arn:{order.partition}:iam::{account}:role/{role_name(order.project, region)}"
     return {
         "name": project_name(order.project),
-        "description": f"Builds the training image of {order.project}",
+        "description": f"Builds the images of {order.project}",
         "source": {
             "type": "S3",
             "location": f"{order.bucket}/{archive_key(order.digest)}",

@@ -7,17 +7,19 @@ import io
 import os
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pcinfra import assets
 from pcinfra.errors import Refused
+from pcinfra.images import ignore
 
 BUILTIN = "builtin:"
 
 
 def folder(context: str) -> Path:
-    """Return the folder that ``image.context`` names: ``builtin:NAME``, or a path from the working directory.
+    """Return the folder that an image's ``context`` names: ``builtin:NAME``, or a path from the working directory.
 
     Raises:
         Refused: there is no such folder, or it has no Dockerfile.
@@ -27,15 +29,39 @@ def folder(context: str) -> Path:
     if not (path / "Dockerfile").is_file():
         raise Refused(
             f"no Dockerfile in {path}",
-            where="image.context",
+            where=f"context {context}",
             hint="builtin:pytorch, or the path of a folder with a Dockerfile, in pcinfra.yaml",
         )
     return path
 
 
 def files(path: Path) -> list[Path]:
-    """Return every file below ``path`` that an image can be made of, in order."""
-    return sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    """Return every file below ``path`` that an image can be made of, in order.
+
+    What ``.dockerignore`` excludes is none, and neither are Python's caches. The Dockerfile and ``.dockerignore``
+    always go along, since whatever builds needs them (Docker, .dockerignore files).
+    """
+    ignored = ignore.read(path)
+    needed = {path / "Dockerfile", ignore.file_of(path)}
+    return sorted(
+        file for file in _walk(path, ignored) if file in needed or not ignored.excludes(_relative(file, path))
+    )
+
+
+def _walk(path: Path, ignored: ignore.Ignore) -> Iterator[Path]:
+    """Yield files; a folder of which nothing can be wanted is not looked into."""
+    for folder, names, found in os.walk(path):
+        here = Path(folder)
+        names[:] = [
+            name
+            for name in names
+            if name != "__pycache__" and not (ignored.prunes and ignored.excludes(_relative(here / name, path)))
+        ]
+        yield from (here / name for name in found if (here / name).is_file())
+
+
+def _relative(file: Path, path: Path) -> str:
+    return file.relative_to(path).as_posix()
 
 
 def digest(path: Path) -> str:
@@ -44,8 +70,13 @@ def digest(path: Path) -> str:
     for file in files(path):
         mode = "x" if _executable(file) else "-"
         content = hashlib.sha256(file.read_bytes()).hexdigest()
-        total.update(os.fsencode(f"{file.relative_to(path).as_posix()}\0{mode}\0{content}\n"))
+        total.update(os.fsencode(f"{_relative(file, path)}\0{mode}\0{content}\n"))
     return total.hexdigest()
+
+
+def tag(digest: str) -> str:
+    """Return the tag of images made of the files with ``digest``."""
+    return f"context-{digest[:16]}"
 
 
 def _executable(file: Path) -> bool:
@@ -57,7 +88,7 @@ def archive(path: Path) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for file in files(path):
-            entry = zipfile.ZipInfo(file.relative_to(path).as_posix())
+            entry = zipfile.ZipInfo(_relative(file, path))
             entry.external_attr = (0o755 if _executable(file) else 0o644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             packed.writestr(entry, file.read_bytes())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNDEFINED")
-SCAN = "image/scan"
+SCAN = "image/scan/"
 _WAITING = ("IN_PROGRESS", "PENDING")
 _ENDED = ("COMPLETE", "ACTIVE")
 """ACTIVE is the state of an image that is scanned continuously."""
@@ -80,11 +80,12 @@ def at_least(findings: Mapping[str, int], severity: str) -> int:
     return sum(findings.get(name, 0) for name in worse)
 
 
-def scan(repository: str, image: Found) -> Action:
-    """Return the Action that scans ``image``; its result is the findings by severity."""
+def scan(name: str, repository: str, image: Found) -> Action:
+    """Return the Action that scans ``image`` of the project's image ``name``; its result: the findings by severity."""
     return Action(
-        SCAN, Kind.RUN, f"scan of {repository}@{image.digest[:19]}", "", StartScan(repository, image.digest), seconds=60
-    )
+        SCAN + name, Kind.RUN, f"scan of {repository}@{image.digest[:19]}", "",
+        StartScan(repository, image.digest), seconds=60,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pcinfra.engine import Action
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
-REPOSITORY = "image/repository"
-IMAGE = "image/image"
+REPOSITORY = "image/repository/"
+IMAGE = "image/image/"
+"""Beginnings of the ids of Actions; the image's name in the project file follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,10 @@ class Order:
     """An image to be made and put into its repository.
 
     Args:
+        name: its name in the project file.
         uri: of the repository, without a tag: ``123456789012.dkr.ecr.us-east-1.amazonaws.com/training``.
         tags: those it is to carry; the first one says which build context it is made of.
-        context: the project's ``image.context``.
+        context: ``context`` of the project file.
         digest: of the files in it.
         space: GB (10^9 bytes) that must be free on this machine to make it here; 0 is not checked.
         project: name of the project.
@@ -30,8 +32,10 @@ class Order:
         boundary: ARN of the policy that bounds every role; empty is no bound.
         key: ARN of the KMS key that encrypts the bucket; empty is AWS's.
         partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
+        family: repository and context of every image of the project, this one among them.
     """
 
+    name: str
     repository: str
     uri: str
     tags: tuple[str, ...]
@@ -44,6 +48,7 @@ class Order:
     boundary: str = ""
     key: str = ""
     partition: str = "aws"
+    family: tuple[tuple[str, str], ...] = ()
 
     @property
     def registry(self) -> str:
@@ -64,7 +69,7 @@ class Builder(Protocol):
 
     @property
     def name(self) -> str:
-        """What ``image.builder`` and ``--builder`` call it."""
+        """What ``builder`` in the project file and ``--builder`` call it."""
         ...
 
     @property
@@ -81,5 +86,8 @@ class Builder(Protocol):
         ...
 
     def publish(self, order: Order, why: str) -> tuple[Action, ...]:
-        """Return the Actions that bring the image into the repository; the last one is :data:`IMAGE`."""
+        """Return the Actions that bring the image into the repository; the last one is :data:`IMAGE` and its name.
+
+        An Action that serves every image of the project has the same id and does the same for each of them.
+        """
         ...

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pcinfra.errors import PcinfraError, Unreachable
-from pcinfra.jobs.launcher import Chunk, Launcher, Look, State, Status
+from pcinfra.errors import CommandFailed, PcinfraError, Unreachable
+from pcinfra.jobs.launcher import EVERYTHING, Chunk, Launcher, Look, State, Status, Wanted
 
 SHORTEST, LONGEST = 0.3, 5.0  # seconds between two looks: after news, and after long silence
-PATIENCE = 12  # looks in a row without an answer, about a minute
+CALM = 20.0  # a pause is at least so many times as long as what a look cost this machine: at most 5 % of a core
+PATIENCE = 600.0  # seconds for which nobody may answer: a head node that starts again is back by then
 
 _HELD = 64 * 1024  # bytes of an unfinished line that are held back; a carriage return may be half of its end
 
@@ -26,12 +27,24 @@ class Merge:
     offsets: dict[str, int] = field(default_factory=dict)
     _held: dict[str, bytes] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
+    _inside: set[str] = field(default_factory=set)
+
+    def begin(self, log: str, offset: int) -> None:
+        """Want nothing of ``log`` before ``offset``, nor the line that is under way there; the first word counts."""
+        if log not in self.offsets:
+            self.offsets[log] = offset
+            if offset:
+                self._inside.add(log)
 
     def take(self, chunk: Chunk) -> bytes:
         """Return what can be shown after ``chunk``. What was there before is passed over."""
         seen = self.offsets.get(chunk.log, 0)
         fresh = chunk.data[max(0, seen - chunk.offset) :] if chunk.offset <= seen else b""
         self.offsets[chunk.log] = seen + len(fresh)
+        if chunk.log in self._inside:
+            _, end, fresh = fresh.partition(b"\n")
+            if end:
+                self._inside.remove(chunk.log)
         buffer = self._held.get(chunk.log, b"") + fresh
         lines = buffer.splitlines(keepends=True)
         rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
@@ -53,11 +66,13 @@ class Merge:
 
 @dataclass(slots=True)
 class Follower:
-    """Follows one run.
+    """Follows one run, through all its attempts.
 
     Args:
         show: gets pieces of the log, in whole lines.
         note: gets a sentence whenever the state changes, or the head node is silent.
+        logs: False: only its state is followed.
+        renew: returns a launcher in place of one that does not answer, whose head node may be another by now.
     """
 
     launcher: Launcher
@@ -65,41 +80,72 @@ class Follower:
     note: Callable[[str], None]
     sleep: Callable[[float], None] = time.sleep
     logs: bool = True
+    wanted: Wanted = EVERYTHING
+    renew: Callable[[], Launcher] | None = None
+    clock: Callable[[], float] = time.monotonic
+    cost: Callable[[], float] = time.process_time
     _merge: Merge = field(default_factory=Merge)
     _said: str = ""
 
     def follow(self, run: str) -> Status:
-        """Return how ``run`` ended, once it has and all of its log has been shown."""
-        pause, silent = SHORTEST, 0
+        """Return how ``run`` ended, once it has and all of its log has been shown.
+
+        Raises:
+            Unreachable: nobody answered for ``PATIENCE`` seconds.
+        """
+        pause, heard = SHORTEST, self.clock()
         while True:
-            try:
-                look = self.launcher.look(run, self._merge.offsets if self.logs else None)
-            except Unreachable as error:
-                silent += 1
-                self._bear(error, silent)
-                look = None
+            spent = self.cost()
+            look = self._look(run, heard)
             if look:
-                run, silent = look.status.run, 0
+                run, heard = look.status.run, self.clock()
                 self._tell(look)
                 if look.status.state.ended and not look.more:
                     self.show(self._merge.rest())
                     return look.status
-            if look and look.more:
-                continue
             pause = SHORTEST if look and look.chunks else min(pause * 1.4, LONGEST)
-            self.sleep(pause)
+            rest = CALM * (self.cost() - spent)
+            if not (look and look.more):
+                self.sleep(max(pause, rest))
+            elif rest:
+                self.sleep(rest)
 
     def print_now(self, run: str) -> Status:
         """Show what the logs hold now, and return where ``run`` stands."""
         while True:
-            look = self.launcher.look(run, self._merge.offsets)
+            look = self.launcher.look(run, self._merge.offsets, self.wanted)
             self._show(look)
             if not look.more:
                 self.show(self._merge.rest())
                 return look.status
 
+    def _look(self, run: str, heard: float) -> Look | None:
+        """Return a look, or None when nobody answers; the next look then asks whoever is there by that time."""
+        try:
+            return self.launcher.look(run, self._merge.offsets if self.logs else None, self.wanted)
+        except Unreachable as error:
+            self._bear(error, heard)
+        except CommandFailed as error:  # the head node itself went down meanwhile
+            if not self._merge.offsets and not self._said:
+                raise
+            self._bear(error, heard)
+        if self.renew:
+            try:
+                self.launcher = self.renew()
+            except PcinfraError as error:
+                self._bear(error, heard)
+        return None
+
+    def _bear(self, error: PcinfraError, heard: float) -> None:
+        if self.clock() - heard > PATIENCE:
+            raise error
+        sentence = f"{error.why}; trying again"
+        if sentence != self._said:
+            self.note(sentence)
+        self._said = sentence
+
     def _tell(self, look: Look) -> None:
-        sentence = in_words(look.status)
+        sentence = _place(look.status)
         if sentence != self._said and not look.status.state.ended:
             self.note(sentence)
         self._said = sentence
@@ -107,16 +153,18 @@ class Follower:
 
     def _show(self, look: Look) -> None:
         self._merge.prefixes = look.nodes > 1
+        for log, offset in look.begins.items():
+            self._merge.begin(log, offset)
         for chunk in look.chunks:
             text = self._merge.take(chunk)
             if text:
                 self.show(text)
 
-    def _bear(self, error: PcinfraError, silent: int) -> None:
-        if silent >= PATIENCE:
-            raise error
-        if silent == 1:
-            self.note(f"{error.why}; trying again")
+
+def _place(status: Status) -> str:
+    """Return where a run stands, and in which attempt, once there has been more than one."""
+    number = len(status.attempts)
+    return in_words(status) + (f" (attempt {number})" if number > 1 else "")
 
 
 def in_words(status: Status) -> str:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from pcinfra.aws import Cloud
 from pcinfra.errors import CloudError, CommandFailed, NotFound, PcinfraError, Unreachable
+from pcinfra.jobs.payloads import Payloads
 from pcinfra.shell import Completed
 
 # An SSM document has at most 64 KB ("Quotas for Systems Manager"); what SendCommand makes of the parameters counts.
@@ -28,6 +30,8 @@ DELIVERY = 60  # seconds within which the agent must take a command; SSM allows 
 APPEARS = 30.0  # seconds for which GetCommandInvocation may not know a command that SendCommand has just accepted
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+_LARGE = 100_000  # bytes from which on a file is fetched rather than sent in pieces
+_HUGE = 4 << 20  # bytes for which pieces would take minutes
 _PIECE = 30_000  # bytes of a file that travel in one command, with room for base64 and the script around them
 
 
@@ -56,6 +60,11 @@ class HeadNode(Protocol):
         Raises:
             NotFound: there is no such file.
         """
+        ...
+
+    def interactive(self, script: str) -> Sequence[str]:
+        """Return the program of this machine, with its arguments, that runs a bash script like :meth:`run` does, but
+        at this terminal."""
         ...
 
 
@@ -99,6 +108,7 @@ class SsmHeadNode:
         user: whom root becomes (empty: the head node knows); an agent that is not root stays who it is.
         runs: the runs directory; empty means ``$PCINFRA_RUNS`` of the agent, else ``/lustre/runs``, else ``~/runs``
             where the agent is not root and there is no Lustre.
+        payloads: what large files travel by; None: in pieces, by SSM.
     """
 
     def __init__(
@@ -108,6 +118,7 @@ class SsmHeadNode:
         user: str,
         *,
         runs: str = "",
+        payloads: Payloads | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -115,19 +126,47 @@ class SsmHeadNode:
         self.instance_id = instance_id
         self.user = user
         self.runs = runs
+        self._payloads = payloads
         self._sleep = sleep
         self._clock = clock
 
     def run(self, script: str, *, timeout: float = 60.0) -> Completed:
-        command = wrapped(script, self.user, self.runs)
+        return self._run(wrapped(script, self.user, self.runs), timeout)
+
+    def administer(self, script: str, *, timeout: float = 60.0) -> Completed:
+        """Run a bash script as SSM's agent, which is root on AWS; what it may do and bear is as for :meth:`run`.
+
+        For what only Slurm's administrator may do, and for logs that only root may read. Never for what a user wrote.
+        """
+        return self._run(as_agent(script), timeout)
+
+    def _run(self, command: str, timeout: float) -> Completed:
         if len(command) > MAX_COMMAND:
             raise PcinfraError(f"a script of {len(command)} bytes does not fit an SSM command", where=self.instance_id)
         command_id = self._send(command, timeout)
         return self._outcome(self._ended(command_id, timeout), timeout)
 
     def put(self, files: Mapping[str, bytes]) -> None:
-        for script in put_scripts(files):
-            self.run(script).check()
+        for path, content in files.items():
+            if self._payloads and len(content) > _LARGE and self._fetched(self._payloads, path, content):
+                continue
+            for script in put_scripts({path: content}):
+                self.run(script).check()
+
+    def _fetched(self, payloads: Payloads, path: str, content: bytes) -> bool:
+        """Let the head node fetch a file; False when it cannot and the file is small enough for another way.
+
+        Raises:
+            PcinfraError: it cannot, and the file is not.
+        """
+        try:
+            with payloads.held(content) as address:
+                self.run(fetch_script(path, content, address), timeout=900.0).check()
+        except PcinfraError:
+            if len(content) > _HUGE:
+                raise
+            return False
+        return True
 
     def read(self, path: str, offset: int) -> tuple[bytes, int]:
         script = f'{encoder()}\nfile={shlex.quote(path)}; [ -f "$file" ] || exit 44\nencoded 22000 "$file" {offset:d}\n'
@@ -136,6 +175,11 @@ class SsmHeadNode:
             raise NotFound("there is no such file", where=path)
         data = decoded(done.check().stdout)
         return data, offset + len(data)
+
+    def interactive(self, script: str) -> Sequence[str]:
+        parameters = {"command": [at_terminal(script, self.user, self.runs)]}
+        document = ("--document-name", "AWS-StartInteractiveCommand", "--parameters", json.dumps(parameters))
+        return ("aws", "ssm", "start-session", "--target", self.instance_id, *document)
 
     def _send(self, command: str, timeout: float) -> str:
         try:
@@ -155,10 +199,20 @@ class SsmHeadNode:
         return str(answer["Command"]["CommandId"])
 
     def _ended(self, command_id: str, timeout: float) -> dict[str, Any]:
-        """Return the invocation once it has ended. Asks often at first, then every two seconds."""
-        start, pause = self._clock(), 0.05
+        """Return the invocation once it has ended. Asks often at first, then every two seconds.
+
+        Raises:
+            Unreachable: twice in a row nobody answered, in spite of all that the door has tried.
+        """
+        start, pause, silent = self._clock(), 0.05, 0
         while (waited := self._clock() - start) < DELIVERY + timeout + 10:
-            invocation = self._invocation(command_id, waited)
+            try:
+                invocation = self._invocation(command_id, waited)
+                silent = 0
+            except Unreachable:
+                invocation, silent = None, silent + 1
+                if silent > 1:
+                    raise
             if invocation and invocation["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling"):
                 return invocation
             self._sleep(pause)
@@ -168,8 +222,6 @@ class SsmHeadNode:
     def _invocation(self, command_id: str, waited: float) -> dict[str, Any] | None:
         try:
             return self.cloud.call("ssm", "GetCommandInvocation", CommandId=command_id, InstanceId=self.instance_id)
-        except Unreachable:
-            return None
         except CloudError as error:
             if error.code == "InvocationDoesNotExist" and waited < APPEARS:
                 return None
@@ -205,9 +257,30 @@ def wrapped(script: str, user: str, runs: str = "") -> str:
     AWS-RunShellScript hands its text to sh, which is dash on Ubuntu. The script travels compressed and goes to bash
     through a pipe: no process has any of it in its arguments.
     """
-    body = f"{{\n{script}\n}} </dev/null\nexit $?\n"
+    return _as_user(f"{{\n{script}\n}} </dev/null\nexit $?\n", user, runs) + "unpacked | as_user bash -s\n"
+
+
+def at_terminal(script: str, user: str, runs: str = "") -> str:
+    """Return one line of POSIX sh that runs the bash ``script`` as the cluster's user, with this terminal as its input.
+
+    A session of Session Manager is not root, but its user may become that ("Turn on or turn off ssm-user account
+    administrative permissions", Systems Manager user guide).
+    """
+    text = _as_user(script, user, runs) + 'as_user TERM="${TERM:-xterm}" bash -c "$(unpacked)"\n'
+    line = f'text=$(echo {_encoded(text.encode())} | base64 -d | gzip -dc); [ "$(id -u)" = 0 ] || '
+    return line + '! sudo -n true 2>/dev/null || exec sudo -n sh -c "$text"; exec sh -c "$text"'
+
+
+def _as_user(body: str, user: str, runs: str) -> str:
     values = f"user={shlex.quote(user)}\nruns={shlex.quote(runs)}\npayload={_encoded(body.encode())}\n"
     return values + (_SCRIPTS / "as-user.sh").read_text()
+
+
+def as_agent(script: str) -> str:
+    """Return the POSIX sh text that runs the bash ``script`` as whoever runs this text, with Slurm's programs."""
+    payload = _encoded(f"{{\n{script}\n}} </dev/null\nexit $?\n".encode())
+    path = 'PATH="/opt/slurm/bin:${PATH:-/usr/bin:/bin}"'
+    return f'payload={payload}\nprintf %s "$payload" | base64 -d | gzip -dc | env LANG=C.UTF-8 {path} bash -s\n'
 
 
 def encoder() -> str:
@@ -231,6 +304,15 @@ def put_scripts(files: Mapping[str, bytes]) -> Iterator[str]:
             write = f"printf %s '{piece}' | base64 -d | dd of={part} {place} || exit"
             last = offset + _PIECE >= len(content)
             yield "\n".join(filter(None, (start, write, _finish(path, content) if last else "")))
+
+
+def fetch_script(path: str, content: bytes, address: str) -> str:
+    """Return the script that fetches a file from ``address``, which is in no program's arguments."""
+    part = shlex.quote(f"{path}.part")
+    asked = shlex.quote(f'url = "{address}"')
+    start = f'umask 077; mkdir -p -- "$(dirname -- {part})" || exit'
+    fetch = f"printf '%s\\n' {asked} | curl -fsS --retry 3 --max-time 800 -o {part} -K - || exit"
+    return "\n".join((start, fetch, _finish(path, content)))
 
 
 def _finish(path: str, content: bytes) -> str:

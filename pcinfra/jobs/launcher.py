@@ -1,12 +1,13 @@
-"""What every backend can do with a run: submit, look at it, cancel it."""
+"""What every backend can do with a run: submit, look at it, steer it, and tell what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from pcinfra.errors import PcinfraError
 from pcinfra.jobs.manifest import Manifest
 
 
@@ -30,6 +31,34 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a run: from getting its nodes to losing them. Times are seconds since 1970.
+
+    Args:
+        number: from 0 on.
+        nodes: as the backend writes them; ``count`` is their number.
+        gpus: per node.
+        began: when the command began; None: it has not, or it is not known.
+        ended: None: it goes on, or nobody knows how long it lived.
+        verdict: how it ended, in the backend's word; empty while it goes on, or when it left none.
+    """
+
+    number: int
+    nodes: str = ""
+    count: int = 1
+    gpus: int = 0
+    started: float = 0.0
+    began: float | None = None
+    ended: float | None = None
+    verdict: str = ""
+    exit_code: int | None = None
+
+    def seconds(self, now: float) -> float:
+        """Return for how long it had its nodes, at ``now`` while it goes on."""
+        return max(0.0, (now if self.ended is None else self.ended) - self.started)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Where one run stands.
 
@@ -38,6 +67,9 @@ class Status:
         why: in plain words, where there is something to say.
         nodes: where it runs or ran, as the backend writes it.
         exit_code: the job's, once it has ended; 128 + signal when it was killed.
+        wants: the nodes that it asks for.
+        submitted: seconds since 1970; 0: not known.
+        attempts: what is known of each, in their order.
     """
 
     run: str
@@ -46,6 +78,26 @@ class Status:
     why: str = ""
     nodes: str = ""
     exit_code: int | None = None
+    wants: int = 1
+    submitted: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which part of a run's logs is wanted; None: every node, every attempt, from the beginning.
+
+    Args:
+        node: a node's name, or its number in the run, from 0 on.
+        since: nothing that was written before this moment (seconds since 1970), as far as the backend can tell.
+    """
+
+    node: str | None = None
+    attempt: int | None = None
+    since: float | None = None
+
+
+EVERYTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +112,123 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a run of ``nodes`` nodes: where it stands and what is new in its logs.
+    """One look at a run: where it stands, and what is new in its logs.
 
-    ``more`` says that the logs did not fit into one answer.
+    Args:
+        nodes: how many may have written what is wanted of the logs.
+        more: the logs did not fit into one answer.
+        begins: logs of which what came before an offset is not wanted (:attr:`Wanted.since`); the line that is under
+            way there is not wanted either.
     """
 
     status: Status
     nodes: int = 1
     chunks: tuple[Chunk, ...] = ()
     more: bool = False
+    begins: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which runs to list.
+
+    Args:
+        name: the beginning of their ids.
+        states: none means all.
+    """
+
+    limit: int = 50
+    name: str = ""
+    states: frozenset[State] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that is complete: at which step, by which attempt, when (seconds since 1970)."""
+
+    attempt: int
+    time: float
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that is kept of one run; ``spec`` is its job file as it was submitted."""
+
+    status: Status
+    spec: Mapping[str, object]
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 class Launcher(Protocol):
     """Submits Manifests to one backend and follows them.
 
-    A run is named by its id, by the beginning of it where that is clear, or by the backend's job id.
+    A run is named by its id, by the beginning of it where that is clear, or by the backend's job id. What takes such a
+    name raises NotFound when there is no such run, and UsageError when it means several.
     """
 
     def submit(self, manifest: Manifest) -> str:
         """Submit, and return the backend's job id. Done twice with one Manifest, it makes one job."""
         ...
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None) -> Look:
-        """Return where ``run`` stands and what its logs hold beyond ``offsets`` (bytes by log; None: no logs).
-
-        Raises:
-            NotFound: there is no such run.
-            UsageError: the name means several runs.
-        """
+    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+        """Return where ``run`` stands and what its logs hold beyond ``offsets`` (bytes by log; None: no logs)."""
         ...
 
     def cancel(self, run: str) -> Status:
         """Ask for the end of ``run`` and return where it stands; a run that has ended is left as it is."""
         ...
 
-    def runs(self, limit: int) -> list[Status]:
-        """Return the newest runs, newest first."""
+    def requeue(self, run: str) -> Status:
+        """End the present attempt of ``run`` and begin another, under the same id; return where it stands.
+
+        Raises:
+            Refused: the backend has forgotten it, or does not allow it.
+        """
         ...
+
+    def rerun(self, run: str, new: str) -> str:
+        """Submit the files of ``run`` again as the run ``new``, and return the backend's job id."""
+        ...
+
+    def runs(self, query: Query) -> list[Status]:
+        """Return the newest runs that ``query`` means, newest first."""
+        ...
+
+    def history(self, run: str) -> History:
+        """Return all that is kept of ``run``."""
+        ...
+
+    def shell(self, run: str, node: str = "") -> Sequence[str]:
+        """Return the program of this machine, with its arguments, that opens a shell beside the processes of ``run``.
+
+        Args:
+            node: name or number; empty: its first.
+
+        Raises:
+            Refused: it does not run.
+        """
+        ...
+
+
+@runtime_checkable
+class ManyLauncher(Launcher, Protocol):
+    """A Launcher that submits many at little more than the price of one."""
+
+    def submit_all(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        """For each, return the backend's job id, or why it was refused."""
+        ...
+
+
+def submit_all(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+    """Submit every manifest; for each, return the backend's job id, or why it was refused."""
+    if isinstance(launcher, ManyLauncher):
+        return launcher.submit_all(manifests)
+    return [_submitted(launcher, manifest) for manifest in manifests]
+
+
+def _submitted(launcher: Launcher, manifest: Manifest) -> str | PcinfraError:
+    try:
+        return launcher.submit(manifest)
+    except PcinfraError as error:
+        return error

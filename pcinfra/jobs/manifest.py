@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import secrets
 import tarfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Crockford's base 32, lower case: sorts like the numbers, and has no letter that reads as a digit.
@@ -34,15 +36,21 @@ class Manifest:
     files: tuple[File, ...]
     logs: str = ""
 
-    def archive(self) -> bytes:
-        """Return the files as a tar archive, the same bytes for the same files."""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for file in self.files:
-                entry = tarfile.TarInfo(file.name)
+
+def archive(manifests: Iterable[Manifest]) -> bytes:
+    """Return the run directories as one compressed tar archive, the same bytes for the same files.
+
+    Each holds a list of its files, too: ``files``, by which the run can be made anew.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for manifest in manifests:
+            names = "".join(f"{file.name}\n" for file in manifest.files)
+            for file in (*manifest.files, File("files", names.encode())):
+                entry = tarfile.TarInfo(f"{manifest.run}/{file.name}")
                 entry.size, entry.mode = len(file.content), file.mode
                 tar.addfile(entry, io.BytesIO(file.content))
-        return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), 6, mtime=0)
 
 
 def new_run_id(name: str) -> str:

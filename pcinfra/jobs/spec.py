@@ -1,136 +1,244 @@
 """The shape of a job file: what to run, on how many nodes, with what.
 
-Words are Slurm's where Slurm has one. ``gpus`` and ``cpus`` are per node.
+One description for every backend. Words are Slurm's where Slurm has one; amounts (``gpus``, ``cpus``, ``memory``,
+``processes``) are per node, as in Kubernetes they are per pod.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-from collections.abc import Iterator
-from typing import Annotated, Literal
+import math
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
-from pcinfra.project.fields import Pattern, fault
-from pcinfra.project.positions import Finding
+from pcinfra.jobs.fields import (
+    Directory,
+    ImageName,
+    MountPath,
+    Name,
+    QueueName,
+    RunName,
+    SecretName,
+    Text,
+    TimeLimit,
+    Values,
+    Variable,
+    Words,
+    seconds,
+)
 from pcinfra.project.section import Section
 
-# Linux refuses a longer single argument or variable (MAX_ARG_STRLEN, 32 pages, with the NUL; execve(2)).
-MAX_TEXT = 131_071
+LauncherName = Literal["srun", "torchrun", "deepspeed", "accelerate", "mpi"]
 
-# Variables that bash sets, computes or interprets itself (bash(1), Shell Variables): what is given would not arrive.
-_BASH = {
-    "_", "BASH", "BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_ARGV0", "BASH_CMDS",
-    "BASH_COMMAND", "BASH_COMPAT", "BASH_EXECUTION_STRING", "BASH_LINENO", "BASH_LOADABLES_PATH",
-    "BASH_MONOSECONDS", "BASH_REMATCH", "BASH_SOURCE", "BASH_SUBSHELL", "BASH_TRAPSIG", "BASH_VERSINFO",
-    "BASH_VERSION", "BASH_XTRACEFD", "COMP_WORDBREAKS", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID",
-    "FUNCNAME", "FUNCNEST", "GROUPS", "HISTCMD", "LINENO", "OLDPWD", "OPTIND", "PIPESTATUS", "POSIXLY_CORRECT",
-    "PPID", "PWD", "RANDOM", "SECONDS", "SHELLOPTS", "SHLVL", "SRANDOM", "UID",
-}  # fmt: skip
+GRACE = 300  # seconds between the stop signal and the time limit, where the limit leaves room for them
 
 
-def _dashes(value: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:60]
+class Mount(Section):
+    """A directory or file of the node, seen inside the container."""
+
+    source: MountPath = Field(description="Path on the node.", examples=["/lustre/data"])
+    target: MountPath | None = Field(
+        default=None, description="Path in the container; left out: the same.", examples=["/data"]
+    )
+    read_only: bool = Field(default=False, description="Nothing in the container can change it.")
+
+    @property
+    def inside(self) -> str:
+        return self.target or self.source
 
 
-NAME = Pattern(
-    r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}",
-    "must be at most 60 letters, digits, '.', '_' and '-', and begin with a letter or digit",
-    _dashes,
-)
-"""Ours: it is part of a directory's name and of the Slurm job's."""
+class Code(Section):
+    """Your code, copied into the run directory when the job is submitted. The job starts in it."""
 
-_QUEUE = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", "is not the name of one queue: letters, digits, '.', '_', '-'")
-
-_TIME = Pattern(
-    r"\d{1,7}|\d{1,5}:[0-5]\d(:[0-5]\d)?|\d{1,4}-\d{1,2}(:[0-5]\d(:[0-5]\d)?)?",
-    'is not a time limit of Slurm: "2:30:00" is hours, "3-12" days and hours, "90" minutes',
-)
-"""Source: sbatch(1), --time."""
-
-_DIRECTORY = Pattern(r"/[^\0]*", "must be an absolute path, as the nodes see it", lambda value: f"/lustre/{value}")
+    source: Literal["worktree", "commit", "directory"] = Field(
+        default="worktree",
+        description="worktree: what git tracks or would track, with changes that are not committed. commit: exactly a "
+        "commit. directory: every file, without git.",
+    )
+    path: Text = Field(default=".", min_length=1, description="A folder, seen from the job file.", examples=["../src"])
+    commit: Text = Field(
+        default="HEAD",
+        description="For commit: its hash, or a tag or branch.",
+        pattern=r"^[A-Za-z0-9_][^\s~^:?*\[\\]*$",
+    )
 
 
-def _argument(value: str) -> str:
-    if "\0" in value:
-        raise fault("has a NUL, which no program can be given", hint="remove it")
-    if len(value.encode("utf-8", "surrogatepass")) > MAX_TEXT:
-        raise fault(f"is longer than {MAX_TEXT} bytes, the most that Linux hands to a program", hint="put it in a file")
-    return value
+class Array(Section):
+    """The same job many times, as tasks that are numbered from 0 on (PCINFRA_TASK)."""
+
+    tasks: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many; left out: as many as sweep has combinations.",
+        examples=[100],
+    )
+    at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Most that run at the same time; left out: as many as find room.",
+        examples=[10],
+    )
 
 
-def _words(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            words = shlex.split(value)
-        except ValueError:
-            words = [value]
-        raise fault("must be a list of words, not one text", hint=f"command: {json.dumps(words, ensure_ascii=False)}")
-    return tuple(value) if isinstance(value, list) else value
+class After(Section):
+    """A run that must have come so far before this one starts."""
+
+    run: RunName = Field(description="Its id.")
+    when: Literal["done", "failed", "ended", "started"] = Field(
+        default="done", description="done: it ended with exit code 0; failed: with another one; ended: in any way."
+    )
 
 
-def _variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise fault("is not a variable's name", hint="letters, digits and '_', and no digit first")
-    if name in _BASH:
-        raise fault("belongs to bash, which would change it", hint="choose another name")
-    if name.startswith(("SLURM_", "SRUN_", "PCINFRA_")):
-        raise fault("would hide what the job is told by Slurm or pcinfra", hint="choose another name")
-    return name
+class ContainerOptions(Section):
+    """What the container may do, and what it sees of the user."""
 
-
-Name = Annotated[str, AfterValidator(lambda value: NAME(value) if value else value)]
-QueueName = Annotated[str, AfterValidator(_QUEUE)]
-TimeLimit = Annotated[str, AfterValidator(_TIME)]
-Text = Annotated[str, AfterValidator(_argument)]
-Variable = Annotated[str, AfterValidator(_variable)]
-Directory = Annotated[str, AfterValidator(_argument), AfterValidator(_DIRECTORY)]
+    writable: bool = Field(default=True, description="The image's files can be changed; what is changed is lost.")
+    mount_home: bool = Field(default=False, description="It sees your home directory.")
+    remap_root: bool = Field(default=True, description="You are root inside, with no more rights than your own.")
+    entrypoint: bool = Field(default=False, description="The image's entry point runs before the command.")
 
 
 class JobSpec(Section):
-    """One job.
+    """One job."""
 
-    Args:
-        name: part of the run's id; empty means the job file's name.
-        launcher: how the command is started: ``srun`` starts it once on every node.
-        command: program and arguments, exactly as they reach the program.
-        script: instead of ``command``: a script beside the job file, run by its first line (``#!``), else by bash.
-        args: arguments of ``script``.
-        gpus: per node; left out: all of them when ``cpus`` is left out too, else none.
-        cpus: per node; left out: whole nodes that no other job shares.
-        queue: left out: the cluster's default queue.
-        time_limit: Slurm's ``hours:minutes:seconds`` or ``days-hours``; left out: the queue's limit.
-        workdir: where the command starts; left out: the run directory.
-        logs: directory for the logs, each run in a directory of its own; left out: inside the run directory.
-    """
-
-    name: Name = ""
-    launcher: Literal["srun"] = "srun"
-    command: Annotated[tuple[Text, ...], BeforeValidator(_words)] = Field(
-        default=(), examples=[["python3", "train.py"]]
+    name: Name = Field(default="", description="Part of the run's id; left out: the job file's name.")
+    image: ImageName | None = Field(
+        default=None,
+        description="Container image: the name of one in pcinfra.yaml, registry/repository:tag, sha256:... of the "
+        "project's repository, or a .sqsh file on the nodes. Left out: the job runs on the node itself.",
+        examples=["nvcr.io/nvidia/pytorch:25.01-py3"],
     )
-    script: Text = Field(default="", examples=["train.sh"])
-    args: tuple[Text, ...] = ()
-    nodes: int = Field(default=1, ge=1, le=10_000)
-    gpus: int | None = Field(default=None, ge=1, le=64, examples=[8])
-    cpus: int | None = Field(default=None, ge=1, le=4096, examples=[8])
-    queue: QueueName | None = Field(default=None, examples=["gpu"])
-    time_limit: TimeLimit | None = Field(default=None, examples=["2:00:00"])
-    environment: dict[Variable, Text] = Field(default={})
-    workdir: Directory | None = Field(default=None, examples=["/lustre/data"])
-    logs: Directory | None = Field(default=None, examples=["/lustre/logs"])
+    container: Literal["required", "optional", "off"] = Field(
+        default="required",
+        description="Where a cluster cannot run containers: required refuses the job, optional runs it on the node "
+        "itself. off runs it there in any case.",
+    )
+    launcher: LauncherName = Field(
+        default="srun",
+        description="How the command is started: srun starts it on every node, `processes` times; torchrun, deepspeed "
+        "and accelerate as one PyTorch process group; mpi as MPI processes.",
+    )
+    command: Words = Field(
+        default=(),
+        description="Program and arguments, exactly as they reach the program.",
+        examples=[["python3", "train.py"]],
+    )
+    script: Text = Field(
+        default="",
+        description="Instead of command: a script beside the job file, run by its first line (#!), else by bash.",
+        examples=["train.sh"],
+    )
+    args: tuple[Text, ...] = Field(default=(), description="Arguments of script.")
+    nodes: int = Field(default=1, ge=1, le=10_000, description="Number of nodes.")
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Processes on each node; left out: one for each GPU, with srun one.",
+        examples=[8],
+    )
+    gpus: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="GPUs per node; left out: all of them when cpus is left out too, else none.",
+        examples=[8],
+    )
+    cpus: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="CPUs per node; left out: whole nodes that no other job shares.",
+        examples=[8],
+    )
+    memory: int | None = Field(
+        default=None, ge=1, le=65_536, description="GiB per node; left out: what comes with the CPUs.", examples=[64]
+    )
+    queue: QueueName | None = Field(
+        default=None, description="Queue (partition); left out: the cluster's default.", examples=["gpu"]
+    )
+    time_limit: TimeLimit | None = Field(
+        default=None,
+        description='Longest time to run: "hours:minutes:seconds", "days-hours" or "minutes"; left out: the queue\'s.',
+        examples=["2:00:00"],
+    )
+    environment: dict[Variable, Text] = Field(
+        default={}, description="Variables of the command. They win over those of the image."
+    )
+    secrets: dict[Variable, SecretName] = Field(
+        default={},
+        description="Variables whose values the first node fetches, with its role: secretsmanager:NAME, "
+        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. They are in no file.",
+        examples=[{"HF_TOKEN": "secretsmanager:hugging-face#token"}],
+    )
+    container_options: ContainerOptions = ContainerOptions()
+    mounts: tuple[Mount, ...] = Field(
+        default=(), description="What the container sees of the node, besides the run directory, data and checkpoints."
+    )
+    workdir: Directory | None = Field(
+        default=None,
+        description="Where the command starts; left out: in the code, else in the image's own directory, else in the "
+        "run directory.",
+        examples=["/lustre/data"],
+    )
+    code: Code | None = Field(default=None, description="Code that travels with the job.")
+    data: Directory | None = Field(
+        default=None,
+        description="Directory with the data, in PCINFRA_DATA and mounted where it is.",
+        examples=["/lustre/data"],
+    )
+    checkpoints: Directory | None = Field(
+        default=None,
+        description="Directory for checkpoints, in PCINFRA_CHECKPOINTS; left out: one inside the run directory.",
+        examples=["/lustre/checkpoints/llama"],
+    )
+    logs: Directory | None = Field(
+        default=None,
+        description="Directory for the logs, each run in a directory of its own; left out: inside the run directory.",
+        examples=["/lustre/logs"],
+    )
+    restarts: int = Field(
+        default=0, ge=0, le=1000, description="How often torchrun starts all processes again after one has failed."
+    )
+    requeue: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="How often the job goes back into the queue, under the same id: after a node has failed, when "
+        "another job takes its nodes, and at its time limit.",
+    )
+    grace_period: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Seconds between the stop signal and the time limit, for a last checkpoint; left out: 300, or a "
+        "fifth of the time limit where that is less.",
+        examples=[120],
+    )
 
+    exclusive: bool = Field(
+        default=False, description="Share the nodes with no other job, also where cpus or gpus ask for less than all."
+    )
+    array: Array | None = Field(default=None, description="The same job many times.")
+    sweep: dict[Variable, Values] = Field(
+        default={},
+        description="Values of variables: one task for each combination, the last variable changing fastest.",
+        examples=[{"LEARNING_RATE": ["0.1", "0.01"]}],
+    )
+    after: tuple[After, ...] = Field(default=(), description="Runs that this one waits for.")
 
-def contradictions(spec: JobSpec) -> Iterator[Finding]:
-    """Yield what is wrong between the fields of ``spec``."""
-    if spec.command and spec.script:
-        yield Finding(("script",), "cannot be given together with command", "keep one of them", (("command",),))
-    if not spec.command and not spec.script:
-        why = "is missing: the job has nothing to run"
-        yield Finding(("command",), why, "command: [python3, train.py]", (("script",),))
-    if spec.command and not spec.command[0]:
-        yield Finding(("command", 0), "is empty; the first word is the program")
-    if spec.args and not spec.script:
-        yield Finding(("args",), "is for script; a command's arguments are in its list", also=(("script",),))
+    @property
+    def tasks(self) -> int | None:
+        """Number of tasks of an array or a sweep; None for a job that is neither."""
+        if self.sweep:
+            return math.prod(len(values) for values in self.sweep.values())
+        return self.array.tasks if self.array else None
+
+    @property
+    def grace(self) -> int:
+        """Seconds between the stop signal and the time limit."""
+        if self.grace_period is not None:
+            return self.grace_period
+        return min(GRACE, max(1, seconds(self.time_limit) // 5)) if self.time_limit else GRACE

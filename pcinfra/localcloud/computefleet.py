@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pcinfra.localcloud.slurm.config import InstanceFacts, StaticNode
+from pcinfra.localcloud.slurm.config import ComputeNode, InstanceFacts
 
 Client = Callable[[str], Any]
 """Makes a boto3 client of a service, of the cluster's account and region."""
 
-_RUNNING = ("pending", "running")
+RUNNING = ("pending", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,19 @@ def running(client: Client, instance_ids: Sequence[str]) -> dict[str, Instance]:
         return {}
     filters = [
         {"Name": "instance-id", "Values": list(instance_ids)},
-        {"Name": "instance-state-name", "Values": _RUNNING},
+        {"Name": "instance-state-name", "Values": RUNNING},
     ]
     pages = client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
     found = [
-        Instance(each["InstanceId"], each["PrivateIpAddress"], each["InstanceType"])
-        for page in pages
-        for reservation in page["Reservations"]
-        for each in reservation["Instances"]
+        instance_of(each) for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]
     ]
     return {instance.id: instance for instance in found}
 
 
-def launch(client: Client, cluster: str, node: StaticNode) -> Instance:
-    """Start the instance of a static node from the launch template that ParallelCluster made for it."""
+def launch(client: Client, cluster: str, node: ComputeNode, count: int = 1) -> list[Instance]:
+    """Start ``count`` instances for nodes such as ``node``, from the launch template that ParallelCluster made: all of
+    them, or none.
+    """
     queue, resource = node.queue["Name"], node.resource["Name"]
     tags = {
         "Name": "Compute",
@@ -69,12 +68,16 @@ def launch(client: Client, cluster: str, node: StaticNode) -> Instance:
         LaunchTemplate={"LaunchTemplateName": f"{cluster}-{queue}-{resource}", "Version": "$Latest"},
         InstanceType=node.instance_types[0],
         SubnetId=node.queue["Networking"]["SubnetIds"][0],
-        MinCount=1,
-        MaxCount=1,
+        MinCount=count,
+        MaxCount=count,
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}],
     )
-    started = answer["Instances"][0]
-    return Instance(started["InstanceId"], started["PrivateIpAddress"], started["InstanceType"])
+    return [instance_of(each) for each in answer["Instances"]]
+
+
+def instance_of(described: Mapping[str, Any]) -> Instance:
+    """Read one instance of the answer of DescribeInstances or RunInstances."""
+    return Instance(described["InstanceId"], described["PrivateIpAddress"], described["InstanceType"])
 
 
 def terminate(client: Client, instance_ids: Sequence[str]) -> None:
@@ -97,16 +100,33 @@ def unassign(client: Client, cluster: str, names: Iterable[str]) -> None:
         table.delete_item(TableName=f"parallelcluster-slurm-{cluster}", Key={"Id": {"S": name}})
 
 
-def say_running(client: Client, cluster: str) -> None:
-    """Set the status of the compute fleet, unless it has one: an update leaves it as it is."""
-    data = {"status": {"S": "RUNNING"}, "lastStatusUpdatedTime": {"S": str(datetime.now(UTC))}}
+def status(client: Client, cluster: str) -> str:
+    """Return the status of the compute fleet; empty when it has none yet, or the cluster is being deleted."""
     table = client("dynamodb")
-    with contextlib.suppress(table.exceptions.ConditionalCheckFailedException):
-        table.put_item(
-            TableName=f"parallelcluster-{cluster}",
-            Item={"Id": {"S": "COMPUTE_FLEET"}, "Data": {"M": data}},
-            ConditionExpression="attribute_not_exists(Id)",
-        )
+    try:
+        item = table.get_item(TableName=f"parallelcluster-{cluster}", Key={"Id": {"S": "COMPUTE_FLEET"}}).get("Item")
+    except table.exceptions.ResourceNotFoundException:
+        return ""
+    return str(item["Data"]["M"]["status"]["S"]) if item else ""
+
+
+def say(client: Client, cluster: str, status: str, before: str = "") -> bool:
+    """Set the status of the compute fleet if it is ``before`` (empty: it has none); return whether it was."""
+    data = {"status": {"S": status}, "lastStatusUpdatedTime": {"S": str(datetime.now(UTC))}}
+    condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(Id)"}
+    if before:
+        condition = {
+            "ConditionExpression": "#data.#status = :before",
+            "ExpressionAttributeNames": {"#data": "Data", "#status": "status"},
+            "ExpressionAttributeValues": {":before": {"S": before}},
+        }
+    table = client("dynamodb")
+    item = {"Id": {"S": "COMPUTE_FLEET"}, "Data": {"M": data}}
+    try:
+        table.put_item(TableName=f"parallelcluster-{cluster}", Item=item, **condition)
+    except (table.exceptions.ConditionalCheckFailedException, table.exceptions.ResourceNotFoundException):
+        return False
+    return True
 
 
 def log(client: Client, group: str, instance: Instance, stream: str, lines: Sequence[str]) -> None:

@@ -27,6 +27,12 @@ _LOG = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str]]
 
+_OWN = "/_pcinfra/"
+
+
+def _nobody(_path: str, _body: bytes) -> bool:
+    return False
+
 
 class Application:
     """The WSGI application that answers every AWS service at one address.
@@ -40,12 +46,18 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._touched = touched
         self._resources = resources
+        self.asked: Callable[[str, bytes], bool] = _nobody
+        """Called with path and body of what the machines ask the local cloud itself; returns whether it understood."""
 
     def __call__(self, environ: dict[str, Any], start: Callable[[str, Headers], Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/_pcinfra/resources":
             start("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._resources()).encode()]
         body = environ["wsgi.input"].getvalue()
+        if environ["PATH_INFO"].startswith(_OWN):
+            understood = self.asked(environ["PATH_INFO"].removeprefix(_OWN), body)
+            start("200 OK" if understood else "404 Not Found", [("Content-Type", "text/plain")])
+            return [b""]
         call = answers.recognise(environ, body)
         with turn(str(call)):
             answer = self._answer(environ, call)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from pcinfra.localcloud.slurm.cluster import BootFailed
 
 
 class SetupFailed(Exception):
@@ -26,7 +28,7 @@ class Machines:
     Args:
         head: instance id of the head node.
         log_group: of CloudWatch Logs; empty: none.
-        nodes: static node's name -> instance id; those that were terminated stay, and run no more.
+        nodes: node's name -> id of its instance, login nodes among them.
     """
 
     region: str
@@ -43,6 +45,11 @@ class Machines:
         if instance_id == self.head:
             return head
         return next((name for name, instance in self.nodes.items() if instance == instance_id), None)
+
+    def moved(self, instances: Mapping[str, str]) -> Machines:
+        """Return these machines with other instances behind some nodes; an empty id: none."""
+        nodes = {**self.nodes, **instances}
+        return replace(self, nodes={name: instance for name, instance in nodes.items() if instance})
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -70,4 +77,6 @@ def reason(error: Exception) -> str:
     node = getattr(error, "where", "")
     if isinstance(error, NodesFailed) or "-st-" in node:
         return f"Cluster has been set to PROTECTED mode due to failures detected in static node provisioning: {text}"
+    if isinstance(error, BootFailed):
+        return error.why
     return f"Failed to run chef recipe aws-parallelcluster-slurm::config_head_node: {text}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pcinfra.errors import MissingTool, PcinfraError
+from pcinfra.errors import MissingTool, NotFound, PcinfraError
 from pcinfra.localcloud import ACCOUNT, CREDENTIALS, HOST, identity
 
 START_TIMEOUT = 30.0
@@ -145,6 +147,40 @@ class LocalCloud:
         resources = _ask_resources(record.url)
         return Status(self.directory, record.url, record.pid, time.time() - record.since, resources)
 
+    def fail_node(self, node: str, cluster: str = "") -> str:
+        """Kill the machine of a compute or login node and return its cluster's name.
+
+        Raises:
+            NotFound: no machine of that name runs, or several do and ``cluster`` does not say which.
+        """
+        from pcinfra.localcloud.slurm.cluster import SlurmCluster
+
+        found = []
+        for place in sorted((self.directory / "clusters").glob(f"{glob.escape(cluster) or '*'}/spec.json")):
+            held = SlurmCluster.load(place.parent)
+            if any(each.name == node for each in held.spec.machines) and held.up(node):
+                found.append(held)
+        if len(found) != 1:
+            raise _not_one(node, [held.spec.name for held in found])
+        found[0].crash(node)
+        return found[0].spec.name
+
+    def limit(self, instance_type: str, count: int | None) -> None:
+        """Let EC2 have so many instances of a type; None: any number.
+
+        Raises:
+            PcinfraError: it does not run, or does not understand.
+        """
+        record = self._record()
+        if not (record and record.alive):
+            raise PcinfraError("it does not run", where="local cloud", hint="pcinfra local start")
+        body = b"" if count is None else str(count).encode()
+        address = f"{record.url}/_pcinfra/capacity/{urllib.parse.quote(instance_type, safe='')}"
+        try:
+            urllib.request.urlopen(address, data=body, timeout=10).close()  # noqa: S310 - our own
+        except OSError as error:
+            raise PcinfraError(f"{instance_type!r} is refused: {error}", where="local cloud") from error
+
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the log."""
         try:
@@ -251,6 +287,12 @@ class LocalCloud:
         from pcinfra.localcloud.snapshot import read_header
 
         return dict(read_header(self.directory / "state").get("resources", {}))
+
+
+def _not_one(node: str, clusters: list[str]) -> NotFound:
+    if clusters:
+        return NotFound(f"clusters {', '.join(clusters)} have it", where=node, hint=f"--cluster {clusters[0]}")
+    return NotFound("no machine of that name runs", where=node, hint="sinfo -N on the head node names the nodes")
 
 
 def _require_installed() -> None:

@@ -79,8 +79,10 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     from pcinfra.localcloud.wiring import Cloud
 
     keeper = Keeper(directory, count)
-    web = _bind(arguments.port, Application(keeper.touch, count))
+    application = Application(keeper.touch, count)
+    web = _bind(arguments.port, application)
     cloud = Cloud(directory, keeper.touch, lambda: int(web.port))
+    application.asked = cloud.asked
     keeper.restore()
     os.environ["MOTO_PORT"] = str(web.port)
     threading.Thread(target=web.serve_forever, args=(0.05,), name="http", daemon=True).start()

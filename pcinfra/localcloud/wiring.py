@@ -16,7 +16,7 @@ from pcinfra.localcloud.cfn import clients
 from pcinfra.localcloud.cfn.backend import Backend
 from pcinfra.localcloud.cfn.backend import backends as stacks
 from pcinfra.localcloud.headnode import HeadNodes
-from pcinfra.localcloud.services import cloudwatch, ec2, ecr, fsx, iam, s3, ssm
+from pcinfra.localcloud.services import cloudwatch, ec2, ec2_supply, ecr, fsx, iam, s3, ssm
 from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Cloud:
     """
 
     def __init__(self, directory: Path, touched: Callable[[], None], port: Callable[[], int]) -> None:
+        self._touched = touched
         self._machines = HeadNodes(directory, _client, port)
         hooks = cfn.Hooks(
             wait_condition=self._machines.wait_condition,
@@ -55,6 +56,7 @@ class Cloud:
         ssm.fail_interrupted()
         self._mover.start()
         self._machines.start_all()
+        self._machines.look_after()
         for _, _, backend in list(stacks.iter_backends()):
             assert isinstance(backend, Backend)
             backend.resume()
@@ -64,6 +66,28 @@ class Cloud:
         ssm.cancel_all()
         self._mover.stop()
         self._machines.stop_all()
+
+    def asked(self, path: str, body: bytes) -> bool:
+        """Answer what is no call of AWS's: a program of a head node (``clusters/NAME/resume`` or ``suspend``, with one
+        node a line), or how many instances of a type there are (``capacity/TYPE``, the number or nothing).
+        """
+        text = body.decode("utf-8", errors="replace")
+        match path.split("/"):
+            case ["clusters", name, what]:
+                return self._machines.power.asked(name, what, text.split())
+            case ["capacity", kind]:
+                return self._limit(kind, text)
+        return False
+
+    def _limit(self, kind: str, count: str) -> bool:
+        if count and not (count.isascii() and count.isdigit()):
+            return False
+        with gate.turn("capacity"):
+            ec2_supply.limits().pop(kind, None)
+            if count:
+                ec2_supply.limits()[kind] = int(count)
+        self._touched()
+        return True
 
     def _terminated(self, instance_ids: list[str]) -> None:
         """In a thread of its own: the call that terminates holds the gate and must not wait for machines."""

@@ -90,6 +90,9 @@ ASSOCIATION = Pattern(
 )
 """Ours: it is a tag's value and part of an Action's id."""
 
+IMAGE = Pattern(r"[a-z][a-z0-9-]{0,29}", "must be at most 30 lower-case letters, digits and hyphens", _lower_hyphens)
+"""Ours: it is part of an Action's id, and what a job calls the image by."""
+
 ECR_REPOSITORY = Pattern(
     r"(?=.{2,256}$)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
     "must be 2 to 256 lower-case letters and digits, with single . _ - or / between them",
@@ -331,6 +334,7 @@ ProjectName = Annotated[str, AfterValidator(PROJECT), _matching(PROJECT)]
 StackName = Annotated[str, AfterValidator(STACK), _matching(STACK)]
 ClusterName = Annotated[str, AfterValidator(CLUSTER)]
 AssociationName = Annotated[str, AfterValidator(ASSOCIATION)]
+ImageName = Annotated[str, AfterValidator(IMAGE)]
 RepositoryName = Annotated[str, AfterValidator(ECR_REPOSITORY), _matching(ECR_REPOSITORY)]
 ImageTag = Annotated[str, AfterValidator(IMAGE_TAG), _matching(IMAGE_TAG)]
 InstanceType = Annotated[str, AfterValidator(INSTANCE_TYPE), _matching(INSTANCE_TYPE)]

@@ -20,6 +20,7 @@ from pcinfra.project.fields import (
     ClusterName,
     FileSystemId,
     FlowLogsBucket,
+    ImageName,
     ImageTag,
     KmsKey,
     LustrePath,
@@ -208,9 +209,11 @@ def default_associations() -> dict[AssociationName, Association]:
 
 
 class Image(Section):
-    """The training image, and the ECR repository that keeps it."""
+    """An image that jobs run in, and the ECR repository that keeps it."""
 
-    repository: RepositoryName = Field("pytorch-training-custom", description="Name of the ECR repository.")
+    repository: RepositoryName = Field(
+        "pytorch-training-custom", description="Name of the ECR repository; every image has one of its own."
+    )
     tag: ImageTag = Field("latest", description='Tag of the image that jobs use. Quote versions: "1.10".')
     context: BuildContext = Field(
         "builtin:pytorch", description="What it is built from: a folder with a Dockerfile, or an image of pcinfra."
@@ -257,7 +260,12 @@ class Project(Section):
         max_length=8,
         description="Lustre directories tied to S3 prefixes, by names of your own; at most 8.",
     )
-    image: Image = Image()
+    images: dict[ImageName, Image] = Field(
+        default_factory=lambda: {"pytorch": Image()},
+        min_length=1,
+        max_length=20,
+        description="Images that jobs run in, by names of your own; at most 20. `pcinfra env` names the first one.",
+    )
     clusters: dict[ClusterName, Cluster] = Field(
         default_factory=lambda: {"train": Cluster()}, description="Clusters, by name: pcinfra cluster create NAME."
     )
@@ -283,6 +291,11 @@ class Project(Section):
         adopt = self.prerequisites.adopt
         multi = self.openzfs_deployment_type == "MULTI_AZ_1" and not adopt.openzfs_volume
         return not adopt.vpc and (multi or self.secondary_availability_zone != "auto")
+
+    @property
+    def first_image(self) -> str:
+        """Name of the image that is meant where none is said."""
+        return next(iter(self.images))
 
     def bucket_name(self, account: str) -> str:
         """Return the bucket's name in ``account`` (12 digits)."""

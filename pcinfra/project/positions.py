@@ -20,7 +20,19 @@ from pcinfra.project.document import Document, KeyPath, Place, decode, dotted, p
 from pcinfra.project.shape import keys_at
 from pcinfra.project.wording import WANTED, Mistake, explain, nearest
 
-__all__ = ["Document", "Finding", "KeyPath", "Place", "Rule", "decode", "dotted", "parse", "read_text", "validate"]
+__all__ = [
+    "Document",
+    "Finding",
+    "KeyPath",
+    "Place",
+    "Rule",
+    "check",
+    "decode",
+    "dotted",
+    "parse",
+    "read_text",
+    "validate",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -54,7 +66,11 @@ def validate(model: type[M], text: str, filename: str, rules: Sequence[Rule[M]] 
     Raises:
         InputError: one Problem per mistake, with line and column, each with a hint where there is one.
     """
-    document = parse(text, filename)
+    return check(model, parse(text, filename), rules)
+
+
+def check(model: type[M], document: Document, rules: Sequence[Rule[M]] = ()) -> M:
+    """Return the model that a document describes; see :func:`validate`."""
     value, mistakes = _check(model, document.data)
     bad = set(document.refused) | {mistake.path for mistake in mistakes}
     problems = [*document.problems, *_problems(mistakes, model, document)]

@@ -198,6 +198,17 @@ def association_events(project: Project) -> Iterator[Finding]:
                 yield Finding(("associations", name, key), "has an event twice", hint)
 
 
+def repositories_differ(project: Project) -> Iterator[Finding]:
+    """Each image has a repository of its own: its life cycle keeps the newest images, whatever they are of."""
+    seen: dict[str, str] = {}
+    for name, image in project.images.items():
+        other = seen.setdefault(image.repository, name)
+        if other != name:
+            also = (("images", other, "repository"),)
+            why = f"{image.repository} is also the repository of image {other}"
+            yield Finding(("images", name, "repository"), why, f"repository: {name}", also)
+
+
 RULES: tuple[Rule[Project], ...] = (
     zone_in_region,
     tag_keys_differ,
@@ -209,5 +220,6 @@ RULES: tuple[Rule[Project], ...] = (
     association_paths,
     association_prefixes,
     association_events,
+    repositories_differ,
     *cluster_rules.RULES,
 )

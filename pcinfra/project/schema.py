@@ -1,25 +1,27 @@
-"""The JSON Schema of ``pcinfra.yaml``, for editors."""
+"""The JSON Schema of ``pcinfra.yaml`` and of other files that a model describes, for editors."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from pcinfra.project.model import Project
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema() -> dict[str, Any]:
+def schema(model: type[BaseModel] = Project, title: str = "pcinfra.yaml") -> dict[str, Any]:
     """Return the schema: types, choices, ranges, defaults and descriptions; not the rules between values."""
-    made = Project.model_json_schema()
+    made = model.model_json_schema()
     _untitle(made)
-    return {"$schema": DIALECT, "title": "pcinfra.yaml", **made}
+    return {"$schema": DIALECT, "title": title, **made}
 
 
-def schema_text() -> str:
+def schema_text(model: type[BaseModel] = Project, title: str = "pcinfra.yaml") -> str:
     """Return the schema as a file's content."""
-    return json.dumps(schema(), indent=2) + "\n"
+    return json.dumps(schema(model, title), indent=2) + "\n"
 
 
 def _untitle(node: Any) -> None:

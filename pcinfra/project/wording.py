@@ -19,6 +19,9 @@ Words = tuple[str, str]
 
 ALIKE = 0.6
 
+PLURAL = {"image": "images"}
+"""Keys that hold one thing and are written for many: what they are, to those who remember or guess the singular."""
+
 # pydantic's error type -> what the value must be
 WANTED: dict[str, str] = {
     "string_type": "text",
@@ -178,6 +181,8 @@ def _missing(mistake: Mistake, model: type[BaseModel], document: Document) -> Wo
 def _unknown(mistake: Mistake, model: type[BaseModel], document: Document) -> Words:
     parent, key = mistake.path[:-1], str(mistake.path[-1])
     keys = shape.keys_at(model, parent)
+    if PLURAL.get(key) in keys:
+        return f"is {PLURAL[key]} here: each under a name of its own", _under_a_name(PLURAL[key], mistake.value)
     home = next(shape.homes(model, key), None)
     if home is not None:
         return "is not a key here", dotted((*home, key)) if home else f"{key}, at the top level"
@@ -185,6 +190,12 @@ def _unknown(mistake: Mistake, model: type[BaseModel], document: Document) -> Wo
     if near:
         return "is not a key", near
     return "is not a key", f"keys here: {', '.join(keys)}" if keys else "remove it"
+
+
+def _under_a_name(key: str, value: Any) -> str:
+    """Return the line that gives one thing a name; its settings are left out where they would fill the screen."""
+    settings = as_yaml(value) if isinstance(value, dict) else ""
+    return f"{key}: {{pytorch: {settings if 0 < len(settings) <= 80 else '{...}'}}}"
 
 
 def _not_a_choice(mistake: Mistake, model: type[BaseModel], document: Document) -> Words:

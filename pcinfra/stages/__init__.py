@@ -11,8 +11,8 @@ from pcinfra.stages.associations import EXPORT, Associations
 from pcinfra.stages.backups import ReadBackups
 from pcinfra.stages.base import Facts, Health, Resource, Stage
 from pcinfra.stages.bucket import BUCKET, Bucket, ReadContents
-from pcinfra.stages.closely import ReadRepositoryPolicy, ReadRules
-from pcinfra.stages.image import Image
+from pcinfra.stages.closely import ReadRepositoryPolicy
+from pcinfra.stages.image import REPOSITORY, Image
 from pcinfra.stages.prerequisites import Prerequisites
 from pcinfra.stages.scripts import Scripts
 
@@ -37,13 +37,11 @@ __all__ = [
 
 REGISTRY: tuple[Stage, ...] = (Prerequisites(), Image(), Bucket(), Scripts(), Associations())
 
-REPOSITORY = "image/repository"
 _ACCOUNT = "read/account"
 _CONTENTS = "read/contents"
 _BACKUPS = "read/backups"
-_RULES = "read/rules"
 _POLICY = "read/repository policy"
-_EXTRAS = (_CONTENTS, _BACKUPS, _RULES, _POLICY)  # what only a teardown, or only `status`, needs to know
+_EXTRAS = (_CONTENTS, _BACKUPS, _POLICY)  # what only a teardown, or only `status`, needs to know
 
 
 def reading(project: Project, contents: bool = False, closely: bool = False) -> Plan:
@@ -63,12 +61,11 @@ def reading(project: Project, contents: bool = False, closely: bool = False) -> 
     ]  # fmt: skip
     count = Action(_CONTENTS, Kind.READ, "contents of the bucket", "", ReadContents(project), frozenset({_ACCOUNT}))
     backups = Action(_BACKUPS, Kind.READ, "backups", "", ReadBackups(project.project), frozenset({_ACCOUNT}))
-    rules = Action(_RULES, Kind.READ, "security group", "", ReadRules(), frozenset({"read/prerequisites"}))
     policy = Action(
-        _POLICY, Kind.READ, "repository policy", "", ReadRepositoryPolicy(project.image.repository),
-        frozenset({_ACCOUNT}),
+        _POLICY, Kind.READ, "repository policies", "",
+        ReadRepositoryPolicy(tuple(image.repository for image in project.images.values())), frozenset({_ACCOUNT}),
     )  # fmt: skip
-    extras = (*((count, backups) if contents else ()), *((rules, policy) if closely else ()))
+    extras = (*((count, backups) if contents else ()), *((policy,) if closely else ()))
     return Plan((account, *stages, *extras))
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 BUCKET = "bucket/bucket"
 _NOT_DATA = ("scripts/bootstrap/", "scripts/builds/", "parallelcluster/")  # the last: where pcluster keeps its files
-PREFIXES = ("scripts/bootstrap/", "data/", "checkpoints/", "logs/", "results/")
+SCRIPTS = "scripts/bootstrap/"
+PREFIXES = ("data/", "checkpoints/", "logs/", "results/", SCRIPTS)  # the last one says that all of them are there
 _PRIVATE = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
 
@@ -138,12 +139,12 @@ def _statements(bucket: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class BucketFacts:
-    """The bucket as it is: whether it exists, the settings read, and the prefixes at its top level."""
+    """The bucket as it is: whether it exists, the settings read, and what is below :data:`SCRIPTS`, with its ETags."""
 
     name: str
     exists: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
-    prefixes: frozenset[str] = frozenset()
+    scripts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,7 @@ class Bucket:
         if listing is None:
             return BucketFacts(name)
         values = {setting.name: _read(doors.cloud, name, setting) for setting in settings(project, name)}
-        prefixes = frozenset(entry["Prefix"] for entry in listing.get("CommonPrefixes", []))
-        return BucketFacts(name, True, values, prefixes)
+        return BucketFacts(name, True, values, listing)
 
     def up(self, project: Project, facts: Facts) -> Plan:
         found = facts.of(BucketFacts)
@@ -196,10 +196,8 @@ class Bucket:
             before = found.values.get(setting.name)
             if not setting.holds(before):
                 actions.append(_set(found.name, setting, before, actions))
-        missing = tuple(p for p in PREFIXES if p.split("/")[0] + "/" not in found.prefixes)
-        if missing:
-            what = f"folders {' '.join(missing)}"
-            put = PutFolders(found.name, missing)
+        if SCRIPTS not in found.scripts:  # the bucket is new, or somebody emptied it
+            what, put = f"folders {' '.join(PREFIXES)}", PutFolders(found.name, PREFIXES)
             actions.append(Action("bucket/folders", Kind.CREATE, what, "do not exist", put, frozenset({BUCKET})))
         return Plan(tuple(actions))
 
@@ -249,13 +247,15 @@ def _refuse_foreign(project: Project, found: BucketFacts) -> None:
         )  # fmt: skip
 
 
-def _listing(cloud: Cloud, bucket: str, account: str) -> dict[str, Any] | None:
-    """Return the top level of the bucket, or None when there is none; refuse one that is not ours.
+def _listing(cloud: Cloud, bucket: str, account: str) -> dict[str, str] | None:
+    """Return the ETags of what is below :data:`SCRIPTS` by key, None when there is no bucket; refuse others' buckets.
 
     Source: S3 API reference, ListObjectsV2 and "Error responses": 404 there is none, 403 no access, 301 another region.
     """
     try:
-        return cloud.call("s3", "ListObjectsV2", Bucket=bucket, Delimiter="/", ExpectedBucketOwner=account)
+        rows = cloud.pages(
+            "s3", "ListObjectsV2", "Contents", Bucket=bucket, Prefix=SCRIPTS, ExpectedBucketOwner=account
+        )
     except NotFound:
         return None
     except AccessDenied as error:
@@ -270,6 +270,7 @@ def _listing(cloud: Cloud, bucket: str, account: str) -> dict[str, Any] | None:
                 hint="its region: in pcinfra.yaml, or another bucket.name",
             ) from error  # fmt: skip
         raise
+    return {row["Key"]: row["ETag"].strip('"') for row in rows}
 
 
 _UNSET = {

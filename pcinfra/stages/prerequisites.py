@@ -15,12 +15,12 @@ from pcinfra import cloudformation as cfn
 from pcinfra.cloudformation import Condition, Stack
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Refused
-from pcinfra.stages import adopt, backups, file_systems, interfaces, zones
+from pcinfra.stages import adopt, backups, file_systems, interfaces, rules, zones
 from pcinfra.stages.adopt import Adopted
 from pcinfra.stages.backups import BackupFacts
 from pcinfra.stages.base import Facts, Health, Resource
-from pcinfra.stages.closely import RuleFacts
 from pcinfra.stages.file_systems import FileSystem
+from pcinfra.stages.rules import RuleFacts
 from pcinfra.stages.stack_operations import (
     CHANGES,
     DIGEST_TAG,
@@ -96,6 +96,7 @@ class StackFacts:
     second_zone: str = ""
     notes: tuple[str, ...] = ()
     adopted: Adopted = field(default_factory=Adopted)
+    rules: RuleFacts = field(default_factory=RuleFacts)
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -132,7 +133,7 @@ class Prerequisites:
         found = StackFacts(stack, chosen.first, second_zone=chosen.second, notes=chosen.notes, adopted=adopted)
         ids = [found.outputs[key] for key in file_systems.STORAGE if key in found.outputs]
         retained, systems = _retained(doors.cloud, stack), file_systems.read(doors.cloud, ids)
-        return replace(found, retained=retained, systems=systems)
+        return replace(found, retained=retained, systems=systems, rules=rules.read(doors.cloud, _own_group(found)))
 
     def up(self, project: Project, facts: Facts) -> Plan:
         found = facts.of(StackFacts)
@@ -174,7 +175,7 @@ class Prerequisites:
         rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason, found.stack.created)]
         named = (("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"))
         rows += [Resource(self.name, text, found.outputs[key], health) for text, key in named if key in found.outputs]
-        rows += _group_rows(found, health, facts.values.get(RuleFacts, RuleFacts()))
+        rows += _group_rows(found, health)
         rows += [_system_row(text, found.outputs[key], found) for key, (_, text) in file_systems.STORAGE.items()
                  if key in found.outputs]  # fmt: skip
         return rows
@@ -190,11 +191,19 @@ class Prerequisites:
         return variables
 
 
-def _group_rows(found: StackFacts, health: Health, rules: RuleFacts) -> list[Resource]:
+def _own_group(found: StackFacts) -> str:
+    """Return the security group that the stack made; the rules of one that is adopted are its owner's."""
+    if found.stack is None or _adopted(found.stack) or found.stack.condition is not Condition.READY:
+        return ""
+    adopted = found.stack.parameters.get(adopt.PARAMETERS["security_group"])
+    return "" if adopted else found.outputs.get("SecurityGroup", "")
+
+
+def _group_rows(found: StackFacts, health: Health) -> list[Resource]:
     if "SecurityGroup" not in found.outputs:
         return []
-    wrong = rules.difference()
-    detail = f"{wrong}; see: {rules.remedy()}" if wrong else ""
+    wrong = found.rules.difference()
+    detail = f"{wrong}; pcinfra up mends it" if wrong else ""
     group = found.outputs["SecurityGroup"]
     return [Resource(Prerequisites.name, "security group", group, Health.DIFFERS if wrong else health, detail)]
 
@@ -356,8 +365,8 @@ def _when_ready(wanted: WantedStack, found: StackFacts) -> Plan:
     if found.lost:
         return _heal(wanted, found)
     if found.stack.tags.get(DIGEST_TAG) == wanted.digest:
-        return Plan()
-    return Plan(_update(wanted, found.stack))
+        return Plan(rules.mending(found.rules))
+    return Plan((*_update(wanted, found.stack), *rules.mending(found.rules, after=[STACK])))
 
 
 def _heal(wanted: WantedStack, found: StackFacts) -> Plan:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pcinfra import assets
 from pcinfra.engine import Action, Kind, Plan
-from pcinfra.errors import NotFound
 from pcinfra.stages.base import Facts, Health, Resource
-from pcinfra.stages.bucket import BUCKET, Bucket, BucketFacts
+from pcinfra.stages.bucket import BUCKET, SCRIPTS, Bucket, BucketFacts
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
     from pcinfra.project import Project
 
-PREFIX = "scripts/bootstrap/"
 VARIABLES = {
     "HEAD_NODE_BOOTSTRAP_SCRIPT": "head-node-enroot-pyxis-setup.sh",
     "COMPUTE_NODE_BOOTSTRAP_SCRIPT": "compute-node-enroot-pyxis-setup.sh",
@@ -58,22 +56,16 @@ class Scripts:
 
     def read(self, project: Project, doors: Doors, facts: Facts) -> ScriptFacts:
         files = tuple(assets.folder("bootstrap") / name for name in VARIABLES.values())
-        bucket = facts.of(BucketFacts)
-        if not bucket.exists:
-            return ScriptFacts({}, files)
-        try:
-            objects = doors.cloud.pages("s3", "ListObjectsV2", "Contents", Bucket=bucket.name, Prefix=PREFIX)
-        except NotFound:
-            objects = []
-        return ScriptFacts({o["Key"].removeprefix(PREFIX): o["ETag"].strip('"') for o in objects}, files)
+        listed = facts.of(BucketFacts).scripts
+        return ScriptFacts({key.removeprefix(SCRIPTS): etag for key, etag in listed.items()}, files)
 
     def up(self, project: Project, facts: Facts) -> Plan:
         bucket = facts.of(BucketFacts).name
         actions = [
             Action(
                 f"scripts/{path.name}", Kind.CREATE if why.startswith("is not") else Kind.UPDATE,
-                f"s3://{bucket}/{PREFIX}{path.name}", why,
-                PutFile(bucket, PREFIX + path.name, path, _digest(path)),
+                f"s3://{bucket}/{SCRIPTS}{path.name}", why,
+                PutFile(bucket, SCRIPTS + path.name, path, _digest(path)),
                 frozenset({BUCKET}),
             )
             for path, why in facts.of(ScriptFacts).differing()
@@ -90,12 +82,12 @@ class Scripts:
         for path in found.files:
             there = path.name in found.etags
             health = Health.ABSENT if not there else Health.DIFFERS if path.name in wrong else Health.OK
-            rows.append(Resource(self.name, path.name, PREFIX + path.name if there else "", health))
+            rows.append(Resource(self.name, path.name, SCRIPTS + path.name if there else "", health))
         return rows
 
     def env(self, project: Project, facts: Facts) -> dict[str, str]:
         bucket = facts.of(BucketFacts).name
-        return {name: f"s3://{bucket}/{PREFIX}{file}" for name, file in VARIABLES.items()}
+        return {name: f"s3://{bucket}/{SCRIPTS}{file}" for name, file in VARIABLES.items()}
 
 
 @dataclass(frozen=True, slots=True)

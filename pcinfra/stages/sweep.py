@@ -118,15 +118,16 @@ def _instances(project: Project, cloud: Cloud) -> Iterable[Residue]:
             )  # fmt: skip
 
 
-def _repository(project: Project, cloud: Cloud) -> Iterable[Residue]:
-    name = project.image.repository
-    try:
-        found = cloud.call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"][0]
-        tags = cloud.call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])["tags"]
-    except NotFound:
-        return
-    if _tagged([{"Tags": tags}], project):
-        yield Residue("repository", name, "pcinfra down --with-data", data=True, price="ecr")
+def _repositories(project: Project, cloud: Cloud) -> Iterable[Residue]:
+    """Find the repositories of the images; of an image that was taken out of the project file, nobody knows."""
+    for name in (image.repository for image in project.images.values()):
+        try:
+            found = cloud.call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"][0]
+            tags = cloud.call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])["tags"]
+        except NotFound:
+            continue
+        if _tagged([{"Tags": tags}], project):
+            yield Residue("repository", name, "pcinfra down --with-data", data=True, price="ecr")
 
 
 def _bucket(project: Project, cloud: Cloud) -> Iterable[Residue]:
@@ -200,7 +201,7 @@ SEARCHES: dict[str, Search] = {
     "volumes": Ec2Search(
         "volume", "DescribeVolumes", "Volumes", "VolumeId", "DeleteVolume", data=True, price="ebs/gp3"
     ),
-    "repositories": _repository,
+    "repositories": _repositories,
     "builders": _builders,
     "buckets": _bucket,
     "log groups": _log_groups,

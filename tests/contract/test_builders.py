@@ -22,8 +22,8 @@ ENGINES = pytest.mark.parametrize(
     "engine", [b for b in builders.REGISTRY if isinstance(b, Engine)], ids=lambda engine: engine.name
 )
 ORDER = Order(
-    "team/x", "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/x", ("context-0", "latest"), "builtin:pytorch",
-    "0" * 64, 20, "p", "bucket-of-p",
+    "x", "team/x", "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/x", ("context-0", "latest"), "builtin:pytorch",
+    "0" * 64, 20, "p", "bucket-of-p", family=(("team/x", "builtin:pytorch"),),
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_it_is_found_by_its_name(builder: Builder) -> None:
 @BUILDERS
 def test_what_it_does_ends_with_the_image(builder: Builder) -> None:
     actions = builder.publish(ORDER, "because")
-    assert actions[-1].id == IMAGE
+    assert actions[-1].id == f"{IMAGE}x"
     assert actions[-1].what == "image x:context-0"
     assert all(action.stage == "image" and action.what and action.why for action in actions)
     again = builders.named(builder.name).publish(replace(ORDER), "because")

@@ -11,6 +11,7 @@ from pcinfra import stages
 from pcinfra.aws import Target
 from pcinfra.cli.env import variables
 from pcinfra.engine import Kind, Plan
+from pcinfra.project import Cluster
 from pcinfra.stages import REGISTRY, Facts, Health, Stage
 from pcinfra.stages.associations import AssociationFacts
 from pcinfra.stages.prerequisites import OUTPUT_VARIABLES, StackFacts
@@ -99,6 +100,13 @@ def test_a_second_up_reads_little(standing: Account) -> None:
     assert standing.cloud.calls.total() == before
 
 
+def test_a_plan_with_ten_clusters_makes_the_same_calls(standing: Account) -> None:
+    clusters = {f"c{n}": Cluster() for n in range(10)}
+    many = Account(standing.target, standing.project.model_copy(update={"clusters": clusters}))
+    assert many.plan() == Plan()
+    assert many.cloud.calls.total() <= 16, many.cloud.calls
+
+
 def test_doing_the_same_plan_twice_converges(account: Account) -> None:
     """What two runs at once do: both planned on an empty account."""
     plan = account.plan()
@@ -160,12 +168,12 @@ DRIFTS = {
     "scanning switched off": Drift(
         "image",
         lambda a: a.call(
-            "ecr", "PutImageScanningConfiguration", repositoryName=a.project.image.repository,
+            "ecr", "PutImageScanningConfiguration", repositoryName=a.project.images["pytorch"].repository,
             imageScanningConfiguration={"scanOnPush": False},
         ),
     ),
     "image life cycle deleted": Drift(
-        "image", lambda a: a.call("ecr", "DeleteLifecyclePolicy", repositoryName=a.project.image.repository)
+        "image", lambda a: a.call("ecr", "DeleteLifecyclePolicy", repositoryName=a.project.images["pytorch"].repository)
     ),
     "association deleted": Drift(
         "associations",

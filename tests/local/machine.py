@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pcinfra.jobs.headnode import MAX_COMMAND, MAX_OUTPUT, decoded, encoder, put_scripts, wrapped
+from pcinfra.jobs.headnode import MAX_COMMAND, MAX_OUTPUT, at_terminal, decoded, encoder, put_scripts, wrapped
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.spec import Node, Partition, Spec
 from pcinfra.shell import Completed
@@ -46,6 +46,9 @@ class DirectHeadNode:
         result = running.wait(timeout)
         assert result is not None, "no end"
         return Completed(("script",), result.status, result.stdout[:MAX_OUTPUT], result.stderr)
+
+    def interactive(self, script: str) -> Sequence[str]:
+        return ("sh", "-c", at_terminal(script, "ubuntu"))
 
     def put(self, files: Mapping[str, bytes]) -> None:
         for script in put_scripts(files):

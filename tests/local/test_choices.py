@@ -154,7 +154,7 @@ def whole(local_target: Target) -> Iterator[Account]:
 def test_a_key_of_ones_own_encrypts_all_that_takes_one(whole: Account) -> None:
     own = whole.project.kms_key
     keys = {file_system(whole, f"FSx{name}FilesystemId")["KmsKeyId"] for name in ("Lustre", "OpenZFS")}
-    repository = whole.project.image.repository
+    repository = whole.project.images["pytorch"].repository
     made = whole.call("ecr", "DescribeRepositories", repositoryNames=[repository])["repositories"][0]
     rules = whole.call("s3", "GetBucketEncryption", Bucket=whole.project.bucket.name)
     rule = rules["ServerSideEncryptionConfiguration"]["Rules"][0]
@@ -180,7 +180,7 @@ def tagged(account: Account) -> dict[str, dict[str, str]]:
     project, arn = account.project, file_system(account, "FSxLustreFilesystemId")["ResourceARN"]
     found["file-system"] = _pairs(account.call("fsx", "ListTagsForResource", ResourceARN=arn)["Tags"])
     found["bucket"] = _pairs(account.call("s3", "GetBucketTagging", Bucket=project.bucket.name)["TagSet"])
-    named = {"repositoryNames": [project.image.repository]}
+    named = {"repositoryNames": [project.images["pytorch"].repository]}
     repository = account.call("ecr", "DescribeRepositories", **named)["repositories"][0]["repositoryArn"]
     found["repository"] = _pairs(account.call("ecr", "ListTagsForResource", resourceArn=repository)["tags"])
     lustre = [{"Name": "file-system-id", "Values": [outputs(account)["FSxLustreFilesystemId"]]}]

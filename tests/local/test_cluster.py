@@ -18,6 +18,7 @@ from pcinfra.clusters.inputs import ClusterInputs
 from pcinfra.clusters.lifecycle import create_plan, delete_actions
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.render import render
+from pcinfra.clusters.standing import STANDING, reading
 from pcinfra.doors import Doors
 from pcinfra.engine import Event, Executor, Plan, Step, Threads
 from pcinfra.errors import PlanFailed
@@ -111,6 +112,9 @@ def test_a_cluster_from_nothing_to_running_and_back(inputs: ClusterInputs, doors
     assert described.head_node
     assert described.head_node.instance_type == "m5.2xlarge"
     assert pcluster.statuses() == {"train": "CREATE_COMPLETE"}
+
+    [standing] = run(doors, Plan((reading(PROJECT.project),)))[0][STANDING]
+    assert standing.running == "1 head node, 2 compute nodes"
 
     run(doors, Plan(tuple(delete_actions(find_all(doors.cloud, PROJECT.project)))))
     assert find(doors.cloud, "train").stack is None

@@ -26,7 +26,7 @@ def put_data(account: Account) -> None:
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [],
                 "config": {"mediaType": "x/y", "digest": "sha256:" + "a" * 64, "size": 1}}  # fmt: skip
     account.call(
-        "ecr", "PutImage", repositoryName=account.project.image.repository, imageTag="by-hand",
+        "ecr", "PutImage", repositoryName=account.project.images["pytorch"].repository, imageTag="by-hand",
         imageManifest=json.dumps(manifest), imageManifestMediaType=manifest["mediaType"],
     )  # fmt: skip
 

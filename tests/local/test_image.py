@@ -27,7 +27,7 @@ from tests.commands import run
 from tests.local import registry as registries
 from tests.local.registry import PASSWORD, Registry
 
-NAME = "team/training"
+NAME, FIRST = "team/training", "pytorch"
 
 
 @dataclass
@@ -99,7 +99,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 
 def ordered(folder: Path, host: str, space: int = 0) -> Order:
     digest = context.digest(folder)
-    return Order(NAME, f"{host}/{NAME}", (f"context-{digest[:16]}", "latest"), str(folder), digest, space)
+    return Order("pytorch", NAME, f"{host}/{NAME}", (f"context-{digest[:16]}", "latest"), str(folder), digest, space)
 
 
 def doors(target: Target, shell: Subprocess) -> Doors:
@@ -184,8 +184,8 @@ def test_the_command_builds_for_real_on_the_local_cloud_too(engine: Engine, fold
 
 def with_context(account: Account, folder: Path) -> Account:
     """Return ``account`` with a project whose image is made of ``folder``."""
-    settings = Image(repository=account.project.image.repository, context=str(folder), disk_space=0)
-    return Account(account.target, account.project.model_copy(update={"image": settings}))
+    settings = Image(repository=account.project.images["pytorch"].repository, context=str(folder), disk_space=0)
+    return Account(account.target, account.project.model_copy(update={"images": {"pytorch": settings}}))
 
 
 def test_pushed_once_it_is_listed_and_not_pushed_again(account: Account, folder: Path) -> None:
@@ -197,7 +197,7 @@ def test_pushed_once_it_is_listed_and_not_pushed_again(account: Account, folder:
     assert status == 0
     named = shown.split()[0]
     [row] = json.loads(run(image, mine, "list", "--output", "json")[1])
-    assert named == f"{mine.project.image.repository}@{row['digest']}"
+    assert named == f"{mine.project.images['pytorch'].repository}@{row['digest']}"
     assert row["tags"] == [f"context-{context.digest(folder)[:16]}", "latest"]
     assert row["findings"] is None
     assert run(image, mine, "push")[1] == "Nothing to change.\n"
@@ -226,7 +226,7 @@ def test_the_image_that_jobs_use_is_named_by_digest(account: Account, folder: Pa
 
     mine = with_context(account, folder)
     before = Stage().env(mine.project, mine.facts())["TRAINING_IMAGE_URI"]
-    assert before.endswith(f"/{mine.project.image.repository}:latest")
+    assert before.endswith(f"/{mine.project.images['pytorch'].repository}:latest")
     run(image, mine, "push")
     [row] = json.loads(run(image, mine, "list", "--output", "json")[1])
     after = Stage().env(mine.project, mine.facts())["TRAINING_IMAGE_URI"]
@@ -240,7 +240,7 @@ def test_the_local_cloud_says_that_it_scans_nothing(account: Account, folder: Pa
     assert (status, shown.split(": ")[1]) == (0, "no findings known\n")
     assert run(image, mine, "scan", "--fail-on", "high")[0] == 1
     with pytest.raises(NotFound, match="no image 'lates'"):
-        run(image, mine, "scan", "lates")
+        run(image, mine, "scan", "--tag", "lates")
 
 
 def test_nothing_can_be_pushed_to_the_local_cloud(account: Account, folder: Path) -> None:

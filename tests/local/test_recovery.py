@@ -243,8 +243,10 @@ def test_an_association_that_is_misconfigured_gets_its_settings_again(account: A
 
 def test_a_repository_deleted_by_hand_is_made_again(account: Account) -> None:
     account.up()
-    account.call("ecr", "DeleteRepository", repositoryName=account.project.image.repository, force=True)
-    assert [action.id for action in account.up().actions] == ["image/repository", "image/life cycle", "image/image"]
+    account.call("ecr", "DeleteRepository", repositoryName=account.project.images["pytorch"].repository, force=True)
+    assert [action.id for action in account.up().actions] == [
+        "image/repository/pytorch", "image/life cycle/pytorch", "image/image/pytorch",
+    ]  # fmt: skip
     assert account.plan().actions == ()
 
 
@@ -267,7 +269,7 @@ class Folder:
 
     def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command(*arguments), cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self.command(*arguments), cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
     def account(self) -> Account:
@@ -320,7 +322,8 @@ def test_two_ups_at_once_both_end_well(folder: Folder) -> None:
 def test_ctrl_c_exits_with_130_and_the_next_up_goes_on(folder: Folder) -> None:
     folder.run("local", "start")
     process = folder.begin("--local", "up")
-    time.sleep(1.2)
+    assert process.stdout
+    assert process.stdout.readline()  # its plan: from here on it can be interrupted
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) in (130, 0)
     folder.run("--local", "up")

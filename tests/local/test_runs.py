@@ -14,7 +14,7 @@ import pytest
 
 from pcinfra.errors import CommandFailed, NotFound, UsageError
 from pcinfra.jobs.follow import Follower, in_words
-from pcinfra.jobs.launcher import State, Status
+from pcinfra.jobs.launcher import Query, State, Status
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import Manifest, new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
@@ -81,6 +81,14 @@ def until(launcher: SlurmLauncher, run: str, state: State) -> Status:
             return status
         time.sleep(0.05)
     raise AssertionError(f"still {status}")
+
+
+def until_it_says(launcher: SlurmLauncher, run: str, word: bytes = b"started") -> None:
+    for _ in range(400):
+        if any(word in chunk.data for chunk in launcher.look(run, {}).chunks):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"it does not say {word!r}")
 
 
 def test_hello_says_hello_from_both_nodes(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
@@ -178,7 +186,7 @@ def test_what_sbatch_refuses_is_said(launcher: SlurmLauncher) -> None:
 
 def test_a_running_job_is_cancelled(launcher: SlurmLauncher) -> None:
     run = submitted(launcher, bash("echo started; sleep 600"))
-    until(launcher, run, State.RUNNING)
+    until_it_says(launcher, run)
     launcher.cancel(run)
     status, log, _ = followed(launcher, run)
     assert (status.state, status.exit_code) == (State.CANCELLED, 143)
@@ -187,8 +195,8 @@ def test_a_running_job_is_cancelled(launcher: SlurmLauncher) -> None:
 
 
 def test_a_job_that_ignores_the_signal_is_cancelled_all_the_same(launcher: SlurmLauncher) -> None:
-    run = submitted(launcher, bash("trap '' TERM; while :; do sleep 1; done"))
-    until(launcher, run, State.RUNNING)
+    run = submitted(launcher, bash("trap '' TERM; echo started; while :; do sleep 1; done"))
+    until_it_says(launcher, run)
     launcher.cancel(run)
     status, _, _ = followed(launcher, run)
     assert status.state is State.CANCELLED
@@ -276,7 +284,7 @@ def test_a_run_that_slurm_has_forgotten_is_still_known(launcher: SlurmLauncher, 
     status, log, _ = followed(launcher, f"old-{run}")
     assert (status.state, status.exit_code) == (State.FAILED, 3)
     assert log.startswith(b"kept\n")
-    listed = {each.run: each for each in launcher.runs(100)}
+    listed = {each.run: each for each in launcher.runs(Query(100))}
     assert listed[f"old-{run}"].exit_code == 3
     assert listed[run].state is State.FAILED
 
@@ -285,14 +293,14 @@ def test_runs_are_listed_newest_first(launcher: SlurmLauncher) -> None:
     runs = [submitted(launcher, bash("true")) for _ in range(3)]
     time.sleep(1.1)
     runs.append(submitted(launcher, bash("true")))
-    assert launcher.runs(1)[0].run == runs[-1]
-    assert {each.run for each in launcher.runs(4)} == set(runs)
+    assert launcher.runs(Query(1))[0].run == runs[-1]
+    assert {each.run for each in launcher.runs(Query(4))} == set(runs)
 
 
 @pytest.mark.slow
 def test_a_job_whose_node_dies_is_lost_and_says_so(launcher: SlurmLauncher, cluster: SlurmCluster) -> None:
     run = submitted(launcher, bash("echo started; sleep 600", nodes=2))
-    until(launcher, run, State.RUNNING)
+    until_it_says(launcher, run)
     cluster.crash(NODES[1])
     status, _, _ = followed(launcher, run)
     assert (status.state, status.why) == (State.LOST, "a node failed")

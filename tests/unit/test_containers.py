@@ -85,22 +85,30 @@ def test_deepspeed_configuration_is_complete() -> None:
     assert config.get("train_batch_size", batch) % batch == 0
 
 
-def test_script_compiles_for_the_image() -> None:
-    source = (FOLDER / "train_distributed_deepspeed.py").read_text()
+SCRIPTS = pytest.mark.parametrize("script", ["resume.py", "train_ddp.py", "train_distributed_deepspeed.py"])
+
+
+@SCRIPTS
+def test_script_compiles_for_the_image(script: str) -> None:
+    source = (FOLDER / script).read_text()
     ast.parse(source, feature_version=(3, 11))
-    compile(source, "train_distributed_deepspeed.py", "exec")
+    compile(source, script, "exec")
 
 
-def test_script_imports_only_what_the_image_has() -> None:
-    tree = ast.parse((FOLDER / "train_distributed_deepspeed.py").read_text())
+@SCRIPTS
+def test_script_imports_only_what_the_image_has(script: str) -> None:
+    tree = ast.parse((FOLDER / script).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    third_party = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
-    assert third_party == {"torch", "deepspeed", "transformers"}
+    beside = {path.stem for path in FOLDER.glob("*.py")}
+    third_party = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - beside
+    assert third_party <= {"torch", "deepspeed", "transformers"}
 
 
-@pytest.mark.parametrize("variable", ["PCI_STOP_FILE", "LUSTRE_CHECKPOINT_DIR"])
-def test_script_follows_the_jobs_contract(variable: str) -> None:
-    tree = ast.parse((FOLDER / "train_distributed_deepspeed.py").read_text())
+@pytest.mark.parametrize(
+    "variable", ["PCINFRA_RUN_DIR", "PCINFRA_ATTEMPT", "PCINFRA_STOP_FILE", "PCINFRA_CHECKPOINTS", "DONE"]
+)
+def test_the_jobs_contract_is_followed(variable: str) -> None:
+    tree = ast.parse((FOLDER / "resume.py").read_text())
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert variable in texts

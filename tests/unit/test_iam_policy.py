@@ -150,7 +150,10 @@ def test_nodes_may_be_given_exactly_the_policies_that_clusters_name() -> None:
 
 def test_who_only_submits_jobs_may_change_nothing_else() -> None:
     actions = {grant.action for statement in chosen(["jobs"]) for grant in statement.grants}
-    assert actions == {"ec2:DescribeInstances", "ssm:SendCommand", "ssm:GetCommandInvocation"}
+    reading = {"ec2:DescribeInstances", "ecr:DescribeImages", "ecr:DescribeRepositories", "ssm:GetCommandInvocation"}
+    assert actions - reading == {"ssm:SendCommand", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"}
+    objects = {each for statement in chosen(["jobs"]) if statement.sid == "Payloads" for each in statement.resources}
+    assert objects == {"arn:{partition}:s3:::{bucket}/pcinfra/payloads/*"}
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pcinfra.images.ignore import ignoring
+
 if TYPE_CHECKING:
     from pcinfra.shell import Shell
 
@@ -27,7 +29,7 @@ class Buildah:
         return ["buildah", "inspect", "--type=image", image]
 
     def build(self, names: tuple[str, ...], path: Path) -> list[str]:
-        return ["buildah", "build", *(f"--tag={name}" for name in names), str(path)]
+        return ["buildah", "build", *ignoring(path), *(f"--tag={name}" for name in names), str(path)]
 
     def login(self, registry: str, user: str, private: Path) -> list[str]:
         return ["buildah", "login", f"--authfile={private / 'auth'}", "--username", user, "--password-stdin", registry]

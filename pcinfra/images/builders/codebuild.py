@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
 BUCKET = "bucket/bucket"
-_MARK, _ROLE, _LOG, _PROJECT, _CONTEXT = (f"image/build {x}" for x in ("mark", "role", "log", "project", "context"))
+_ROLE, _LOG, _PROJECT = (f"image/build {thing}" for thing in ("role", "log", "project"))
 _ENSURED = "is made or brought up to date"
 _WAITS = (2, 4, 8, 8, 8)
 """Seconds between attempts to use a role that was just made: IAM's changes take some to be seen everywhere."""
@@ -42,21 +42,25 @@ class CodeBuild:
 
     def publish(self, order: Order, why: str) -> tuple[Action, ...]:
         name, key = codebuild.project_name(order.project), codebuild.archive_key(order.digest)
-        there = frozenset({REPOSITORY})
-        ready = frozenset({_MARK, _PROJECT, _CONTEXT})
+        there = frozenset({REPOSITORY + order.name})
+        mark, put = f"image/build mark/{order.name}", f"image/build context/{order.name}"
+        ready = frozenset({mark, _PROJECT, put})
         return (
-            Action(_MARK, Kind.UPDATE, f"tag {codebuild.MARK} of the repository", _ENSURED, Mark(order), there),
-            Action(_ROLE, Kind.UPDATE, f"IAM role of {name}", _ENSURED, EnsureRole(order), frozenset({_MARK})),
-            Action(_LOG, Kind.UPDATE, f"log group of {name}", _ENSURED, EnsureLog(order), frozenset({_MARK})),
+            Action(
+                mark, Kind.UPDATE, f"tag {codebuild.MARK} of repository {order.repository}", _ENSURED, Mark(order),
+                there,
+            ),
+            Action(_ROLE, Kind.UPDATE, f"IAM role of {name}", _ENSURED, EnsureRole(order), frozenset({mark})),
+            Action(_LOG, Kind.UPDATE, f"log group of {name}", _ENSURED, EnsureLog(order), frozenset({mark})),
             Action(
                 _PROJECT, Kind.UPDATE, f"CodeBuild project {name}", _ENSURED, EnsureProject(order),
                 frozenset({_ROLE, _LOG}), seconds=15.0,
             ),
             Action(
-                _CONTEXT, Kind.CREATE, f"s3://{order.bucket}/{key}", "the build reads it", PutContext(order),
+                put, Kind.CREATE, f"s3://{order.bucket}/{key}", "the build reads it", PutContext(order),
                 frozenset({BUCKET}),
             ),
-            Action(IMAGE, Kind.CREATE, order.what, why, RunBuild(order), there | ready, seconds=1800.0),
+            Action(IMAGE + order.name, Kind.CREATE, order.what, why, RunBuild(order), there | ready, seconds=1800.0),
         )  # fmt: skip
 
 
@@ -74,7 +78,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class EnsureRole:
-    """Create the role, or take the one that is there; what it may do is set in both cases."""
+    """Create the role, or take the one that is there; what it may do is set in both cases.
+
+    It serves every image of the project, so that two builds at a time do not take rights from each other.
+    """
 
     order: Order
 
@@ -91,9 +98,14 @@ class EnsureRole:
         except Conflict:
             tags = doors.cloud.call("iam", "GetRole", RoleName=name)["Role"].get("Tags", [])
             _refuse_foreign({row["Key"]: row["Value"] for row in tags}, self.order, f"IAM role {name}")
-        bases = context.private_bases(context.folder(self.order.context))
-        document = codebuild.permissions(self.order, account, region, bases)
+        document = codebuild.permissions(self.order, account, region, _bases(self.order))
         doors.cloud.call("iam", "PutRolePolicy", RoleName=name, PolicyName=codebuild.POLICY, PolicyDocument=document)
+
+
+def _bases(order: Order) -> list[context.Base]:
+    """Return the private base images of every image of the project, each once."""
+    found = (context.private_bases(context.folder(each)) for _, each in order.family)
+    return list(dict.fromkeys(base for bases in found for base in bases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +162,7 @@ def _refuse_foreign(tags: Mapping[str, str], order: Order, what: str) -> None:
     if tags.get("pcinfra:project") != order.project:
         raise Refused(
             "exists, and is not this project's", where=what,
-            hint="another `project:` in pcinfra.yaml, or an image.builder of this machine",
+            hint="another `project:` in pcinfra.yaml, or a builder of this machine",
         )  # fmt: skip
 
 
@@ -192,19 +204,20 @@ class RunBuild:
 
 @dataclass(frozen=True, slots=True)
 class RemoveCodeBuild:
-    """Delete the project, the role and the log group, then the tag that speaks of them."""
+    """Delete the project, the role and the log group, then the tags that speak of them."""
 
     project: str
-    repository_arn: str
+    repository_arns: tuple[str, ...]
 
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
         role = codebuild.role_name(self.project, doors.cloud.region)
+        marked = ({"resourceArn": arn, "tagKeys": [codebuild.MARK]} for arn in self.repository_arns)
         calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
             ("codebuild", "DeleteProject", {"name": codebuild.project_name(self.project)}),
             ("iam", "DeleteRolePolicy", {"RoleName": role, "PolicyName": codebuild.POLICY}),
             ("iam", "DeleteRole", {"RoleName": role}),
             ("logs", "DeleteLogGroup", {"logGroupName": codebuild.log_group(self.project)}),
-            ("ecr", "UntagResource", {"resourceArn": self.repository_arn, "tagKeys": [codebuild.MARK]}),
+            *(("ecr", "UntagResource", tag) for tag in marked),
         )
         for service, operation, parameters in calls:
             try:
@@ -213,10 +226,15 @@ class RemoveCodeBuild:
                 continue  # an earlier teardown came as far
 
 
-def removal(project: str, repository_arn: str, tags: Mapping[str, str]) -> tuple[Action, ...]:
-    """Return the Action that takes away what CodeBuild needed; none where the repository's tags know of nothing."""
-    if codebuild.MARK not in tags:
+def removal(project: str, repositories: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[Action, ...]:
+    """Return the Action that takes away what CodeBuild needed; none where no repository's tags know of it.
+
+    Args:
+        repositories: ARN and tags of each.
+    """
+    marked = tuple(arn for arn, tags in repositories if codebuild.MARK in tags)
+    if not marked:
         return ()
     what = f"CodeBuild project {codebuild.project_name(project)}"
-    operation = RemoveCodeBuild(project, repository_arn)
+    operation = RemoveCodeBuild(project, marked)
     return (Action("image/builder", Kind.DELETE, what, "with its role and its log", operation),)

@@ -74,11 +74,11 @@ class Engine:
         return "" if not done.status else f"`{self.name} info`: {lines[-1] if lines else done.status}"
 
     def build(self, order: Order, why: str) -> tuple[Action, ...]:
-        return (Action(IMAGE, Kind.RUN, f"build {order.what}", why, Build(self, order), seconds=900.0),)
+        return (Action(IMAGE + order.name, Kind.RUN, f"build {order.what}", why, Build(self, order), seconds=900.0),)
 
     def publish(self, order: Order, why: str) -> tuple[Action, ...]:
-        push = BuildAndPush(self, order)
-        return (Action(IMAGE, Kind.CREATE, order.what, why, push, frozenset({REPOSITORY}), seconds=1200.0),)
+        push, there = BuildAndPush(self, order), frozenset({REPOSITORY + order.name})
+        return (Action(IMAGE + order.name, Kind.CREATE, order.what, why, push, there, seconds=1200.0),)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class Build:
     def start(self, doors: Doors, results: Mapping[str, Any]) -> None:
         why = self.engine.why_not(doors)
         if why:
-            raise MissingTool(why, where=f"image.builder {self.engine.name}", hint="pcinfra image push --builder auto")
+            where = f"builder {self.engine.name} of image {self.order.name}"
+            raise MissingTool(why, where=where, hint="pcinfra image push --builder auto")
         program, names = self.engine.program, self.order.names
         if all(doors.shell.run(program.exists(name)).status == 0 for name in names):
             return
@@ -138,5 +139,5 @@ def check_space(folder: str, wanted: int) -> None:
     if free < wanted:
         raise Refused(
             f"{free:.1f} GB are free in {folder}, and the image takes {wanted} GB to build", where="disk space",
-            hint="free some, set image.disk_space in pcinfra.yaml, or: pcinfra image push --builder codebuild",
+            hint="free some, set disk_space of the image in pcinfra.yaml, or: pcinfra image push --builder codebuild",
         )  # fmt: skip

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pcinfra.images.ignore import ignoring
+
 if TYPE_CHECKING:
     from pcinfra.shell import Shell
 
@@ -23,7 +25,7 @@ class Podman:
         return ["podman", "image", "exists", image]
 
     def build(self, names: tuple[str, ...], path: Path) -> list[str]:
-        return ["podman", "build", *(f"--tag={name}" for name in names), str(path)]
+        return ["podman", "build", *ignoring(path), *(f"--tag={name}" for name in names), str(path)]
 
     def login(self, registry: str, user: str, private: Path) -> list[str]:
         return ["podman", "login", f"--authfile={private / 'auth'}", "--username", user, "--password-stdin", registry]

@@ -31,7 +31,7 @@ class Record:
 
     def publish(self, order: Order, why: str) -> tuple[Action, ...]:
         put = PutManifest(order.repository, order.tags, order.digest)
-        return (Action(IMAGE, Kind.CREATE, order.what, why, put, frozenset({REPOSITORY})),)
+        return (Action(IMAGE + order.name, Kind.CREATE, order.what, why, put, frozenset({REPOSITORY + order.name})),)
 
 
 @dataclass(frozen=True, slots=True)

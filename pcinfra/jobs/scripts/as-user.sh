@@ -1,4 +1,5 @@
-# Runs $payload (bash, compressed) as the cluster's user in the runs directory. POSIX sh; expects user, runs, payload.
+# Finds the cluster's user and goes to the runs directory, for $payload (bash, compressed). POSIX sh; expects user, runs,
+# payload; what comes after it runs the payload with as_user.
 fail() { echo "$1" >&2; exit 1; }
 
 if [ "$(id -u)" = 0 ]; then
@@ -25,8 +26,11 @@ esac
 [ -d "$runs" ] || { mkdir -p -- "$runs" && chmod 1777 -- "$runs"; } || fail "cannot make the runs directory $runs"
 cd -- "$runs" || exit 1
 
-# shellcheck disable=SC2086 # drop is a list of words
-printf %s "$payload" | base64 -d | gzip -dc | $drop env -i \
-  HOME="${home:-/}" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG=C.UTF-8 \
-  PATH="/opt/slurm/bin:${PATH:-/usr/bin:/bin}" ${SLURM_CONF:+"SLURM_CONF=$SLURM_CONF"} PCINFRA_RUNS="$runs" \
-  bash -s
+# as_user [NAME=VALUE]... PROGRAM...: run a program as that user, with nothing of this environment but what it needs.
+as_user() {
+  # shellcheck disable=SC2086 # drop is a list of words
+  $drop env -i \
+    HOME="${home:-/}" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG=C.UTF-8 \
+    PATH="/opt/slurm/bin:${PATH:-/usr/bin:/bin}" ${SLURM_CONF:+"SLURM_CONF=$SLURM_CONF"} PCINFRA_RUNS="$runs" "$@"
+}
+unpacked() { printf %s "$payload" | base64 -d | gzip -dc; }

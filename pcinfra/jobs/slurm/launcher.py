@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pcinfra.errors import CommandFailed, NotFound, PcinfraError, UsageError
-from pcinfra.jobs.headnode import HeadNode, decoded, encoder
-from pcinfra.jobs.launcher import Chunk, Look, Status
-from pcinfra.jobs.manifest import Manifest
+from pcinfra.errors import CommandFailed, NotFound, PcinfraError, Refused, Unreachable, UsageError
+from pcinfra.jobs.headnode import HeadNode, decoded
+from pcinfra.jobs.launcher import EVERYTHING, Chunk, History, Look, Query, State, Status, Wanted
+from pcinfra.jobs.manifest import Manifest, archive
+from pcinfra.jobs.slurm import records
 from pcinfra.jobs.slurm.hostlist import expand
-from pcinfra.jobs.slurm.render import PREFIX
-from pcinfra.jobs.slurm.states import status
+from pcinfra.jobs.slurm.records import Answer
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
-_LOGS = 21_000  # characters of logs in one answer; the rest of SSM's 24,000 is for where the run stands
+_ANSWER = 23_000  # characters of an answer, of SSM's 24,000
+_PAGE = 500  # runs that one answer is asked for; fewer come when they do not fit
+_AGE = 16  # characters at the end of a run's id, by which runs sort
+_TOGETHER = 400  # runs in one command: their ids must fit into it, and its answer into SSM's
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -29,25 +34,92 @@ class SlurmLauncher:
         self._head = head
 
     def submit(self, manifest: Manifest) -> str:
-        archive = base64.b64encode(manifest.archive()).decode()
-        if len(archive) > _INLINE:
-            staged = f".{manifest.run}.tar"
-            self._head.put({staged: manifest.archive()})
-            archive = f"@{staged}"
-        values = {"RUN": manifest.run, "ARCHIVE": archive, "LOGS": manifest.logs}
-        answer = self._run(_script("submit", **values), timeout=120)
-        return answer.rpartition("job ")[2].strip()
+        (answer,) = self.submit_all([manifest])
+        if isinstance(answer, str):
+            return answer
+        raise answer
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None) -> Look:
-        return _look(run, self._run(_look_script(run, offsets)))
+    def submit_all(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        answers: list[str | PcinfraError] = []
+        for start in range(0, len(manifests), _TOGETHER):
+            answers += self._submit_some(manifests[start : start + _TOGETHER])
+        return answers
+
+    def _submit_some(self, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:
+        packed = archive(manifests)
+        text = base64.b64encode(packed).decode()
+        if len(text) > _INLINE:
+            staged = f".{manifests[0].run}.tar"
+            self._head.put({staged: packed})
+            text = f"@{staged}"
+        runs = [manifest.run for manifest in manifests]
+        answer = self._run(_script("submit", RUNS=" ".join(runs), ARCHIVE=text), timeout=600)
+        return _submitted(runs, answer.splitlines())
+
+    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+        return _look(run, self._run(_look_script(run, offsets, wanted)), wanted)
 
     def cancel(self, run: str) -> Status:
-        script = "\n".join(["(", _script("find"), _script("cancel", WHAT=_name(run)), ") || exit", _look_script(run)])
-        return _look(run, self._run(script)).status
+        return self._steered("cancel", run)
 
-    def runs(self, limit: int) -> list[Status]:
-        answer = decoded(self._run(_script("list", LIMIT=str(limit)))).decode(errors="replace")
-        return list(_listed(answer.splitlines()))
+    def requeue(self, run: str) -> Status:
+        return self._steered("requeue", run)
+
+    def rerun(self, run: str, new: str) -> str:
+        packing = _script("find", "rerun", WHAT=_name(run), NEW=_name(new))
+        lines = self._run("\n".join([packing, _script("submit")]), timeout=300).splitlines()
+        if not any(line.startswith("jobs ") for line in lines):
+            _answer(run, "".join(lines))
+        (job,) = _submitted([new], lines)
+        if isinstance(job, str):
+            return job
+        raise job
+
+    def runs(self, query: Query) -> list[Status]:
+        found: list[Status] = []
+        before, more = "", True
+        while more and len(found) < query.limit:
+            answer = self._page(query, before)
+            page = answer.statuses()
+            found += [each for each in page if not query.states or each.state in query.states]
+            before, more = (page[-1].run[-_AGE:], "more" in answer.other) if page else ("", False)
+        return found[: query.limit]
+
+    def history(self, run: str) -> History:
+        answer = _answer(run, self._run(_script("record", "find", "history", WHAT=_name(run))))
+        status = answer.statuses()[0]
+        size, _, first = answer.other["spec"][0].partition(" ")
+        text = base64.b64decode(first)
+        while len(text) < int(size):
+            piece, _ = self._head.read(f"{status.run}/spec.json", len(text))
+            if not piece:
+                break
+            text += piece
+        return History(status, _spec(text), records.checkpoints(answer))
+
+    def shell(self, run: str, node: str = "") -> Sequence[str]:
+        status = self.look(run).status
+        attempt = status.attempts[-1] if status.attempts else None
+        if status.state is not State.RUNNING or attempt is None:
+            raise Refused(f"it does not run: {status.state}", where=status.run, hint=f"pcinfra rerun {status.run}")
+        names = expand(attempt.nodes)
+        name = names[int(node or 0)] if node.isdigit() and int(node) < len(names) else node or names[0]
+        if name not in names:
+            raise UsageError(
+                f"has no node {node}", where=status.run, hint=" or ".join(f"--node {n}" for n in names[:8])
+            )
+        values = {"RUN": status.run, "JOB": status.job, "NODE": name, "GPUS": str(attempt.gpus)}
+        return self._head.interactive(_script("shell", **values))
+
+    def _page(self, query: Query, before: str) -> Answer:
+        active = bool(query.states) and not any(state.ended for state in query.states)
+        limit = min(_PAGE, query.limit if active or not query.states else _PAGE)
+        values = {"LIMIT": str(limit + 1), "BEFORE": before, "NAME": query.name, "ACTIVE": "yes" if active else ""}
+        return _answer("jobs", self._run(_script("record", "list", **values)))
+
+    def _steered(self, script: str, run: str) -> Status:
+        steer = _script("find", script, WHAT=_name(run))
+        return _look(run, self._run("\n".join(["cd -- . || exit", steer, _look_script(run)])), EVERYTHING).status
 
     def _run(self, script: str, timeout: float = 60.0) -> str:
         done = self._head.run(script, timeout=timeout)
@@ -56,18 +128,43 @@ class SlurmLauncher:
         return done.stdout
 
 
-def _script(name: str, **values: str) -> str:
-    """Return the script ``name`` with its variables set before it."""
-    lines = [f"{variable}={shlex.quote(value)}" for variable, value in values.items()]
-    return "\n".join([*lines, (_SCRIPTS / f"{name}.sh").read_text()])
+def _submitted(runs: Sequence[str], lines: Sequence[str]) -> list[str | PcinfraError]:
+    """Return what submit.sh printed: for each run its job id, or why it was refused."""
+    ids = next((line.split()[1:] for line in lines if line.startswith("jobs ")), [])
+    if len(ids) != len(runs):
+        raise Unreachable("the head node's answer is cut off", where="submit", hint="pcinfra jobs")
+    said = dict(line.removeprefix("refused ").partition(" ")[::2] for line in lines if line.startswith("refused "))
+    return [_refusal(run, said.get(run, "")) if job == "-" else job for run, job in zip(runs, ids, strict=True)]
 
 
-def _look_script(run: str, offsets: Mapping[str, int] | None = None) -> str:
-    seen = " ".join(f"[{shlex.quote(log)}]={offset:d}" for log, offset in (offsets or {}).items())
-    limit = "0" if offsets is None else str(_LOGS)
-    return "\n".join(
-        [encoder(), _script("find"), f"declare -A OFFSETS=({seen})", _script("look", WHAT=_name(run), LIMIT=limit)]
+def _refusal(run: str, why: str) -> PcinfraError:
+    why = why.strip() or "sbatch refused it"
+    if why != "no-containers":
+        return CommandFailed(["sbatch"], 1, why)
+    return UsageError(
+        "the cluster cannot run containers: Pyxis is not switched on",
+        where="image",
+        hint="container: optional runs it on the nodes themselves; "
+        "bootstrap/head-node-enroot-pyxis-setup.sh switches Pyxis on",
     )
+
+
+def _script(*names: str, **values: str) -> str:
+    """Return scripts after each other, with their variables set before them."""
+    lines = [f"{variable}={shlex.quote(value)}" for variable, value in values.items()]
+    return "\n".join([*lines, *((_SCRIPTS / f"{name}.sh").read_text() for name in names)])
+
+
+def _look_script(run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> str:
+    seen = " ".join(f"[{shlex.quote(log)}]={offset:d}" for log, offset in (offsets or {}).items())
+    values = {
+        "WHAT": _name(run),
+        "LIMIT": "0" if offsets is None else str(_ANSWER),
+        "NODE": wanted.node or "",
+        "ATTEMPT": "" if wanted.attempt is None else str(wanted.attempt),
+        "SINCE": "" if wanted.since is None else f"{wanted.since:.0f}",
+    }
+    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "find", "look", **values)])
 
 
 def _name(run: str) -> str:
@@ -76,47 +173,80 @@ def _name(run: str) -> str:
     return run
 
 
-def _look(run: str, answer: str) -> Look:
+def _bytes(where: str, text: str) -> bytes:
+    try:
+        return decoded(text)
+    except (ValueError, EOFError, OSError, zlib.error):
+        raise _cut_off(where) from None
+
+
+def _cut_off(where: str) -> Unreachable:
+    return Unreachable("the head node's answer is cut off", where=where, hint="the same command again")
+
+
+def _answer(where: str, text: str) -> Answer:
+    """Return what a script answered, without logs."""
+    return _read(where, _bytes(where, text), b"end\n")
+
+
+def _read(where: str, head: bytes, end: bytes) -> Answer:
+    answer = records.read(head.decode(errors="replace").splitlines())
+    _raise_if_refused(where, answer)
+    if not head.endswith(end):
+        raise _cut_off(where)
+    return answer
+
+
+def _raise_if_refused(run: str, answer: Answer) -> None:
+    said = answer.other
+    if "unknown" in said:
+        raise NotFound("there is no such run", where=run, hint="pcinfra jobs")
+    if "many" in said:
+        raise UsageError(f"means several runs: {said['many'][0]}", where=run, hint="write more of the id")
+    if "refused" in said:
+        raise Refused(said["refused"][0], where=run, hint=f"pcinfra rerun {run}")
+
+
+def _look(run: str, text: str, wanted: Wanted) -> Look:
     """Return what look.sh printed.
 
     Raises:
-        PcinfraError: the answer is cut off.
+        Unreachable: the answer is cut off.
     """
-    lines = answer.splitlines()
-    fields = dict(line.partition(" ")[::2] for line in lines if not line.startswith("log "))
-    if "unknown" in fields:
-        raise NotFound("there is no such run", where=run, hint="pcinfra jobs")
-    if "many" in fields:
-        raise UsageError(f"means several runs: {fields['many']}", where=run, hint="write more of the id")
-    if "end" not in fields:
-        raise PcinfraError("the head node's answer is cut off", where=run, hint="the same command again")
-    stands = status(fields["run"], fields["job"], fields)
-    names = expand(stands.nodes)
-    chunks = tuple(_chunk(line, names) for line in lines if line.startswith("log "))
-    return Look(stands, int(fields["nodes"]), chunks, "more" in fields)
+    head, mark, logs = _bytes(run, text).partition(b"\ndata\n")
+    answer = _read(run, head + mark, mark or b"?")
+    status = answer.statuses()[0]
+    if "nowhere" in answer.other and wanted.node:
+        raise UsageError(f"has no node {wanted.node}", where=status.run, hint=f"pcinfra show {status.run}")
+    pieces = [line.split(" ") for line in answer.other.get("log", ())]
+    if sum(int(size) for _, _, size in pieces) != len(logs):
+        raise _cut_off(run)
+    chunks, start = [], 0
+    for name, offset, size in pieces:
+        chunks.append(Chunk(name, int(offset), logs[start : start + int(size)], _node(name, status)))
+        start += int(size)
+    chunks.sort(key=lambda chunk: (not chunk.node, chunk.log))  # first what the job says, then what Slurm says of it
+    begins = {name: int(at) for name, at in (line.split(" ") for line in answer.other.get("from", ()))}
+    writers = 2 if "array" in answer.other else 1 if wanted.node else status.wants
+    return Look(status, writers, tuple(chunks), "more" in answer.other, begins)
 
 
-def _chunk(line: str, names: Sequence[str]) -> Chunk:
-    """Return the chunk of a line ``log NAME OFFSET BYTES``; ``node-K...`` is the log of the K-th of ``names``."""
-    _, log, offset, text = line.split(" ")
-    index = re.match(r"node-(\d+)\.", log)
-    node = "" if not index else names[int(index[1])] if int(index[1]) < len(names) else f"node {index[1]}"
-    return Chunk(log, int(offset), decoded(text), node)
+def _node(log: str, status: Status) -> str:
+    """Return who wrote a log: ``node-K.A.log`` is of the K-th node of the attempt A, ``node-T_K.A.log`` of task T."""
+    found = re.match(r"node-(?:(\d+)_)?(\d+)\.(\d+)\.", log)
+    if not found:
+        return ""
+    task, index, number = found[1], int(found[2]), int(found[3])
+    if task:
+        return f"task {task}" + (f" node {index}" if status.wants > 1 else "")
+    nodes = next((each.nodes for each in status.attempts if each.number == number), status.nodes)
+    names = expand(nodes)
+    return names[index] if index < len(names) else f"node {index}"
 
 
-def _listed(lines: list[str]) -> Iterator[Status]:
-    """Yield what list.sh printed: first Slurm's lines, then for each run what is kept of it and its name."""
-    asked = next((line.removeprefix("asked ") for line in lines if line.startswith("asked ")), "1")
-    if not lines or lines[-1] != "end":
-        raise PcinfraError("the head node's answer is cut off", where="jobs", hint="pcinfra jobs --limit 20")
-    known = dict(line.removeprefix(PREFIX).split("|", 1) for line in lines if line.startswith(PREFIX))
-    fields: dict[str, str] = {}
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "run":
-            run, _, job = rest.partition(" ")
-            slurm = known.get(run, "")
-            yield status(run, job, {**fields, "asked": asked, "slurm": slurm})
-            fields = {}
-        elif word in ("kept", "result", "cancelled"):
-            fields[word] = rest
+def _spec(text: bytes) -> Mapping[str, object]:
+    try:
+        spec = json.loads(text)
+    except ValueError:
+        return {}
+    return spec if isinstance(spec, dict) else {}

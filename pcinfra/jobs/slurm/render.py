@@ -7,26 +7,36 @@ here-document, a ``bash -c`` or an argument of sbatch. Nothing in the files depe
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from pcinfra.jobs.manifest import File, Manifest
+from pcinfra.jobs.slurm.containers import digest, enroot_uri, mounts, pyxis_options
+from pcinfra.jobs.slurm.starters import REGISTRY
 from pcinfra.jobs.spec import JobSpec
 
 PREFIX = "pci-"  # of the Slurm job name; the rest is the run id, so that a run is found by the name alone
 
-_BODY = Path(__file__).parent / "scripts" / "batch.sh"
+_SCRIPTS = Path(__file__).parent / "scripts"
+# The moment at which the command begins, with image and nodes at hand: what came before was starting.
+_BEGAN = (
+    '[ "${SLURM_PROCID:-0}${PCINFRA_TASK:-}" != 0 ] || '
+    'printf "%(%s)T" -1 >"$PCINFRA_RUN_DIR/began.$PCINFRA_ATTEMPT" || :'
+)
 _ALLOWED = {
-    "cpus-per-task", "exclusive", "gpus-per-node", "job-name", "no-requeue", "nodes", "ntasks-per-node",
-    "open-mode", "output", "partition", "time", "wait-all-nodes",
+    "cpus-per-task", "exclusive", "gpus-per-node", "job-name", "mem", "no-requeue", "nodes", "ntasks-per-node",
+    "open-mode", "output", "partition", "requeue", "signal", "time", "wait-all-nodes",
 }  # fmt: skip
 
 
-def render(spec: JobSpec, run: str, script: bytes = b"") -> Manifest:
+def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, efa: bool = False) -> Manifest:
     """Return the run directory of ``spec``.
 
     Args:
         run: the run's id.
         script: the content of the file that ``spec.script`` names.
+        code: a compressed tar archive of what ``spec.code`` names.
+        efa: its nodes speak to each other by EFA; NCCL then ends the job rather than go over TCP.
 
     Raises:
         ValueError: the job has nothing to run, or two things.
@@ -35,31 +45,108 @@ def render(spec: JobSpec, run: str, script: bytes = b"") -> Manifest:
         raise ValueError("a job has either a command or a script")
     files = [
         File("spec.json", spec.model_dump_json(indent=2).encode() + b"\n"),
-        File("job.sbatch", job_sbatch(spec, run).encode()),
-        File("node.sh", node_sh(spec, shebang=script.startswith(b"#!")).encode()),
+        File("job.sbatch", job_sbatch(spec, run, efa=efa).encode()),
+        File("node.sh", node_sh(spec).encode()),
+        File("command.sh", command_sh(spec, shebang=script.startswith(b"#!")).encode()),
         File("env.sh", env_sh(spec).encode()),
+        File("submit.env", submit_env(spec).encode()),
     ]
     if spec.script:
         files.append(File("script", script, 0o700))
+    if _imported(spec):
+        files.append(File("import.sh", import_sh(spec).encode()))
+    if spec.code:
+        files.append(File("code.tar.gz", code))
     return Manifest(run, tuple(files), spec.logs or "")
 
 
-def job_sbatch(spec: JobSpec, run: str) -> str:
+def submit_env(spec: JobSpec) -> str:
+    """Return what submit.sh must know, as bash."""
+    array = spec.array.at_once if spec.array else None
+    values = {
+        "LOGS": spec.logs or "",
+        "CONTAINERS": "needed" if _in_container(spec) == "required" else "",
+        "TASKS": str(spec.tasks or ""),
+        "AT_ONCE": str(array or ""),
+        "DIGEST": _imported(spec),
+        "QUEUE": spec.queue or "",
+        "AFTER": " ".join(f"{after.when}:{after.run}" for after in spec.after),
+    }
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def _script(name: str) -> str:
+    return (_SCRIPTS / f"{name}.sh").read_text()
+
+
+def _imported(spec: JobSpec) -> str:
+    """Return the digest of an image that is imported once for all runs; empty: Pyxis imports it on every node."""
+    return digest(spec.image) if spec.image and _in_container(spec) != "off" else ""
+
+
+def import_sh(spec: JobSpec) -> str:
+    """Return the batch script of the job that imports the image."""
+    assert spec.image
+    values = (f"uri={shlex.quote(enroot_uri(spec.image))}", f"digest={_imported(spec)}")
+    return "\n".join(["#!/bin/bash", *values, _script("import")])
+
+
+def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False) -> str:
     """Return the batch script: the options of sbatch, then what runs on the first node of the job."""
+    tasks = REGISTRY[spec.launcher].tasks(spec)
     options = [
         directive("job-name", PREFIX + run),
         directive("nodes", str(spec.nodes)),
-        directive("ntasks-per-node", "1"),
+        directive("ntasks-per-node", str(tasks)),
         directive("gpus-per-node", str(spec.gpus)) if spec.gpus else "",
-        directive("cpus-per-task", str(spec.cpus)) if spec.cpus else directive("exclusive"),
+        directive("cpus-per-task", str(spec.cpus // tasks)) if spec.cpus else "",
+        directive("exclusive") if spec.exclusive or not spec.cpus else "",
+        directive("mem", f"{spec.memory}G") if spec.memory else "",
         directive("partition", spec.queue) if spec.queue else "",
         directive("time", spec.time_limit) if spec.time_limit else "",
         directive("wait-all-nodes", "1"),
-        directive("no-requeue"),
+        directive("requeue" if spec.requeue else "no-requeue"),
         directive("open-mode", "append"),
-        directive("output", "logs/batch.log"),
+        directive("signal", f"B:USR1@{spec.grace}"),
+        directive("output", "logs/batch.%A_%a.log" if spec.tasks else "logs/batch.log"),
     ]
-    return "\n".join(["#!/bin/bash", *filter(None, options), _BODY.read_text()])
+    settings = [f"{name}={value}" for name, value in _settings(spec, efa)]
+    secrets = [_secrets(spec)] if spec.secrets else []
+    parts = (["secrets"] if spec.secrets else []) + ["attempt", "batch"]
+    return "\n".join(["#!/bin/bash", *filter(None, options), *settings, *secrets, *map(_script, parts)])
+
+
+def _settings(spec: JobSpec, efa: bool) -> Iterator[tuple[str, str]]:
+    """Yield what batch.sh expects to be set, as bash."""
+    yield "tasks", str(spec.tasks or "")
+    yield "requeue", str(spec.requeue)
+    yield "grace", str(spec.grace)
+    yield "checkpoints", shlex.quote(spec.checkpoints or "")
+    yield "data", shlex.quote(spec.data or "")
+    yield "container", _in_container(spec)
+    yield "image", shlex.quote(enroot_uri(spec.image) if spec.image else "")
+    yield "digest", _imported(spec)
+    yield "fabric", "efa" if efa else ""
+    yield "mounts", shlex.quote(mounts(spec))
+    yield "options", f"({' '.join(pyxis_options(spec))})"
+    yield "step", f"({' '.join(map(shlex.quote, REGISTRY[spec.launcher].srun))})"
+
+
+def _secrets(spec: JobSpec) -> str:
+    """Return the references as an array of bash: name, service, region, id and key of each."""
+    words: list[str] = []
+    for name, reference in spec.secrets.items():
+        address, _, key = reference.partition("#")
+        if address.startswith("arn:"):
+            _, _, service, region, *_ = address.split(":")
+        else:
+            (service, _, address), region = address.partition(":"), ""
+        words += [name, service, region, address, key]
+    return f"secrets=({' '.join(map(shlex.quote, words))})"
+
+
+def _in_container(spec: JobSpec) -> str:
+    return spec.container if spec.image else "off"
 
 
 def directive(option: str, value: str | None = None) -> str:
@@ -81,20 +168,39 @@ def directive(option: str, value: str | None = None) -> str:
     return f"#SBATCH --{option}={shlex.quote(value)}"
 
 
-def node_sh(spec: JobSpec, *, shebang: bool = True) -> str:
-    """Return what every node runs: it takes the job's environment and becomes the command."""
-    lines = ["#!/bin/bash", "# Runs once on every node of the job.", "set -u", '. "$PCINFRA_RUN_DIR/env.sh" || exit']
+def node_sh(spec: JobSpec) -> str:
+    """Return what every node runs: it takes the job's environment and starts the command."""
+    head = ["#!/bin/bash", "# Runs on every node of the job.", "set -u", _BEGAN]
+    lines = [*head, '. "$PCINFRA_RUN_DIR/env.sh" || exit']
     if spec.workdir:
         lines.append(f"cd -- {shlex.quote(spec.workdir)} || exit")
+    elif spec.code:
+        lines.append('cd -- "$PCINFRA_CODE" || exit')
+    return "\n".join([*lines, *REGISTRY[spec.launcher].lines(spec), ""])
+
+
+def command_sh(spec: JobSpec, *, shebang: bool = True) -> str:
+    """Return what every process is at first: it becomes the command."""
     if spec.script:
         program = '"$PCINFRA_RUN_DIR/script"' if shebang else 'bash "$PCINFRA_RUN_DIR/script"'
         words = [program, *map(shlex.quote, spec.args)]
     else:
         words = ["--", *map(shlex.quote, spec.command)]
-    return "\n".join([*lines, f"exec {' '.join(words)}", ""])
+    return "\n".join(["# The command.", f"exec {' '.join(words)}", ""])
 
 
 def env_sh(spec: JobSpec) -> str:
     """Return the job's environment as exports, for bash to read."""
     lines = (f"export {name}={shlex.quote(value)}" for name, value in spec.environment.items())
-    return "\n".join(["# The environment of the job.", *lines, ""])
+    return "\n".join(["# The environment of the job.", *lines, *_sweep(spec), ""])
+
+
+def _sweep(spec: JobSpec) -> Iterator[str]:
+    """Yield bash that exports the values of this task; the last variable changes fastest."""
+    stride = spec.tasks or 1
+    for name, values in spec.sweep.items():
+        stride //= len(values)
+        yield f"values=({' '.join(map(shlex.quote, values))})"
+        yield f'export {name}="${{values[PCINFRA_TASK / {stride} % {len(values)}]}}"'
+    if spec.sweep:
+        yield "unset values"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pcinfra.jobs.launcher import State, Status
@@ -88,7 +88,7 @@ def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
     """
     state, why, nodes = _slurm(fields.get("slurm", ""))
     result = _result(fields.get("result", ""))
-    if state is None and not result and fields.get("asked") != "0":
+    if state is None and fields.get("asked") != "0" and not (result and _conclusive(result)):
         return Status(run, State.UNKNOWN, job, "slurmctld does not answer")
     if state is not None and not state.ended:
         return Status(run, state, job, why, nodes)
@@ -106,18 +106,42 @@ def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
 _CODES = {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 143}  # of jobs that could not write their own
 
 
+def _conclusive(result: Mapping[str, Any]) -> bool:
+    """Return whether a job ended by itself; if not, only Slurm knows whether there is a next attempt."""
+    return result["verdict"] in ("done", "failed", "timeout") and not result.get("requeued")
+
+
 _OUTSIDE = (State.CANCELLED, State.TIMEOUT, State.LOST)
 
 
 def _with_result(run: str, job: str, result: Mapping[str, Any], state: State | None, why: str, nodes: str) -> Status:
     """Return the Status of a job that wrote its result; what ended it from outside, Slurm knows better."""
-    stopped = result["verdict"] == "stopped"
-    if stopped or (state in _OUTSIDE and result["exit_code"] != 0):
+    if state is None and result.get("requeued"):
+        end, why = State.LOST, "it was to be requeued, and Slurm has forgotten it"
+    elif not _conclusive(result) or (state in _OUTSIDE and result["exit_code"] != 0):
         end = state or State.CANCELLED
     else:
         end = State(result["verdict"])
         why = _ENDINGS["TIMEOUT"] if end is State.TIMEOUT else ""
-    return Status(run, end, job, why, nodes or str(result.get("nodes", "")), int(result["exit_code"]))
+    return Status(run, end, job, why, nodes or str(result.get("nodes", "")), result["exit_code"])
+
+
+_FIRST = (State.RUNNING, State.STARTING, State.ENDING, State.WAITING, State.UNKNOWN)
+
+
+def together(lines: Sequence[str]) -> str:
+    """Return one line ``STATE|REASON|NODES`` for the many tasks of an array: it runs while one of them runs, waits
+    while none runs and one waits, and has failed when all have ended and one has failed."""
+
+    def rank(line: str) -> int:
+        state, _, _ = _slurm(line)
+        if state in _FIRST:
+            return _FIRST.index(state)
+        return len(_FIRST) + (state is State.DONE)
+
+    best = min(lines, key=rank)
+    nodes = dict.fromkeys(line.rpartition("|")[2] for line in lines if rank(line) == rank(best))
+    return f"{best.rpartition('|')[0]}|{','.join(filter(None, nodes))}"
 
 
 def _slurm(line: str) -> tuple[State | None, str, str]:
@@ -145,6 +169,6 @@ def _result(line: str) -> dict[str, Any] | None:
     """Return a line of result.jsonl; None when there is none or it is not whole."""
     try:
         result = json.loads(line)
-        return result if {"verdict", "exit_code"} <= result.keys() else None
-    except (ValueError, AttributeError):
+        return {**result, "exit_code": int(result["exit_code"]), "verdict": str(result["verdict"])}
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pcinfra.localcloud.cfn.schema_extra import ATTRIBUTES, CREATE_ONLY, OPEN_ATTRIBUTES
+from pcinfra.localcloud.cfn.schema_extra import ATTRIBUTES, CREATE_ONLY, IN_PLACE, OPEN_ATTRIBUTES
 
 Json = dict[str, Any]
 Path_ = tuple[str, ...]
@@ -44,7 +44,7 @@ class ResourceSchema:
     @cached_property
     def conditional_create_only(self) -> frozenset[Path_]:
         """Paths whose change may replace the resource."""
-        return self._paths("conditionalCreateOnlyProperties")
+        return frozenset() if self.name in IN_PLACE else self._paths("conditionalCreateOnlyProperties")
 
     @property
     def taggable(self) -> bool:

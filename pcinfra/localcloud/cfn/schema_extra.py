@@ -44,3 +44,9 @@ CREATE_ONLY: dict[str, frozenset[tuple[str, ...]]] = {
     "AWS::EC2::Volume": frozenset({("AvailabilityZone",), ("Encrypted",), ("KmsKeyId",), ("SnapshotId",)}),
 }
 """Properties whose "Update requires" is Replacement in the resource reference, though the schema does not say so."""
+
+IN_PLACE = frozenset({"AWS::AutoScaling::AutoScalingGroup"})
+"""Types that a property replaces only under an UpdatePolicy, which this engine refuses.
+
+Source: user guide, "UpdatePolicy attribute", AutoScalingReplacingUpdate: without it a group is changed in place.
+"""

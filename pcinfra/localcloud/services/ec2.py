@@ -11,8 +11,12 @@ from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.key_pairs import KeyPair
 from moto.ec2.responses import EC2Response
 
-from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies
+from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies, ec2_supply
 from pcinfra.localcloud.services.patching import put
+
+ROOT_DEVICES = ("/dev/sda1", "/dev/xvda")
+IMAGE_SIZE = 15
+"""GiB of the root volume of every image, as DescribeImages says here."""
 
 OnTerminate = Callable[[list[str]], None]
 """Called with the ids of instances that have just been terminated."""
@@ -27,6 +31,7 @@ def install(on_terminate: OnTerminate) -> None:
     _own_endpoint_interfaces()
     _tell_of_ends(on_terminate)
     ec2_capacity.install()
+    ec2_supply.install()
     ec2_dependencies.install()
 
 
@@ -44,7 +49,7 @@ def _take_ephemeral_mappings() -> None:
 
         def filtered(name: str, *args: Any, **kwargs: Any) -> Any:
             value = get_param(name, *args, **kwargs)
-            return [m for m in value or [] if _has_volume(m)] if name == "BlockDeviceMappings" else value
+            return [_sized(m) for m in value or [] if _has_volume(m)] if name == "BlockDeviceMappings" else value
 
         self._get_param = filtered
         try:
@@ -55,7 +60,7 @@ def _take_ephemeral_mappings() -> None:
     def template_without_ephemeral(self: Any, arguments: dict[str, Any]) -> Any:
         version = copy.copy(template_of(self, arguments))
         mappings = version.data.get("BlockDeviceMappings") or []
-        version.data = {**version.data, "BlockDeviceMappings": [m for m in mappings if _has_volume(m)]}
+        version.data = {**version.data, "BlockDeviceMappings": [_sized(m) for m in mappings if _has_volume(m)]}
         return version
 
     put(EC2Response, _parse_block_device_mapping=parse_without_ephemeral)
@@ -64,6 +69,14 @@ def _take_ephemeral_mappings() -> None:
 
 def _has_volume(mapping: dict[str, Any]) -> bool:
     return not str(mapping.get("VirtualName", "")).startswith("ephemeral")
+
+
+def _sized(mapping: dict[str, Any]) -> dict[str, Any]:
+    """EC2 API reference, EbsBlockDevice, VolumeSize: without one "the default is the snapshot size", the image's."""
+    disk = mapping.get("Ebs") or {}
+    if mapping.get("DeviceName") not in ROOT_DEVICES or not disk or disk.get("VolumeSize") or disk.get("SnapshotId"):
+        return mapping
+    return {**mapping, "Ebs": {**disk, "VolumeSize": IMAGE_SIZE}}
 
 
 def _name_key_type() -> None:

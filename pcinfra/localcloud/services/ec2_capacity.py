@@ -101,7 +101,14 @@ def describe_capacity_reservations(self: Any) -> ActionResult:
     for wanted in self._get_param("Filters", []):
         key = "".join(part.capitalize() for part in wanted["Name"].split("-"))
         found = [r for r in found if str(r.get(key)) in wanted["Values"]]
-    return ActionResult({"CapacityReservations": found})
+    return ActionResult({"CapacityReservations": [_with_available(self, each) for each in found]})
+
+
+def _with_available(self: Any, held: dict[str, Any]) -> dict[str, Any]:
+    from pcinfra.localcloud.services.ec2_supply import used
+
+    free = held["TotalInstanceCount"] - used(self.ec2_backend, held["CapacityReservationId"])
+    return {**held, "AvailableInstanceCount": free}
 
 
 def cancel_capacity_reservation(self: Any) -> ActionResult:
@@ -191,7 +198,12 @@ def _groups(self: Any) -> dict[str, dict[str, Any]]:
 
 
 def _reservations(self: Any) -> dict[str, dict[str, Any]]:
-    return self.ec2_backend.__dict__.setdefault("pcinfra_reservations", {})  # type: ignore[no-any-return]
+    return reservations(self.ec2_backend)
+
+
+def reservations(backend: Any) -> dict[str, dict[str, Any]]:
+    """Return the capacity reservations of a region of EC2 by id."""
+    return backend.__dict__.setdefault("pcinfra_reservations", {})  # type: ignore[no-any-return]
 
 
 def _tags(self: Any, kind: str) -> list[dict[str, str]]:

@@ -56,14 +56,14 @@ def user_id(directory: Path) -> int:
 
 def daemon_account(etc: Path, name: str) -> Account:
     """Return the account of a daemon's user; the Debian packages make them."""
-    for line in (etc / "passwd").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    for line in _lines(etc / "passwd"):
         if line.startswith(f"{name}:"):
             return Account.parse(line)
     return Account("root", 0, 0, "")
 
 
 def make_etc(etc: Path, spec: Spec, uid: int, host: Path = Path("/etc")) -> None:
-    """Fill ``etc`` from the host's ``/etc``. What is there already is kept, but users and names are written anew."""
+    """Fill ``etc`` from the host's ``/etc``. What is there already is kept, users that were added on a node, too."""
     if not (etc / "passwd").exists():
         shutil.copytree(host, etc, symlinks=True, ignore=_ignore(host), dirs_exist_ok=True, copy_function=_copy)
     _write_accounts(etc, host, spec.user, uid)
@@ -87,8 +87,12 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 def write_hosts(etc: Path, spec: Spec) -> None:
-    lines = ["127.0.0.1 localhost", *(f"{machine.address} {machine.name}" for machine in spec.machines)]
-    (etc / "hosts").write_text("\n".join(lines) + "\n", encoding="ascii")
+    """Write the names of the machines that are there, at once: nodes look names up at any moment."""
+    there = [machine for machine in spec.machines if machine.address]
+    lines = ["127.0.0.1 localhost", *(f"{machine.address} {machine.name}" for machine in there)]
+    draft = etc / "hosts.new"
+    draft.write_text("\n".join(lines) + "\n", encoding="ascii")
+    draft.replace(etc / "hosts")
     (etc / "hostname").touch()
 
 
@@ -141,19 +145,25 @@ def _write_accounts(etc: Path, host: Path, user: str, uid: int) -> None:
     home = f"/home/{user}"
     _write_table(etc / "passwd", host / "passwd", user, uid, f"{user}:x:{uid}:{uid}::{home}:/bin/bash")
     _write_table(etc / "group", host / "group", user, uid, f"{user}:x:{uid}:")
-    names = [line.split(":")[0] for line in (etc / "passwd").read_text(errors="surrogateescape").splitlines()]
     shadow = etc / "shadow"
+    known = {line.split(":")[0]: line for line in _lines(shadow)}
+    names = [line.split(":")[0] for line in _lines(etc / "passwd")]
     shadow.touch(mode=0o640)
-    shadow.write_text("".join(f"{name}:*:19000:0:99999:7:::\n" for name in names), errors="surrogateescape")
+    lines = (known.get(name, f"{name}:*:19000:0:99999:7:::") for name in names)
+    shadow.write_text("".join(f"{line}\n" for line in lines), errors="surrogateescape")
 
 
 def _write_table(target: Path, source: Path, user: str, uid: int, line: str) -> None:
-    kept = [
-        each
-        for each in source.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        if _is_systems(each, user, uid)
-    ]
-    target.write_text("\n".join([*kept, line]) + "\n", encoding="utf-8", errors="surrogateescape")
+    kept = [each for each in _lines(source) if _is_systems(each, user, uid)]
+    names = {user, *(each.split(":")[0] for each in kept)}
+    added = [each for each in _lines(target) if each.split(":")[0] not in names]
+    draft = target.with_name(f"{target.name}.new")
+    draft.write_text("\n".join([*kept, line, *added]) + "\n", encoding="utf-8", errors="surrogateescape")
+    draft.replace(target)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if path.exists() else []
 
 
 def _is_systems(line: str, user: str, uid: int) -> bool:

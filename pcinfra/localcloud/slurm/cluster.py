@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from pcinfra.errors import CommandFailed, NotFound, ResourceFailed
 from pcinfra.localcloud.slurm import accounts, fleet, packages
 from pcinfra.localcloud.slurm.commands import Command, Result, Running
-from pcinfra.localcloud.slurm.namespaced import NamespacedNodes
-from pcinfra.localcloud.slurm.orders import PROGRAMS, Orders
+from pcinfra.localcloud.slurm.namespaced import BOOT, NamespacedNodes
+from pcinfra.localcloud.slurm.orders import PROGRAMS, RESTART, Orders
 from pcinfra.localcloud.slurm.paths import Paths
 from pcinfra.localcloud.slurm.records import Record
 from pcinfra.localcloud.slurm.sharedhost import SharedHostNodes
@@ -35,11 +36,23 @@ class Nodes(Protocol):
     @property
     def bridged(self) -> bool: ...
     def prepare(self, spec: Spec, uid: int) -> None: ...
+    def describe(self, spec: Spec, uid: int) -> None: ...
     def leave(self) -> None: ...
     def signs(self) -> tuple[Path, ...]: ...
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders: ...
     def enter(self, spec: Spec, node: Node, record: Record, command: Command) -> list[str]: ...
+    def booting(self, node: Node) -> bool: ...
     def private(self, node: Node) -> tuple[Path, str]: ...
+
+
+class BootFailed(ResourceFailed):
+    """A program of a node's boot failed; the machine itself runs, so that one can look at it."""
+
+
+Seeds = Mapping[str, Mapping[str, bytes]]
+"""Node -> files by name."""
+
+_NO_SEEDS: Seeds = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +98,14 @@ class SlurmCluster:
         directory.mkdir(parents=True, exist_ok=True)
         cluster = cls(directory, spec)
         cluster.paths.make(spec, storage or {})
-        draft = cluster.paths.spec.with_suffix(".new")
-        draft.write_text(spec.dump(), encoding="utf-8")
-        draft.replace(cluster.paths.spec)
+        cluster._save(spec)
         return cluster
+
+    def _save(self, spec: Spec) -> None:
+        draft = self.paths.spec.with_suffix(".new")
+        draft.write_text(spec.dump(), encoding="utf-8")
+        draft.replace(self.paths.spec)
+        self.spec = spec
 
     @classmethod
     def load(cls, directory: Path) -> SlurmCluster:
@@ -103,12 +120,24 @@ class SlurmCluster:
             raise NotFound("there is no Slurm cluster", where=str(directory)) from error
         return cls(directory, Spec.load(text))
 
-    def start(self, *, absent: Collection[str] = (), fresh: Collection[str] = ()) -> None:
-        """Start every node and return when Slurm has all of them up. Whatever still ran of it is ended first.
+    def start(
+        self,
+        *,
+        absent: Collection[str] = (),
+        fresh: Collection[str] = (),
+        seeds: Seeds = _NO_SEEDS,
+        patience: float = READY_TIMEOUT,
+    ) -> None:
+        """Start every node that has an address and return when Slurm has the static ones of them up.
+
+        Whatever still ran of the cluster is ended first.
 
         Args:
             absent: nodes that are not started: Slurm sees them down.
             fresh: nodes that are new machines: what an earlier one of that name had for itself is removed.
+            seeds: files that nodes have in ``/var/spool/parallelcluster`` from their first moment on; see
+                :data:`pcinfra.localcloud.slurm.namespaced.BOOT`.
+            patience: seconds until every node must be up in Slurm.
 
         Raises:
             MissingTool: Slurm, munge or what makes namespaces is not installed.
@@ -120,12 +149,16 @@ class SlurmCluster:
             for name in fresh:
                 shutil.rmtree(self.paths.node(self.spec.node(name).name), ignore_errors=True)
             self.paths.make(self.spec, {})
+            self._sow(seeds)
             self._nodes.prepare(self.spec, accounts.user_id(self.paths.top))
             generation = fleet.new_generation(self.paths)
             try:
-                present = [machine for machine in self.spec.machines if machine.name not in absent]
-                self._launch(present, generation)
-                self._wait_ready([machine.name for machine in present if machine != self.spec.head])
+                there = [machine for machine in self.spec.machines if machine.address]
+                self._launch([machine for machine in there if machine.name not in absent], generation)
+                static = [node.name for node in self.spec.nodes if node.address and not node.dynamic]
+                self._wait_ready([name for name in static if name not in absent], patience)
+            except BootFailed:
+                raise
             except BaseException:
                 self._end()
                 raise
@@ -151,12 +184,139 @@ class SlurmCluster:
             fleet.kill(record)
 
     def start_node(self, node: str) -> None:
-        """Start a node that has crashed; nothing happens when it runs."""
+        """Start a node that has crashed and wait until Slurm has it up; nothing happens when it runs."""
         machine = self.spec.node(node)
         with fleet.locked(self.paths):
             if fleet.alive(self.paths, node) is None and fleet.generation(self.paths):
                 self._launch([machine], fleet.generation(self.paths))
-                self._wait_ready([node] if machine != self.spec.head else [])
+        self._wait_ready([node] if machine in self.spec.nodes else [])
+
+    def boot(self, addresses: Mapping[str, str], seeds: Seeds = _NO_SEEDS) -> None:
+        """Start new machines under the names of nodes, tell Slurm where they are, and return without waiting for it.
+
+        Args:
+            addresses: node -> its address from now on. What an earlier machine of that name had for itself is removed.
+            seeds: as for :meth:`start`.
+        """
+        with fleet.locked(self.paths):
+            if not fleet.generation(self.paths):
+                return
+            for name in addresses:
+                self._forget_machine(name)
+            self._sow(seeds)
+            self._save(self.spec.at(addresses))
+            self._describe()
+            self.control(
+                *(["update", f"NodeName={n}", f"NodeAddr={a}", f"NodeHostname={n}"] for n, a in addresses.items())
+            )
+            self._launch([self.spec.node(name) for name in addresses], fleet.generation(self.paths))
+
+    def unplug(self, names: Collection[str]) -> None:
+        """End machines, if they run, as losing their power would, and forget their addresses."""
+        with fleet.locked(self.paths):
+            for name in names:
+                self._forget_machine(name)
+            self._save(self.spec.at(dict.fromkeys(names, "")))
+            if fleet.generation(self.paths):
+                self._describe()
+
+    def _forget_machine(self, name: str) -> None:
+        record = fleet.alive(self.paths, self.spec.node(name).name)
+        if record:
+            fleet.kill(record)
+        (self.paths.run / f"{name}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.paths.node(name), ignore_errors=True)
+
+    def reconfigure(
+        self,
+        spec: Spec,
+        storage: Mapping[str, Path],
+        *,
+        fresh: Collection[str] = (),
+        seeds: Seeds = _NO_SEEDS,
+        patience: float = READY_TIMEOUT,
+    ) -> None:
+        """Make a running cluster another one: what is in both goes on running, jobs included.
+
+        The head node stays the same. Nodes that are not in ``spec``, or have no address there, are ended; those that
+        do not run are started.
+
+        Args:
+            fresh, seeds, patience: as for :meth:`start`.
+
+        Raises:
+            ResourceFailed: a node or a daemon did not come up.
+        """
+        assert spec.head.name == self.spec.head.name, "a head node is never replaced"
+        with fleet.locked(self.paths):
+            kept = {machine.name for machine in spec.machines if machine.address} - set(fresh)
+            for name in {machine.name for machine in self.spec.machines} - kept:
+                self._forget_machine(name)
+            self.paths.make(spec, storage)
+            self._sow(seeds)
+            self._save(spec)
+            self._describe()
+            self._restart_controller()
+            missing = [each for each in spec.machines if each.address and fleet.alive(self.paths, each.name) is None]
+            self._launch(missing, fleet.generation(self.paths))
+            self._wait_ready([node.name for node in missing if node in spec.nodes and not node.dynamic], patience)
+
+    def set_logins(self, logins: tuple[Node, ...], seeds: Seeds = _NO_SEEDS) -> None:
+        """Let these be the login nodes: end others, start those that are new, and return without waiting for them.
+
+        Args:
+            seeds: as for :meth:`start`.
+        """
+        with fleet.locked(self.paths):
+            if not fleet.generation(self.paths):
+                return
+            known = {node.name for node in self.spec.logins}
+            for name in known - {node.name for node in logins}:
+                self._forget_machine(name)
+            self._sow(seeds)
+            self._save(replace(self.spec, logins=logins))
+            self._describe()
+            self._launch([node for node in logins if node.name not in known], fleet.generation(self.paths))
+
+    def stop_fleet(self) -> None:
+        """Let no queue start jobs, now and after a restart."""
+        self._set_fleet(stopped=True)
+
+    def start_fleet(self) -> None:
+        self._set_fleet(stopped=False)
+
+    def _set_fleet(self, *, stopped: bool) -> None:
+        with fleet.locked(self.paths):
+            self._save(replace(self.spec, stopped=stopped))
+            self._describe()
+            state = "INACTIVE" if stopped else "UP"
+            self.control(*(["update", f"PartitionName={each.name}", f"State={state}"] for each in self.spec.partitions))
+
+    def _sow(self, seeds: Seeds) -> None:
+        for name, files in seeds.items():
+            folder = self.paths.node(name, "spool", "parallelcluster")
+            for file, content in files.items():
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / file).write_bytes(content)
+
+    def _describe(self) -> None:
+        self._nodes.describe(self.spec, accounts.user_id(self.paths.top))
+
+    def _restart_controller(self) -> None:
+        """A controller that is asked to read another list of nodes must be started anew; jobs go on meanwhile."""
+        record = fleet.alive(self.paths, self.spec.head.name)
+        assert record is not None
+        assert record.init is not None
+        sign = self._nodes.signs()[0]
+        sign.unlink(missing_ok=True)
+        record.init.kill(RESTART)
+        self._wait_ready([])
+        self.control(["reconfigure"])
+
+    def control(self, *commands: Sequence[str]) -> Result:
+        """Run commands of scontrol, all of them whatever becomes of each, and return what they say."""
+        script = "".join(f"timeout 10 scontrol {shlex.join(words)} || status=$?\n" for words in commands)
+        return self.run(self.spec.head.name, ["sh", "-c", f"{script}exit ${{status:-0}}"])
 
     def run(
         self,
@@ -233,8 +393,8 @@ class SlurmCluster:
         return fleet.alive(self.paths, self.spec.node(node).name) is not None
 
     def status(self) -> Status:
-        machines = {m.name: "up" if self.up(m.name) else "down" for m in self.spec.machines}
-        states = self._sinfo() if machines[self.spec.head.name] == "up" else {}
+        machines = {m.name: "up" if self.up(m.name) else "down" for m in self.spec.machines if m.address}
+        states = self.states() if machines[self.spec.head.name] == "up" else {}
         return Status(machines, states)
 
     def shared_path(self, mount: str) -> Path:
@@ -263,11 +423,11 @@ class SlurmCluster:
         assert record is not None
         return f"/proc/{record.supervisor.pid}/ns/net"
 
-    def _wait_ready(self, names: Sequence[str]) -> None:
-        end = time.monotonic() + READY_TIMEOUT
+    def _wait_ready(self, names: Sequence[str], patience: float = READY_TIMEOUT) -> None:
+        end = time.monotonic() + patience
         while missing := self._not_up(names):
             if time.monotonic() > end:
-                why = f"not up in Slurm after {READY_TIMEOUT:g} s: {missing[0]}{self._log_of(missing[0])}"
+                why = f"not up in Slurm after {patience:g} s: {missing[0]}{self._log_of(missing[0])}"
                 raise ResourceFailed(why, where=self.spec.name)
             time.sleep(_POLL)
 
@@ -276,26 +436,39 @@ class SlurmCluster:
         self._raise_if_ended([self.spec.head.name, *names])
         if not self._nodes.signs()[0].exists():
             return [self.spec.head.name]
-        states = self._sinfo()
-        if not names:
-            return [] if self._controller_answers() else [self.spec.head.name]
+        if not names or self._nodes.booting(self.spec.head):
+            booted = self._controller_answers() and not self._nodes.booting(self.spec.head)
+            return [] if booted else [self.spec.head.name]
+        states = self.states()
         return [name for name in names if states.get(name, "") not in _UP]
 
     def _controller_answers(self) -> bool:
         return self.run(self.spec.head.name, ["timeout", "2", "scontrol", "ping"]).status == 0
 
-    def _sinfo(self) -> dict[str, str]:
-        command = ["timeout", "2", "sinfo", "--noheader", "--Node", "--format=%N %T"]
+    def states(self) -> dict[str, str]:
+        """Return the state of every node in Slurm; nothing when the controller does not answer."""
+        return {name: state for name, (state, _) in self.health().items()}
+
+    def health(self) -> dict[str, tuple[str, str]]:
+        """Return the state of every node in Slurm and the reason that somebody gave for it, as :meth:`states` does."""
+        command = ["timeout", "5", "sinfo", "--noheader", "--Node", "--format=%N %T %E"]
         lines = self.run(self.spec.head.name, command).stdout.splitlines()
-        return dict(line.split(maxsplit=1) for line in lines if " " in line)
+        words = [line.split(maxsplit=2) for line in lines]
+        return {each[0]: (each[1], each[2] if len(each) > 2 else "") for each in words if len(each) > 1}
 
     def _raise_if_ended(self, names: Sequence[str]) -> None:
         for name in names:
             if fleet.alive(self.paths, name) is None:
                 raise ResourceFailed(f"the node went down{self._log_of(name)}", where=name)
             for ended in self.paths.node(name, "log").glob("*.ended"):
+                if ended.stem in BOOT:
+                    raise BootFailed(self._boot_message(name), where=name)
                 why = f"{ended.stem} ended with status {ended.read_text()}{self._log_of(name, ended.stem)}"
                 raise ResourceFailed(why, where=name)
+
+    def _boot_message(self, node: str) -> str:
+        said = self.paths.node(node, "log", "parallelcluster", "bootstrap_error_msg")
+        return said.read_text(encoding="utf-8", errors="replace").strip() if said.exists() else "it did not boot"
 
     def _log_of(self, node: str, daemon: str = "") -> str:
         if not daemon:

@@ -2,7 +2,6 @@
 
 Names, features, weights, memory and GPU types are those of the head node's own generator (aws-parallelcluster-cookbook,
 ``slurm/config_renderer.py`` and ``config_utils.py``), so that a job script finds here what it finds on AWS.
-Dynamic nodes (MaxCount above MinCount) are left out: only static ones are started.
 """
 
 from __future__ import annotations
@@ -61,13 +60,28 @@ class InstanceFacts:
         )
 
 
+IDLE_SECONDS_PER_MINUTE = 6
+"""Local seconds for a minute of ScaledownIdletime: nodes start here in seconds, on AWS in minutes."""
+
+DEFAULT_IDLE_MINUTES = 10
+"""ScaledownIdletime when nothing is said (user guide, SlurmSettings)."""
+
+DEFAULT_MAX_COUNT = 10
+"""MaxCount of a compute resource when nothing is said (user guide, ComputeResources)."""
+
+
 @dataclass(frozen=True, slots=True)
-class StaticNode:
-    """A node that the configuration wants to be there all the time, and where it comes from."""
+class ComputeNode:
+    """A node of the configuration, and where it comes from.
+
+    Args:
+        dynamic: it is there only when a job needs it; the others are there all the time.
+    """
 
     name: str
     queue: Config
     resource: Config
+    dynamic: bool = False
 
     @property
     def instance_types(self) -> tuple[str, ...]:
@@ -75,14 +89,36 @@ class StaticNode:
         return instance_types(self.resource)
 
 
-def static_nodes(config: Config) -> tuple[StaticNode, ...]:
-    """Return the static nodes in the order of the configuration, called ``QUEUE-st-COMPUTE_RESOURCE-N``."""
+def static_nodes(config: Config) -> tuple[ComputeNode, ...]:
+    """Return the nodes that are there all the time, in the order of the configuration."""
+    return tuple(node for node in compute_nodes(config) if not node.dynamic)
+
+
+def compute_nodes(config: Config) -> tuple[ComputeNode, ...]:
+    """Return every node that the cluster can have: MinCount static ones of each compute resource, called
+    ``QUEUE-st-COMPUTE_RESOURCE-N``, and up to MaxCount dynamic ones, called ``QUEUE-dy-COMPUTE_RESOURCE-N``.
+    """
     return tuple(
-        StaticNode(f"{queue['Name']}-st-{resource['Name']}-{number}", queue, resource)
+        ComputeNode(f"{queue['Name']}-{kind}-{resource['Name']}-{number}", queue, resource, kind == "dy")
         for queue in _queues(config)
         for resource in queue.get("ComputeResources", [])
-        for number in range(1, int(resource.get("MinCount") or 0) + 1)
+        for kind, count in _counts(resource)
+        for number in range(1, count + 1)
     )
+
+
+def _counts(resource: Config) -> tuple[tuple[str, int], ...]:
+    fewest, most = (resource.get(key) for key in ("MinCount", "MaxCount"))
+    static = int(fewest or 0)
+    return ("st", static), ("dy", max(0, int(DEFAULT_MAX_COUNT if most is None else most) - static))
+
+
+def idle_seconds(config: Config) -> int:
+    """Return how long a dynamic node may be idle here; 0: as long as it likes (ScaledownIdletime of -1)."""
+    settings = config.get("Scheduling", {}).get("SlurmSettings") or {}
+    minutes = settings.get("ScaledownIdletime")
+    minutes = DEFAULT_IDLE_MINUTES if minutes is None else int(minutes)
+    return max(minutes, 1) * IDLE_SECONDS_PER_MINUTE if minutes >= 0 else 0
 
 
 def instance_types(resource: Config) -> tuple[str, ...]:
@@ -113,27 +149,31 @@ def cluster_spec(
     addresses: Mapping[str, str],
     environment: Mapping[str, str] | None = None,
     endpoint: int = 0,
+    stopped: bool = False,
 ) -> Spec:
     """Return the cluster that the head node would make of ``config`` (the content of the cluster's YAML file).
 
     Args:
         types: every instance type that the configuration names.
-        addresses: static node's name -> private address. A node without one is not (yet) there and is left out.
+        addresses: node's name -> private address. A node without one is not there now.
+        stopped: the compute fleet is stopped.
     """
-    present = [static for static in static_nodes(config) if static.name in addresses]
+    every = compute_nodes(config)
     settings = config.get("Scheduling", {}).get("SlurmSettings") or {}
     head_facts = types.get(config["HeadNode"].get("InstanceType", ""))
     return Spec(
         name=name,
         user=login_user(config),
         head=Node(head_name(head_address), head_address, scratch=_scratch(config["HeadNode"], head_facts)),
-        nodes=tuple(_node(static, types, addresses[static.name]) for static in present),
-        partitions=tuple(_partition(queue, present) for queue in _queues(config)),
+        nodes=tuple(_node(node, types, addresses.get(node.name, "")) for node in every),
+        partitions=tuple(_partition(queue, every) for queue in _queues(config)),
         shared=_shared(config),
         memory_based=bool(settings.get("EnableMemoryBasedScheduling")),
         settings=_merge(settings.get("CustomSlurmSettings")),
         environment=environment or {},
         endpoint=endpoint,
+        stopped=stopped,
+        idle=idle_seconds(config),
     )
 
 
@@ -149,31 +189,33 @@ def _shared(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["/home", *absolute]))
 
 
-def _node(static: StaticNode, types: Mapping[str, InstanceFacts], address: str) -> Node:
-    facts = [types[name] for name in static.instance_types]
+def _node(node: ComputeNode, types: Mapping[str, InstanceFacts], address: str) -> Node:
+    facts = [types[name] for name in node.instance_types]
     fewest = min(facts, key=lambda each: each.gpus)
-    resource = static.resource
+    resource = node.resource
     vcpus = min(each.vcpus for each in facts)
     if resource.get("DisableSimultaneousMultithreading"):
         vcpus //= min(each.threads_per_core for each in facts)
     memory = resource.get("SchedulableMemory") or math.floor(min(each.memory for each in facts) * MEMORY_RATIO)
     return Node(
-        name=static.name,
+        name=node.name,
         address=address,
         cpus=vcpus,
         memory=memory,
         gpus=fewest.gpus,
         gpu=fewest.gpu.replace(" ", "").lower() if fewest.gpus else "",
-        features=_features(static, fewest.gpus),
-        scratch=_scratch(static.queue.get("ComputeSettings") or {}, facts[0]),
+        features=_features(node, fewest.gpus),
+        scratch=_scratch(node.queue.get("ComputeSettings") or {}, facts[0]),
         settings=_texts(resource.get("CustomSlurmSettings") or {}),
+        dynamic=node.dynamic,
     )
 
 
-def _features(static: StaticNode, gpus: int) -> tuple[str, ...]:
-    one_type = static.instance_types if len(static.instance_types) == 1 else ()
-    efa = ("efa",) if (static.resource.get("Efa") or {}).get("Enabled") else ()
-    return ("static", *one_type, static.resource["Name"], *efa, *(("gpu",) if gpus else ()))
+def _features(node: ComputeNode, gpus: int) -> tuple[str, ...]:
+    one_type = node.instance_types if len(node.instance_types) == 1 else ()
+    efa = ("efa",) if (node.resource.get("Efa") or {}).get("Enabled") else ()
+    kind = "dynamic" if node.dynamic else "static"
+    return (kind, *one_type, node.resource["Name"], *efa, *(("gpu",) if gpus else ()))
 
 
 def _scratch(settings: Config, facts: InstanceFacts | None) -> str:
@@ -183,10 +225,10 @@ def _scratch(settings: Config, facts: InstanceFacts | None) -> str:
     return str(volume.get("MountDir") or DEFAULT_SCRATCH)
 
 
-def _partition(queue: Config, present: Sequence[StaticNode]) -> Partition:
+def _partition(queue: Config, every: Sequence[ComputeNode]) -> Partition:
     return Partition(
         name=queue["Name"],
-        nodes=tuple(static.name for static in present if static.queue is queue),
+        nodes=tuple(node.name for node in every if node.queue is queue),
         exclusive=bool(queue.get("JobExclusiveAllocation")),
         settings=_texts(queue.get("CustomSlurmSettings") or {}),
     )

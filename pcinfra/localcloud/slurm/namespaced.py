@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,11 @@ _MUNGED = (
     "munged --key-file=/etc/munge/munge.key --socket=/run/munge/munge.socket.2 --pid-file=/run/munge/munged.pid "
     "--log-file=/var/log/munge/munged.log --seed-file=/run/munge/munged.seed --num-threads=2"
 )
+BOOT = ("OnNodeStart", "OnNodeConfigured")
+"""Programs in ``/var/spool/parallelcluster`` that a node runs as it boots, if they are there: before everything else,
+and last. Each leaves ``NAME.done`` when it ends well; without it the node does not go on.
+"""
+
 _PROGRAMS = {
     "bin": [f"s{name}" for name in ("acct", "alloc", "attach", "batch", "bcast", "cancel", "control", "diag", "info")]
     + [f"s{name}" for name in ("prio", "queue", "run", "stat", "trigger")],
@@ -40,13 +46,15 @@ class NamespacedNodes:
         """Write every file that the nodes need, without touching what users have written."""
         _check_namespaces()
         self.paths.top.chmod(0o755)
-        accounts.make_etc(self.paths.etc, spec, uid)
+        self.describe(spec, uid)
         accounts.make_home(self.paths.shared("/home"), spec.user, uid)
         self._shared_storage(spec)
         self._programs()
+
+    def describe(self, spec: Spec, uid: int) -> None:
+        """Write what changes with the cluster: its names and Slurm's configuration."""
+        accounts.make_etc(self.paths.etc, spec, uid)
         self._configuration(spec)
-        for machine in spec.machines:
-            self._private(machine)
 
     def leave(self) -> None:
         """Nothing of these nodes is outside the cluster's directory."""
@@ -57,6 +65,7 @@ class NamespacedNodes:
 
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
         own = self.paths.node
+        self._private(node)
         binds = {
             "/etc": self.paths.etc,
             "/etc/hostname": own(node.name, "hostname"),
@@ -75,7 +84,7 @@ class NamespacedNodes:
             run=str(self.paths.run),
             generation=generation,
             logs=str(own(node.name, "log")),
-            daemons=(_munged(), _slurmctld() if node == spec.head else _slurmd()),
+            daemons=self._daemons(spec, node),
             environment=spec.environment,
             bridge=bridge,
             address=node.address,
@@ -114,6 +123,26 @@ class NamespacedNodes:
             *command.argv,
         ]
 
+    def booting(self, node: Node) -> bool:
+        """Return whether a program of its boot has not ended well (yet)."""
+        folder = self._boot(node)
+        return any((folder / name).exists() and not (folder / f"{name}.done").exists() for name in BOOT)
+
+    def _boot(self, node: Node) -> Path:
+        return self.paths.node(node.name, "spool", "parallelcluster")
+
+    def _daemons(self, spec: Spec, node: Node) -> tuple[Daemon, ...]:
+        """As on ParallelCluster's machines: a head node's last action comes when Slurm runs, the others' before."""
+        before, after = (self._program(node, name) for name in BOOT)
+        if node == spec.head:
+            return *before, _munged(), _slurmctld(), *after
+        return *before, _munged(), *after, *(() if node in spec.logins else (_slurmd(node),))
+
+    def _program(self, node: Node, name: str) -> tuple[Daemon, ...]:
+        if not (self._boot(node) / name).exists():
+            return ()
+        return (Daemon(name, ("bash", f"/var/spool/parallelcluster/{name}"), detaches=True, required=True),)
+
     def private(self, node: Node) -> tuple[Path, str]:
         """Return a directory that only root can use, as the host and as the node call it."""
         return self.paths.node(node.name, "spool", "commands"), "/var/spool/commands"
@@ -134,12 +163,13 @@ class NamespacedNodes:
 
     def _configuration(self, spec: Spec) -> None:
         place = conf.Place(controller=f"{spec.head.name}({spec.head.address})", run="/run/slurm")
-        write_configuration(self.paths.configuration, spec, place)
+        write_configuration(self.paths.configuration, spec, place, {"PATH": PROGRAMS})
 
     def _private(self, node: Node) -> None:
         own = self.paths.node
-        for below, mode in (("root", 0o700), ("tmp", 0o1777), ("vartmp", 0o1777), ("scratch", 0o1777)):
-            own(node.name, below).mkdir(exist_ok=True)
+        modes = {"log": 0o755, "spool": 0o755, "root": 0o700, "tmp": 0o1777, "vartmp": 0o1777, "scratch": 0o1777}
+        for below, mode in modes.items():
+            own(node.name, below).mkdir(parents=True, exist_ok=True)
             own(node.name, below).chmod(mode)
         own(node.name, "hostname").write_text(f"{node.name}\n", encoding="ascii")
         for account, path in (
@@ -148,9 +178,10 @@ class NamespacedNodes:
         ):
             path.mkdir(exist_ok=True)
             _give(path, self.paths.etc, account)
-        log = own(node.name, "log", "slurmctld.log")
-        log.touch()
-        _give(log, self.paths.etc, "slurm")
+        for name in ("slurmctld.log", conf.JOB_LOG):
+            log = own(node.name, "log", name)
+            log.touch()
+            _give(log, self.paths.etc, "slurm")
 
 
 def _check_namespaces() -> None:
@@ -165,11 +196,23 @@ def _check_namespaces() -> None:
         )
 
 
-def write_configuration(folder: Path, spec: Spec, place: conf.Place) -> None:
-    """Write the files that slurmctld and slurmd read."""
-    (folder / "slurm.conf").write_text(conf.slurm_conf(spec, place), encoding="ascii")
-    (folder / "gres.conf").write_text(conf.gres_conf(spec.nodes, place), encoding="ascii")
-    (folder / "cgroup.conf").write_text(conf.cgroup_conf(packages.version()), encoding="ascii")
+def write_configuration(folder: Path, spec: Spec, place: conf.Place, environment: Mapping[str, str]) -> None:
+    """Write the files that slurmctld and slurmd read, and the programs that slurmctld runs in ``environment``.
+
+    Each file is replaced at once: a daemon may be reading it.
+    """
+    files = {
+        "slurm.conf": conf.slurm_conf(spec, place),
+        "gres.conf": conf.gres_conf(spec.nodes, place),
+        "cgroup.conf": conf.cgroup_conf(packages.version()),
+    }
+    (folder / "pcluster").mkdir(exist_ok=True)
+    programs = {f"pcluster/{what}": conf.power_program(spec, what, environment) for what in ("resume", "suspend")}
+    for name, text in {**files, **programs}.items():
+        draft = folder / f"{name}.new"
+        draft.write_text(text, encoding="utf-8")
+        draft.chmod(0o755 if name in programs else 0o644)
+        draft.replace(folder / name)
 
 
 def _give(path: Path, etc: Path, account: str) -> None:
@@ -184,8 +227,10 @@ def _munged() -> Daemon:
 
 def _slurmctld() -> Daemon:
     argv = ("slurmctld", "-D", "-f", "/opt/slurm/etc/slurm.conf")
-    return Daemon("slurmctld", argv, listens=conf.CONTROLLER_PORT, announces=_CONTROLLER_UP)
+    return Daemon("slurmctld", argv, listens=conf.CONTROLLER_PORT, announces=_CONTROLLER_UP, restarts=True)
 
 
-def _slurmd() -> Daemon:
-    return Daemon("slurmd", ("slurmd", "-D", "-f", "/opt/slurm/etc/slurm.conf"), after=_CONTROLLER_UP)
+def _slurmd(node: Node) -> Daemon:
+    """With ``-b`` it says that its machine has just started: Slurm waits for that of a dynamic node."""
+    booted = ("-b",) if node.dynamic else ()
+    return Daemon("slurmd", ("slurmd", "-D", *booted, "-f", "/opt/slurm/etc/slurm.conf"), after=_CONTROLLER_UP)

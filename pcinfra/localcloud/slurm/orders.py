@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of every daemon and of root's commands."""
+
+
+RESTART = signal.SIGHUP
+"""What makes a node's first process end and start again those of its daemons that can be restarted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class Daemon:
         after: the file that must exist before it is started.
         listens: TCP port of this node on which it accepts connections when it is ready.
         announces: the file that is made when it is ready.
+        restarts: it is started again at :data:`RESTART`.
+        required: when it fails, those that follow are not started.
     """
 
     name: str
@@ -30,6 +37,8 @@ class Daemon:
     after: str = ""
     listens: int = 0
     announces: str = ""
+    restarts: bool = False
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,13 @@ class Paths:
         for path in (self.etc, self.configuration, self.run, *map(self.shared, spec.shared)):
             path.mkdir(parents=True, exist_ok=True)
         for machine in spec.machines:
-            for below in ("log", "spool", "tmp", "scratch"):
-                self.node(machine.name, below).mkdir(parents=True, exist_ok=True)
+            if machine.address:
+                self.make_node(machine.name)
+
+    def make_node(self, name: str) -> None:
+        """Make what a machine has for itself."""
+        for below in ("log", "spool", "tmp", "scratch"):
+            self.node(name, below).mkdir(parents=True, exist_ok=True)
 
     @staticmethod
     def _link(path: Path, elsewhere: Path) -> None:

@@ -6,8 +6,11 @@ started the cluster, and the shared storage is where :meth:`SlurmCluster.shared_
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
+import random
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,12 @@ from pcinfra.localcloud.slurm.spec import Node, Spec
 _SOCKET_LIMIT = 107
 """Longest path of a Unix socket (sun_path less its NUL); see unix(7)."""
 
+_PORTS = "ports"
+"""The file of the daemons' ports, beside the records of what runs."""
+
+_QUIET = range(10240, 32768)
+"""Ports below those that Linux gives to outgoing connections (ip_local_port_range)."""
+
 _LONGEST_STEP = "_1000000.4294967291"
 """What slurmstepd puts behind the node's name in the name of its socket: a job and its external step."""
 
@@ -37,19 +46,23 @@ class SharedHostNodes:
     bridged: bool = False
 
     def prepare(self, spec: Spec, uid: int) -> None:
-        """Write the configuration with ports that are free now."""
-        del uid
+        """Write every file that the nodes need, with ports that are free now."""
         _check_loopback()
         self._check_sockets(spec)
         self._make_alias()
         for folder in (self._munge, self.paths.top / "state", self._devices):
             folder.mkdir(mode=0o700, exist_ok=True)
         accounts.write_munge_key(self._munge / "munge.key")
-        self._make_devices(max((node.gpus for node in spec.nodes), default=0))
         self.paths.shared("/home").joinpath(spec.user).mkdir(exist_ok=True)
-        for machine in spec.machines:
-            (self._spools / machine.name).mkdir(exist_ok=True)
-        write_configuration(self.paths.configuration, spec, self._place(spec))
+        (self.paths.run / _PORTS).unlink(missing_ok=True)
+        self.describe(spec, uid)
+
+    def describe(self, spec: Spec, uid: int) -> None:
+        """Write Slurm's configuration. Whoever has a port keeps it."""
+        del uid
+        self._make_devices(max((node.gpus for node in spec.nodes), default=0))
+        environment = {"PATH": PROGRAMS, **self.client_environment()}
+        write_configuration(self.paths.configuration, spec, self._place(spec), environment)
 
     def leave(self) -> None:
         """Remove the alias: nothing of a stopped cluster is outside its directory."""
@@ -62,13 +75,14 @@ class SharedHostNodes:
 
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
         del bridge
-        head = node == spec.head
+        self.paths.make_node(node.name)
+        (self._spools / node.name).mkdir(exist_ok=True)
         return Orders(
             node=node.name,
             run=str(self.paths.run),
             generation=generation,
             logs=str(self.paths.node(node.name, "log")),
-            daemons=(self._munged(), self._slurmctld()) if head else (self._slurmd(node),),
+            daemons=self._daemons(spec, node),
             environment={**spec.environment, **self.client_environment()},
         )
 
@@ -95,6 +109,11 @@ class SharedHostNodes:
             *settings,
             *command.argv,
         ]
+
+    def booting(self, node: Node) -> bool:
+        """There are no custom actions here: they are written for a machine of their own, and as root."""
+        del node
+        return False
 
     def private(self, node: Node) -> tuple[Path, str]:
         path = self.paths.node(node.name, "spool", "commands")
@@ -156,12 +175,12 @@ class SharedHostNodes:
 
     def _place(self, spec: Spec) -> conf.Place:
         host = socket.gethostname().split(".")[0]
-        controller, *ports = free_ports(1 + len(spec.nodes))
+        ports = self._ports(spec)
         me = str(os.geteuid())
         return conf.Place(
             controller=f"{host}(127.0.0.1)",
-            controller_port=controller,
-            ports={node.name: port for node, port in zip(spec.nodes, ports, strict=True)},
+            controller_port=ports[spec.head.name],
+            ports=ports,
             host=host,
             slurm_user=me,
             daemon_user=me,
@@ -172,9 +191,26 @@ class SharedHostNodes:
             run=str(self.paths.run),
             node_pid="slurmd.%n.pid",
             devices=str(self._devices),
+            programs=str(self.paths.configuration / "pcluster"),
             munge_socket=str(self._socket),
             extra={"CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny"},
         )
+
+    def _ports(self, spec: Spec) -> dict[str, int]:
+        """Return the port of every daemon: those of before, and free ones for who has none."""
+        path = self.paths.run / _PORTS
+        names = [spec.head.name, *(node.name for node in spec.nodes)]
+        kept = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+        missing = [name for name in names if name not in kept]
+        ports = {name: kept[name] for name in names if name in kept}
+        ports |= dict(zip(missing, free_ports(len(missing)), strict=True))
+        path.write_text(json.dumps(ports), encoding="ascii")
+        return ports
+
+    def _daemons(self, spec: Spec, node: Node) -> tuple[Daemon, ...]:
+        if node == spec.head:
+            return self._munged(), self._slurmctld()
+        return () if node in spec.logins else (self._slurmd(node),)
 
     def _munged(self) -> Daemon:
         files = {"key-file": "munge.key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
@@ -185,10 +221,12 @@ class SharedHostNodes:
         port = _configured_port(self.paths.configuration / "slurm.conf")
         argv = _ending(_path("slurmctld"), "-D", "-f", str(self.paths.configuration / "slurm.conf"))
         listens, munge = map(str, self.signs())
-        return Daemon("slurmctld", argv, after=munge, listens=port, announces=listens)
+        return Daemon("slurmctld", argv, after=munge, listens=port, announces=listens, restarts=True)
 
     def _slurmd(self, node: Node) -> Daemon:
-        argv = _ending(_path("slurmd"), "-D", "-f", str(self.paths.configuration / "slurm.conf"), "-N", node.name)
+        booted = ("-b",) if node.dynamic else ()
+        file = str(self.paths.configuration / "slurm.conf")
+        argv = _ending(_path("slurmd"), "-D", *booted, "-f", file, "-N", node.name)
         return Daemon("slurmd", argv, after=str(self.signs()[0]))
 
 
@@ -198,12 +236,17 @@ def _runs_on(spec: Spec) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports of the loopback that nothing listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return different ports of the loopback that nothing listens on, and that no connection is given by chance.
+
+    A dynamic node takes its port long after it was chosen.
+    """
+    found: list[int] = []
+    for port in random.sample(_QUIET, len(_QUIET)):
+        if len(found) == count:
+            return found
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    raise PcinfraError(f"{count} ports of the loopback are not free", where="127.0.0.1", hint="run as root")
 
 
 def _check_loopback() -> None:

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 
 from pcinfra.errors import PcinfraError
@@ -31,17 +31,18 @@ class Node:
 
     Args:
         name: its host name, too.
-        address: IPv4 address in the VPC.
+        address: IPv4 address in the VPC; empty: there is no such machine now, though Slurm knows the node.
         cpus: vCPUs; 0 for the head node, which runs no jobs.
         memory: MiB.
         gpu: Slurm's type of the GPUs, as ``h100``.
         features: what ``--constraint`` may ask for.
         scratch: where the instance store is mounted; empty when the instance type has none.
         settings: options that the user adds to the NodeName line.
+        dynamic: Slurm starts it when a job needs it and ends it when it has been idle.
     """
 
     name: str
-    address: str
+    address: str = ""
     cpus: int = 0
     memory: int = 0
     gpus: int = 0
@@ -49,6 +50,7 @@ class Node:
     features: tuple[str, ...] = ()
     scratch: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ class Spec:
         memory_based: memory is scheduled as CPUs are (EnableMemoryBasedScheduling).
         settings: options of slurm.conf that the user sets (CustomSlurmSettings).
         environment: variables that root's commands, logins and daemons see on every node.
-        endpoint: port of this machine's loopback that every node reaches on its own loopback; 0: none.
+        endpoint: port of this machine's loopback that every node reaches on its own loopback; 0: none, and then
+            nobody starts dynamic nodes.
+        logins: login nodes: machines with Slurm's programs and no daemon of it but munged.
+        stopped: the compute fleet is stopped: no partition takes jobs.
+        idle: seconds after which an idle dynamic node is ended; 0: never.
     """
 
     name: str
@@ -84,6 +90,9 @@ class Spec:
     settings: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     endpoint: int = 0
+    logins: tuple[Node, ...] = ()
+    stopped: bool = False
+    idle: int = 0
 
     def __post_init__(self) -> None:
         check(self)
@@ -91,7 +100,12 @@ class Spec:
     @property
     def machines(self) -> tuple[Node, ...]:
         """Every node, the head node first."""
-        return (self.head, *self.nodes)
+        return (self.head, *self.logins, *self.nodes)
+
+    def at(self, addresses: Mapping[str, str]) -> Spec:
+        """Return this cluster with other addresses of some nodes; an empty one: the machine is gone."""
+        moved = (replace(node, address=addresses.get(node.name, node.address)) for node in self.nodes)
+        return replace(self, nodes=tuple(moved))
 
     def node(self, name: str) -> Node:
         for machine in self.machines:
@@ -108,7 +122,8 @@ class Spec:
         """Return what :meth:`dump` wrote."""
         content = json.loads(text)
         content["head"] = _node(content["head"])
-        content["nodes"] = tuple(map(_node, content["nodes"]))
+        for kind in ("nodes", "logins"):
+            content[kind] = tuple(map(_node, content.get(kind, ())))
         content["partitions"] = tuple(Partition(**{**p, "nodes": tuple(p["nodes"])}) for p in content["partitions"])
         content["shared"] = tuple(content["shared"])
         return cls(**content)
@@ -146,8 +161,9 @@ def check_mount(path: str, where: str) -> None:
 def _check_nodes(spec: Spec) -> None:
     names = [machine.name for machine in spec.machines]
     _reject(len(set(names)) != len(names), spec.name, "two nodes have the same name")
-    addresses = {machine.address for machine in spec.machines}
-    _reject(len(addresses) != len(names), spec.name, "two nodes have the same address")
+    addresses = [machine.address for machine in spec.machines if machine.address]
+    _reject(len(set(addresses)) != len(addresses), spec.name, "two nodes have the same address")
+    _reject(not spec.head.address, spec.head.name, "the head node has no address")
     for machine in spec.machines:
         _match(_NODE_NAME, machine.name, "node name")
         _check_address(machine)
@@ -161,7 +177,7 @@ def _check_nodes(spec: Spec) -> None:
 
 def _check_address(machine: Node) -> None:
     try:
-        ipaddress.IPv4Address(machine.address)
+        ipaddress.IPv4Address(machine.address or "0.0.0.0")  # noqa: S104  (stands for none)
     except ValueError as error:
         raise PcinfraError(f"{machine.address!r} is not an IPv4 address", where=machine.name) from error
 

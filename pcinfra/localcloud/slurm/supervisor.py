@@ -18,17 +18,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pcinfra.localcloud.slurm import kernel, network, rootfs
-from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
+from pcinfra.localcloud.slurm.orders import PROGRAMS, RESTART, Daemon, Orders
 from pcinfra.localcloud.slurm.records import MARK, Process, Record, descendants
 
 BRIDGE_NODE = "bridge"
 """Name of the record of the process that holds the bridge; no Slurm node is called so, for theirs have a dash."""
 
-_SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, RESTART}
+RESTART_WAIT = 20.0
+"""Seconds that a daemon has to end before it is killed and started again."""
+
 _DEFAULTS = [signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ]
 """Signals that Python or whoever started us may ignore; jobs would inherit that through the daemons."""
 
@@ -130,26 +133,52 @@ def _be_init(orders: Orders, alive: int) -> None:
 
 
 def _run_daemons(orders: Orders, logs: Path, mark: dict[str, str], forgotten: Callable[[], bool]) -> None:
-    """Start the daemons and collect whatever ends, until SIGTERM or ``forgotten``: then end the daemons and return."""
+    """Start the daemons and collect whatever ends, until SIGTERM or ``forgotten``: then end the daemons and return.
+
+    At :data:`RESTART` those of the daemons that can be restarted are.
+    """
     environment = {"PATH": PROGRAMS, "LANG": "C.UTF-8", **orders.environment, **mark}
     running: dict[int, str] = {}
     try:
         for daemon in orders.daemons:
-            _bring_up(daemon, logs, environment, running)
+            if not _bring_up(daemon, logs, environment, running):
+                break
         while (caught := _signal(_SIGNALS, forgotten)) != signal.SIGTERM:
+            if caught == RESTART:
+                _restart(orders.daemons, logs, environment, running)
             if caught:
                 _collect(running, logs)
     finally:
         _end(running)
 
 
-def _bring_up(daemon: Daemon, logs: Path, environment: dict[str, str], running: dict[int, str]) -> None:
+def _bring_up(daemon: Daemon, logs: Path, environment: dict[str, str], running: dict[int, str]) -> bool:
+    """Start it; return whether those that follow may be started."""
     pid = _start(daemon, logs, environment)
     if not daemon.detaches:
         running[pid] = daemon.name
         _announce(daemon, pid)
     elif status := os.waitpid(pid, 0)[1]:
         _note_end(logs, daemon.name, status)
+        return not daemon.required
+    return True
+
+
+def _restart(daemons: Iterable[Daemon], logs: Path, environment: dict[str, str], running: dict[int, str]) -> None:
+    for daemon in daemons:
+        if daemon.restarts:
+            for pid in [pid for pid, name in running.items() if name == daemon.name]:
+                _stop(pid)
+                del running[pid]
+            (logs / f"{daemon.name}.ended").unlink(missing_ok=True)
+            _bring_up(daemon, logs, environment, running)
+
+
+def _stop(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    if not _wait_until(lambda: os.waitid(os.P_PID, pid, _JUST_LOOK) is not None, RESTART_WAIT):
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _start(daemon: Daemon, logs: Path, environment: dict[str, str]) -> int:
@@ -175,10 +204,11 @@ def _announce(daemon: Daemon, pid: int) -> None:
 _JUST_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
-def _wait_until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + _WAIT_FOR_CONTROLLER
-    while not met() and time.monotonic() < end:
+def _wait_until(met: Callable[[], bool], seconds: float = _WAIT_FOR_CONTROLLER) -> bool:
+    end = time.monotonic() + seconds
+    while not (done := met()) and time.monotonic() < end:
         time.sleep(_POLL)
+    return done
 
 
 def _listening(port: int) -> bool:

@@ -15,9 +15,9 @@ TYPES = {
 }
 
 
-def config(nodes: int = 2, **queue: Any) -> dict[str, Any]:
-    """Return a cluster configuration with one queue of p5.48xlarge."""
-    resource = {"Name": "p5", "InstanceType": "p5.48xlarge", "MinCount": nodes, "MaxCount": nodes + 2}
+def config(nodes: int = 2, dynamic: int = 0, **queue: Any) -> dict[str, Any]:
+    """Return a cluster configuration with one queue of p5.48xlarge: static nodes, and dynamic ones."""
+    resource = {"Name": "p5", "InstanceType": "p5.48xlarge", "MinCount": nodes, "MaxCount": nodes + dynamic}
     return {
         "Region": "us-east-1",
         "Image": {"Os": "ubuntu2204"},

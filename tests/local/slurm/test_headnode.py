@@ -164,17 +164,13 @@ def test_an_update_launches_and_ends_nodes_and_keeps_files(stack: Stack, heads: 
     heads.wait_condition(stack.condition())
     head, before = stack.head["InstanceId"], stack.compute()
     heads.run_command(head, ["touch /lustre/kept", "su - ubuntu -c 'sbatch --hold --job-name=waits --wrap true'"])
-    stack.client("dynamodb").put_item(
-        TableName=f"parallelcluster-{NAME}",
-        Item={"Id": {"S": "COMPUTE_FLEET"}, "Data": {"M": {"status": {"S": "STOPPED"}}}},
-    )
     stack.configure(3)
     heads.wait_condition(stack.condition())
     assert set(before) < set(stack.compute())
-    assert (
-        heads.run_command(head, ["sinfo -h -o %D; ls /lustre; squeue -h -o '%j %T'"])[1] == "3\nkept\nwaits PENDING\n"
-    )
-    assert stack.table(f"parallelcluster-{NAME}")["COMPUTE_FLEET"]["Data"]["M"]["status"]["S"] == "STOPPED"
+    states = "sinfo -h -N -o '%N %T'; ls /lustre; squeue -h -o '%j %T'"
+    assert heads.run_command(head, [states])[1].splitlines() == [
+        *(f"gpu-st-p5-{number} idle" for number in (1, 2, 3)), "kept", "waits PENDING",
+    ]  # fmt: skip
 
     third = next(iter(set(stack.compute()) - set(before)))
     heads.run_command(third, ["touch /scratch/of-the-third"])
@@ -182,7 +178,7 @@ def test_an_update_launches_and_ends_nodes_and_keeps_files(stack: Stack, heads: 
     heads.wait_condition(stack.condition())
     assert len(stack.compute()) == 1
     assert set(stack.table(f"parallelcluster-slurm-{NAME}")) == {"gpu-st-p5-1"}
-    assert heads.run_command(head, ["sinfo -h -o %D"])[1] == "1\n"
+    assert heads.run_command(head, ["sinfo -h -N -o '%N %T'"])[1] == "gpu-st-p5-1 idle\n"
 
     stack.configure(3)
     heads.wait_condition(stack.condition())

@@ -11,8 +11,10 @@ import pytest
 from pcinfra import ui
 from pcinfra.aws import Target
 from pcinfra.cli.status import FIELDS, again, status
+from pcinfra.cli.up import plan
 from pcinfra.errors import Unreachable
 from pcinfra.stages.prerequisites import StackFacts
+from pcinfra.stages.rules import RULES
 from tests.account import Account
 from tests.commands import run
 from tests.conftest import new_project
@@ -39,6 +41,10 @@ def test_everything_is_ok_and_has_its_fields(standing: Account) -> None:
     assert all(datetime.fromisoformat(found[what]["since"]).tzinfo for what in dated)
     table = run(status, standing)[1]
     assert "AGE" in table
+    costing = {what for what, row in found.items() if row["cost"]}
+    assert costing == {"FSx for Lustre", "FSx for OpenZFS", f"stack {standing.project.prerequisites.stack}"}
+    assert "USD so far, by prices of 2026-" in table
+    assert "an estimate: the age of each thing at list price" in table
     assert all(what in table for what in found)
 
 
@@ -46,9 +52,8 @@ def test_where_nothing_is_everything_is_absent(account: Account) -> None:
     assert {row["health"] for row in rows(account).values()} == {"absent"}
 
 
-def test_a_rule_taken_from_or_added_to_the_security_group_is_noticed(standing: Account) -> None:
+def test_a_rule_taken_from_or_added_to_the_security_group_is_noticed_and_mended(standing: Account) -> None:
     group = standing.facts().of(StackFacts).outputs["SecurityGroup"]
-    own: list[dict[str, Any]] = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}]
     open_to_all: list[dict[str, Any]] = [
         {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ]
@@ -61,14 +66,31 @@ def test_a_rule_taken_from_or_added_to_the_security_group_is_noticed(standing: A
     assert row["health"] == "differs"
     assert f"lacks: in all from {group}" in row["detail"]
     assert "added by hand: in tcp 22 from 0.0.0.0/0" in row["detail"]
-    assert standing.plan().actions == ()
-    standing.call("ec2", "RevokeSecurityGroupIngress", GroupId=group, IpPermissions=open_to_all)
-    standing.call("ec2", "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=own)
+    shown = run(plan, standing)[1]
+    assert "rules of security group" in shown
+    assert "in tcp 22 from 0.0.0.0/0: added by hand → (none)" in shown
+    assert f"in all from {group}: as it was made" in shown
+    standing.run(standing.plan())
     assert rows(standing)["security group"]["health"] == "ok"
+    assert standing.plan().actions == ()
+
+
+def test_rules_that_are_mended_twice_at_once_are_mended(standing: Account) -> None:
+    """What two runs do that planned before either acted."""
+    group = standing.facts().of(StackFacts).outputs["SecurityGroup"]
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    v6 = [{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}]
+    standing.call("ec2", "RevokeSecurityGroupEgress", GroupId=group, IpPermissions=everything)
+    standing.call("ec2", "AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=v6)
+    planned = standing.plan()
+    assert [action.id for action in planned.actions] == [RULES]
+    standing.run(planned)
+    standing.run(planned)
+    assert standing.plan().actions == ()
 
 
 def test_a_policy_added_to_the_repository_is_noticed(standing: Account) -> None:
-    name = standing.project.image.repository
+    name = standing.project.images["pytorch"].repository
     statement = {"Sid": "x", "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     standing.call("ecr", "SetRepositoryPolicy", repositoryName=name, policyText=text)

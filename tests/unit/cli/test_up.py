@@ -38,8 +38,8 @@ def test_a_plan_file_is_refused_when_the_account_has_moved_on(account: Account, 
 def test_a_plan_file_is_refused_when_the_project_has_changed(account: Account, tmp_path: Path) -> None:
     file = tmp_path / "plan"
     run(plan, account, "--only", "image", "--out", str(file))
-    image = account.project.image.model_copy(update={"keep": 3})
-    other = Account(account.target, account.project.model_copy(update={"image": image}))
+    image = account.project.images["pytorch"].model_copy(update={"keep": 3})
+    other = Account(account.target, account.project.model_copy(update={"images": {"pytorch": image}}))
     with pytest.raises(Refused, match="would write something else"):
         run(up, other, str(file))
 

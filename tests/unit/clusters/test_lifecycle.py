@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from pcinfra import errors
 from pcinfra.aws import Target
@@ -37,8 +38,18 @@ def run(given: Plan, cloud: FakeCloud, shell: FakeShell) -> dict[str, Any]:
 
 
 def test_a_cluster_that_does_not_exist_is_created() -> None:
-    [action] = plan(ClusterFacts("train")).actions
-    assert (action.id, action.kind, action.stage) == ("cluster/train", Kind.CREATE, "cluster")
+    making, *steps = plan(ClusterFacts("train")).actions
+    assert (making.id, making.kind, making.stage) == ("cluster/train/resources", Kind.CREATE, "cluster")
+    assert [step.id for step in steps] == ["cluster/train", "cluster/train/fleet"]
+    assert all(step.kind is Kind.RUN for step in steps)
+
+
+def test_a_creation_with_static_nodes_has_a_phase_more() -> None:
+    queue = {"Name": "q", "ComputeResources": [{"Name": "r", "InstanceType": "t", "MinCount": 2}]}
+    found = create_plan(ClusterFacts("train"), "training", yaml.safe_dump({"Scheduling": {"SlurmQueues": [queue]}}))
+    ids = [action.id.removeprefix("cluster/train") for action in found.actions]
+    assert ids == ["/resources", "/head-node", "", "/fleet"]
+    assert found.critical_path() >= 900, "as long as such a creation usually takes"
 
 
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
@@ -48,12 +59,15 @@ def test_a_cluster_that_runs_with_this_configuration_is_left_alone(status: str) 
     assert "nothing to do" in found.notes[0]
 
 
-@pytest.mark.parametrize("before", ["Region: us-east-1\nMaxCount: 4\n", ""])
-def test_a_cluster_that_runs_with_another_configuration_is_refused_with_the_difference(before: str) -> None:
+@pytest.mark.parametrize(
+    ("before", "hint"),
+    [("Region: us-east-1\nMaxCount: 4\n", "pcinfra cluster update train"), ("", "pcinfra cluster delete train")],
+)
+def test_a_cluster_that_runs_with_another_configuration_is_refused_with_the_difference(before: str, hint: str) -> None:
     with pytest.raises(errors.Refused) as caught:
         plan(facts("CREATE_COMPLETE", before))
     assert "MaxCount: " in str(caught.value)
-    assert "pcinfra cluster delete train" in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"])
@@ -74,7 +88,7 @@ def test_what_is_under_way_is_waited_for(status: str) -> None:
     ],
 )
 def test_what_is_left_of_a_failure_is_deleted_before_it_is_created(status: str) -> None:
-    removal, creation = plan(facts(status)).actions
+    removal, creation, *_ = plan(facts(status)).actions
     assert (removal.kind, creation.kind) == (Kind.DELETE, Kind.CREATE)
     assert creation.after == {removal.id}
     assert status in removal.why
@@ -99,9 +113,11 @@ def test_what_is_not_ours_is_never_touched(status: str, tags: dict[str, str], wh
 
 
 def test_creating_waits_for_the_stack_and_returns_it() -> None:
-    cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer("train", **OURS)]}})
+    fleet = {"Item": {"Data": {"M": {"status": {"S": "RUNNING"}}}}}
+    cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer("train", **OURS)]}, "GetItem": fleet})
     results = run(plan(ClusterFacts("train")), cloud, FakeShell([CREATED]))
     assert results["cluster/train"].status == "CREATE_COMPLETE"
+    assert results["cluster/train/fleet"] == "RUNNING"
 
 
 def test_a_creation_that_fails_says_why_and_what_to_type() -> None:

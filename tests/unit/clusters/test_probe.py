@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from pcinfra.aws import Target
-from pcinfra.clusters.probe import ClusterProbe, failure_cause
+from pcinfra.cloudformation import until_ready
+from pcinfra.clusters.probe import ClusterProbe, ClusterState, Phase, failure_cause, until_phase
 from pcinfra.doors import Doors
+from pcinfra.errors import ResourceFailed
 from tests.unit.clusters.fakes import FakeCloud, FakeShell, answer, event, no_such_stack, stack
 
 WAIT = "AWS::CloudFormation::WaitCondition"
@@ -20,7 +22,11 @@ def doors(cloud: FakeCloud) -> Doors:
 
 
 def rows(*pairs: tuple[str, str]) -> dict[str, Any]:
-    return {"StackResources": [{"ResourceType": kind, "ResourceStatus": status} for kind, status in pairs]}
+    return {
+        "StackResources": [
+            {"ResourceType": kind, "ResourceStatus": status, "LogicalResourceId": "Thing"} for kind, status in pairs
+        ]
+    }
 
 
 def reservations(*names: str) -> dict[str, Any]:
@@ -30,33 +36,59 @@ def reservations(*names: str) -> dict[str, Any]:
 
 MADE = (("AWS::IAM::Role", "CREATE_COMPLETE"), ("AWS::Logs::LogGroup", "CREATE_COMPLETE"))
 HEAD = ("AWS::EC2::Instance", "CREATE_IN_PROGRESS")
+WAITING = (WAIT, "CREATE_IN_PROGRESS")
 
 
 @pytest.mark.parametrize(
-    ("status", "resources", "text"),
+    ("status", "resources", "nodes", "text", "phase"),
     [
-        ("CREATE_IN_PROGRESS", MADE, "2 resources made"),
-        ("CREATE_IN_PROGRESS", (*MADE, HEAD), "head node starts"),
-        ("CREATE_IN_PROGRESS", (HEAD, (WAIT, "CREATE_IN_PROGRESS")), "starts the static nodes; 2 running"),
-        ("DELETE_IN_PROGRESS", (*MADE, (WAIT, "DELETE_COMPLETE")), "2 resources left"),
+        ("CREATE_IN_PROGRESS", MADE, (), "2 resources made", Phase.RESOURCES),
+        ("CREATE_IN_PROGRESS", (*MADE, HEAD), (), "2 resources made; Thing", Phase.RESOURCES),
+        ("CREATE_IN_PROGRESS", (HEAD, WAITING), ("other",), "head node configures itself", Phase.HEAD_NODE),
+        ("CREATE_IN_PROGRESS", (HEAD, WAITING), ("train", "train"), "2 compute nodes run", Phase.STATIC_NODES),
+        ("UPDATE_IN_PROGRESS", (HEAD, WAITING), ("train",), "1 compute nodes run", Phase.RESOURCES),
+        ("DELETE_IN_PROGRESS", (*MADE, (WAIT, "DELETE_COMPLETE")), (), "2 resources left", Phase.RESOURCES),
     ],
 )
-def test_the_phase_is_told_in_words(status: str, resources: Any, text: str) -> None:
+def test_the_phase_is_told_in_words(
+    status: str, resources: Any, nodes: tuple[str, ...], text: str, phase: Phase
+) -> None:
     cloud = FakeCloud(
         {
             "DescribeStacks": {"Stacks": [answer("train", status)]},
             "DescribeStackResources": rows(*resources),
-            "DescribeInstances": reservations("train", "train", "other"),
+            "DescribeInstances": reservations(*nodes),
         }
     )
     state = ClusterProbe().read(doors(cloud), frozenset({"arn:train"}))["arn:train"]
-    assert state.latest.endswith(text)
+    assert (state.latest, state.phase) == (text, phase)
+
+
+@pytest.mark.parametrize(("reached", "wanted", "done"), [(0, 1, False), (1, 1, True), (2, 1, True), (2, 3, False)])
+def test_a_phase_ends_when_it_or_a_later_one_is_reached(reached: int, wanted: int, done: bool) -> None:
+    judge = until_phase(Phase(wanted), until_ready("train", ""))
+    assert (judge(ClusterState(stack(status="CREATE_IN_PROGRESS"), phase=Phase(reached))) is not None) == done
+    assert judge(ClusterState(stack(status="CREATE_COMPLETE"), phase=Phase(reached))) is not None
+
+
+def test_a_creation_that_fails_fails_in_whatever_phase_it_is() -> None:
+    judge = until_phase(Phase.HEAD_NODE, until_ready("train", ""))
+    with pytest.raises(ResourceFailed, match="no capacity"):
+        judge(ClusterState(stack(status="CREATE_FAILED"), "no capacity", phase=Phase.RESOURCES))
 
 
 def test_many_clusters_are_read_in_one_listing() -> None:
     cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer(n) for n in ("a", "b", "c", "elsewhere")]}})
     states = ClusterProbe().read(doors(cloud), frozenset({"arn:a", "arn:b", "arn:c", "arn:gone"}))
     assert set(states) == {"arn:a", "arn:b", "arn:c"}
+    assert cloud.calls == ["DescribeStacks"]
+
+
+def test_of_a_crowd_only_the_listing_is_asked_for() -> None:
+    names = "abcdef"
+    cloud = FakeCloud({"DescribeStacks": {"Stacks": [answer(n, "CREATE_IN_PROGRESS") for n in names]}})
+    states = ClusterProbe().brief.read(doors(cloud), frozenset(f"arn:{n}" for n in names))
+    assert {state.phase for state in states.values()} == {Phase.RESOURCES}
     assert cloud.calls == ["DescribeStacks"]
 
 
@@ -69,7 +101,7 @@ def test_compute_nodes_of_many_clusters_are_counted_in_one_call() -> None:
         }
     )
     states = ClusterProbe().read(doors(cloud), frozenset({"arn:a", "arn:b"}))
-    assert [states[key].latest[-9:] for key in ("arn:a", "arn:b")] == ["1 running", "2 running"]
+    assert [states[key].nodes for key in ("arn:a", "arn:b")] == [1, 2]
     assert cloud.calls.count("DescribeInstances") == 1
 
 

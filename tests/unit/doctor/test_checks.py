@@ -70,10 +70,10 @@ def test_node(programs: tuple[str, ...], answers: list[tuple[int, str]], verdict
 def test_image_builder(
     wanted: Any, programs: tuple[str, ...], answers: list[tuple[int, str]], verdict: str, found: str
 ) -> None:
-    line = one(machine.engine(Project(image=Image(builder=wanted)), doors(shell=FakeShell(answers, programs))))
+    line = one(machine.engine(Project(images={"a": Image(builder=wanted)}), doors(shell=FakeShell(answers, programs))))
     assert line.verdict.value == verdict
     assert found in line.found
-    assert line.verdict == "ok" or "image.builder: auto" in line.fix
+    assert line.verdict == "ok" or "builder: auto" in line.fix
 
 
 def test_the_plugin_is_worth_a_warning_only() -> None:
@@ -172,7 +172,7 @@ def quota(value: float, name: str = "some quota") -> dict[str, Any]:
 TYPES = {"DescribeInstanceTypes": {"InstanceTypes": [
     {"InstanceType": "p5.48xlarge", "VCpuInfo": {"DefaultVCpus": 192}},
     {"InstanceType": "m5.2xlarge", "VCpuInfo": {"DefaultVCpus": 8}},
-]}}  # fmt: skip
+]}, "DescribeInstances": {"Reservations": []}}  # fmt: skip
 
 
 def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
@@ -186,6 +186,21 @@ def test_vcpus_are_counted_by_quota_with_every_node_up() -> None:
     assert asked == ["L-1216C47A", "L-417A185B"]
     assert said(lines) == [("ok", "8 of 192 vCPUs"), ("failure", "384 of 192 vCPUs: too few")]
     assert lines[1].fix.endswith("--service-code ec2 --quota-code L-1 --desired-value 384")
+
+
+def test_what_others_run_is_taken_from_the_quota() -> None:
+    """Not the project's own nodes, which are counted when they do not run too, and no capacity blocks."""
+
+    def machine_of(kind: str, lifecycle: str = "") -> dict[str, Any]:
+        return {"InstanceType": kind, **({"InstanceLifecycle": lifecycle} if lifecycle else {})}
+
+    running = [
+        machine_of("p5.48xlarge"), machine_of("p5.48xlarge") | MINE, machine_of("p5.48xlarge", "spot"),
+        machine_of("p5.48xlarge", "capacity-block"), machine_of("m5.2xlarge"),
+    ]  # fmt: skip
+    answers = {**TYPES, "DescribeInstances": {"Reservations": [{"Instances": running[:2]}, {"Instances": running[2:]}]}}
+    lines = quotas.vcpus(Project(), doors({**answers, "GetServiceQuota": quota(576)}))
+    assert said(lines) == [("ok", "8 of 576 vCPUs, 8 more"), ("ok", "192 of 576 vCPUs, 384 more")]
 
 
 def test_capacity_blocks_count_against_no_quota() -> None:
@@ -327,9 +342,9 @@ def test_image() -> None:
         "ListTagsForResource": {"tags": tags("training")},
         "DescribeImages": {"imageDetails": [{"imageDigest": "sha256:0123456789abcdef", "imageSizeInBytes": 2e10}]},
     }
-    found = said(belongings.image(Project(), doors(there)))
+    found = said(belongings.images(Project(), doors(there)))
     assert found == [("ok", "exists, and is this project's"), ("ok", "sha256:0123456789ab, 20.0 GB")]
     missing = {**there, "DescribeImages": raising(NotFound("no", code="ImageNotFoundException"))}
-    assert said(belongings.image(Project(), doors(missing)))[-1][0] == "warning"
+    assert said(belongings.images(Project(), doors(missing)))[-1][0] == "warning"
     absent = {"DescribeRepositories": raising(NotFound("no", code="RepositoryNotFoundException"))}
-    assert one(belongings.image(Project(), doors(absent))).verdict == "ok"
+    assert one(belongings.images(Project(), doors(absent))).verdict == "ok"

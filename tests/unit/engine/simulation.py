@@ -19,6 +19,7 @@ class World:
     reads: list[tuple[float, frozenset[str]]] = field(default_factory=list)
     broken: dict[str, Exception] = field(default_factory=dict)
     unreachable: int = 0
+    kinds: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,13 @@ class Look:
 
     kind: str = ""
 
+    @property
+    def brief(self) -> Look:
+        """The short form, for a crowd."""
+        return Look("brief")
+
     def read(self, world: World, keys: frozenset[str]) -> Mapping[str, Any]:
+        world.kinds.append(self.kind)
         world.reads.append((world.clock.now(), keys))
         if world.unreachable:
             world.unreachable -= 1

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcinfra.engine import Action, Event, Executor, Kind, Plan, Step, Threads
+from pcinfra.engine.wait import CROWD
 from pcinfra.errors import Interrupted, PlanFailed, ResourceFailed
 from tests.unit.engine.simulation import World, action, run
 
@@ -76,6 +77,28 @@ def test_one_read_serves_everything_that_waits_on_the_same_probe() -> None:
     run(world, *(action(f"stack{i}", 600) for i in range(20)))
     assert len(world.reads) < 120  # of one thing alone it would be about the same; of twenty apart, twenty times that
     assert any(len(keys) == 20 for _, keys in world.reads)
+
+
+def test_a_crowd_is_asked_seldom_and_its_ends_are_noticed_soon() -> None:
+    """Twenty things, each with an end of its own: the ends of some must not hurry the reads of all."""
+    world, noticed = World(), dict[str, float]()
+
+    def observe(event: Event) -> None:
+        if event.step is Step.FINISHED:
+            noticed[event.action.id] = world.clock.now()
+
+    actions = [action(f"stack{i}", 60.0 * (i + 1), expected=600) for i in range(20)]
+    Executor(world, world.clock, observe).run(Plan(tuple(actions)))
+    assert len(world.reads) <= 8 * 20
+    lags = sorted(noticed[each] - world.ends[each] for each in noticed)
+    assert lags[18] <= 10  # 95 % of them
+
+
+@pytest.mark.parametrize(("count", "asked"), [(CROWD, {""}), (CROWD + 1, {"brief"})])
+def test_a_crowd_is_asked_in_short_and_a_few_at_length(count: int, asked: set[str]) -> None:
+    world = World()
+    run(world, *(action(f"a{i}", 100.0 * (i + 1)) for i in range(count)))
+    assert set(world.kinds) == asked
 
 
 def test_on_a_failure_nothing_new_starts_and_what_runs_is_left_to_finish() -> None:

@@ -13,7 +13,7 @@ from pcinfra.images.context import Base
 from pcinfra.images.model import Order
 
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/x"
-ORDER = Order("team/x", URI, ("context-0", "latest"), ".", "0" * 64)
+ORDER = Order("x", "team/x", URI, ("context-0", "latest"), ".", "0" * 64)
 BASE = Base("763104351884", "us-west-2", "pytorch", "763104351884.dkr.ecr.us-west-2.amazonaws.com")
 
 PROGRAM = """#!/bin/sh

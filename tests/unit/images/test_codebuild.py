@@ -45,8 +45,9 @@ def order(tmp_path: Path, local_target: Target) -> Order:
     cloud.call("s3", "CreateBucket", Bucket=mark)
     digest = context.digest(tmp_path)
     return Order(
-        mark, f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{mark}", (f"context-{digest[:16]}", "latest"), str(tmp_path),
-        digest, 0, mark, mark, (("pcinfra:project", mark), ("pcinfra:stage", "image")),
+        "pytorch", mark, f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{mark}", (f"context-{digest[:16]}", "latest"),
+        str(tmp_path), digest, 0, mark, mark, (("pcinfra:project", mark), ("pcinfra:stage", "image")),
+        family=((mark, str(tmp_path)),),
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def push(target: Target, order: Order) -> str:
 
 def test_a_build_has_a_project_a_role_a_log_and_the_context(order: Order, local_target: Target) -> None:
     digest = push(local_target, order)
-    assert run(local_target, published(order))[IMAGE] == digest
+    assert run(local_target, published(order))[f"{IMAGE}pytorch"] == digest
     cloud = Aws(local_target)
     project = cloud.call("codebuild", "BatchGetProjects", names=[codebuild.project_name(order.project)])["projects"][0]
     assert project["environment"]["privilegedMode"]
@@ -144,8 +145,8 @@ def test_everything_of_it_goes_again(order: Order, local_target: Target) -> None
         rows = cloud.call("ecr", "ListTagsForResource", resourceArn=arn)["tags"]
         return {row["Key"]: row["Value"] for row in rows}
 
-    run(local_target, Plan(removal(order.project, arn, tags())))
-    assert removal(order.project, arn, tags()) == ()
+    run(local_target, Plan(removal(order.project, [(arn, tags())])))
+    assert removal(order.project, [(arn, tags())]) == ()
     assert list(codebuild.left(order.project, cloud)) == []
 
 
@@ -223,10 +224,10 @@ def test_a_build_under_way_is_waited_for(order: Order, local_target: Target) -> 
 def test_down_takes_it_away_and_a_sweep_finds_what_it_could_not(local_target: Target, tmp_path: Path) -> None:
     account = Account(local_target, new_project())
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    settings = account.project.image.model_copy(update={"context": str(tmp_path)})
-    account = Account(local_target, account.project.model_copy(update={"image": settings}))
+    settings = account.project.images["pytorch"].model_copy(update={"context": str(tmp_path)})
+    account = Account(local_target, account.project.model_copy(update={"images": {"pytorch": settings}}))
     account.run(only_image(stages.up(account.project, account.facts())))
-    wanted = order_of(account.project, account.facts())
+    wanted = order_of(account.project, account.facts(), "pytorch")
     run(local_target, Plan(builders.named("codebuild").publish(replace(wanted, bucket=made_bucket(account)), "x")))
     assert only_image(account.plan()) == Plan()  # what a builder needs is no drift
     found = {row.what for row in account.left()}

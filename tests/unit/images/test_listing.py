@@ -90,7 +90,7 @@ def test_a_scan_goes_through_the_api(local_target: Target) -> None:
     workers = Threads()
     try:
         doors = Doors(cloud, Subprocess(), replace(local_target, registry=True))
-        results = Executor(doors, workers, limit=60).run(Plan((listing.scan(name, image),)))
+        results = Executor(doors, workers, limit=60).run(Plan((listing.scan("pytorch", name, image),)))
     finally:
         workers.close()
-    assert set(results[listing.SCAN]) <= set(listing.SEVERITIES)
+    assert set(results[f"{listing.SCAN}pytorch"]) <= set(listing.SEVERITIES)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pcinfra.errors import Unreachable
-from pcinfra.jobs.follow import PATIENCE, Follower, Merge
-from pcinfra.jobs.launcher import Chunk, Look, State, Status
+from pcinfra.errors import CommandFailed, NotFound, Unreachable
+from pcinfra.jobs.follow import CALM, PATIENCE, Follower, Merge
+from pcinfra.jobs.launcher import EVERYTHING, Attempt, Chunk, History, Launcher, Look, Query, State, Status, Wanted
 from pcinfra.jobs.manifest import Manifest
 
 TEXTS = st.lists(st.sampled_from(["a", "한글 🙂", "\n", "\r\n", "\r", "\x00", " "]), max_size=30).map("".join)
@@ -64,14 +64,16 @@ class Scripted:
     """A Launcher whose run has a log; each step says how much of it is there, or that nobody answers."""
 
     log: bytes
-    steps: list[int | str]
+    steps: list[int | str | Exception]
     looks: int = 0
     seen: list[Mapping[str, int] | None] = field(default_factory=list)
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None) -> Look:
+    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
         step = self.steps[min(self.looks, len(self.steps) - 1)]
         self.looks += 1
         self.seen.append(dict(offsets) if offsets is not None else None)
+        if isinstance(step, Exception):
+            raise step
         if isinstance(step, str):
             raise Unreachable(step)
         ended = self.looks >= len(self.steps)
@@ -87,12 +89,30 @@ class Scripted:
     def cancel(self, run: str) -> Status:
         raise NotImplementedError
 
-    def runs(self, limit: int) -> list[Status]:
+    def requeue(self, run: str) -> Status:
+        raise NotImplementedError
+
+    def rerun(self, run: str, new: str) -> str:
+        raise NotImplementedError
+
+    def runs(self, query: Query) -> list[Status]:
+        raise NotImplementedError
+
+    def history(self, run: str) -> History:
+        raise NotImplementedError
+
+    def shell(self, run: str, node: str = "") -> Sequence[str]:
         raise NotImplementedError
 
 
-def follower(launcher: Scripted, shown: list[bytes], notes: list[str], pauses: list[float]) -> Follower:
-    return Follower(launcher, shown.append, notes.append, pauses.append)
+def follower(
+    launcher: Scripted, shown: list[bytes], notes: list[str], pauses: list[float], renew: Launcher | None = None
+) -> Follower:
+    """A Follower whose clock is its pauses, and whom a look costs nothing."""
+    made = Follower(launcher, shown.append, notes.append, pauses.append, clock=lambda: sum(pauses), cost=lambda: 0.0)
+    if renew:
+        made.renew = lambda: renew
+    return made
 
 
 def test_follows_to_the_end_over_lost_answers() -> None:
@@ -102,7 +122,7 @@ def test_follows_to_the_end_over_lost_answers() -> None:
     notes: list[str] = []
     assert follower(launcher, shown, notes, []).follow("x") == DONE
     assert b"".join(shown) == log + b"\n"
-    assert notes == ["running on n1", "no route; trying again"]
+    assert notes == ["running on n1", "no route; trying again", "running on n1"]
 
 
 def test_looks_seldom_while_nothing_comes_and_at_once_while_there_is_more() -> None:
@@ -117,12 +137,78 @@ def test_looks_seldom_while_nothing_comes_and_at_once_while_there_is_more() -> N
 
 def test_gives_up_after_long_silence() -> None:
     launcher = Scripted(b"", ["no route"])
+    pauses: list[float] = []
+    notes: list[str] = []
     with pytest.raises(Unreachable, match="no route"):
-        follower(launcher, [], [], []).follow("x")
-    assert launcher.looks == PATIENCE
+        follower(launcher, [], notes, pauses).follow("x")
+    assert PATIENCE < sum(pauses) < PATIENCE + 10
+    assert notes == ["no route; trying again"]
 
 
 def test_waiting_reads_no_logs() -> None:
     launcher = Scripted(b"abc\n", [4, 4])
     assert Follower(launcher, lambda text: None, lambda text: None, lambda pause: None, logs=False).follow("x") == DONE
     assert launcher.seen == [None, None]
+
+
+def test_goes_on_with_another_head_node_where_it_was() -> None:
+    log = b"first\nsecond\n"
+    gone, there = Scripted(log, [6, "no route"]), Scripted(log, [13, 13, 13])
+    shown: list[bytes] = []
+    notes: list[str] = []
+    assert follower(gone, shown, notes, [], renew=there).follow("x") == DONE
+    assert b"".join(shown) == log
+    assert there.seen[0] == {"node-0.0.log": 5}
+
+
+def test_a_command_that_was_cut_down_is_borne_later_but_not_at_first() -> None:
+    cut = CommandFailed(["head node"], 143, "somebody cancelled the command")
+    shown: list[bytes] = []
+    assert follower(Scripted(b"one\n", [4, cut, 4, 4]), shown, [], []).follow("x") == DONE
+    assert shown == [b"one\n", b""]
+    with pytest.raises(CommandFailed):
+        follower(Scripted(b"one\n", [cut, 4]), [], [], []).follow("x")
+
+
+def test_a_run_that_does_not_exist_is_said_at_once() -> None:
+    with pytest.raises(NotFound):
+        follower(Scripted(b"", [NotFound("there is no such run")]), [], [], []).follow("x")
+
+
+def test_a_look_that_costs_much_is_followed_by_a_long_pause() -> None:
+    spent = iter(range(100))
+    pauses: list[float] = []
+    launcher = Scripted(b"one\n", [0, 4, 4, 4])
+    Follower(launcher, lambda _: None, lambda _: None, pauses.append, cost=lambda: float(next(spent))).follow("x")
+    assert pauses
+    assert all(pause >= CALM for pause in pauses)
+
+
+@given(text=TEXTS, offset=st.integers(0, 80), cuts=st.lists(st.integers(0, 200), max_size=6))
+def test_from_an_offset_on_only_whole_lines_are_shown(text: str, offset: int, cuts: list[int]) -> None:
+    data = text.encode()
+    offset = min(offset, len(data))
+    merge, shown, start = Merge(), b"", offset
+    merge.begin("node-0.0.log", offset)
+    merge.begin("node-0.0.log", 0)  # the first word counts
+    for end in sorted({max(offset, min(cut, len(data))) for cut in cuts} | {len(data)}):
+        shown, start = shown + merge.take(Chunk("node-0.0.log", start, data[start:end], "n1")), end
+    shown += merge.rest()
+    wanted = data[offset:] if offset == 0 else data[offset:].partition(b"\n")[2]
+    assert shown.removesuffix(b"\n") == wanted.removesuffix(b"\n")
+
+
+def test_a_new_attempt_is_said() -> None:
+    tries = (Attempt(0, "n1", ended=5.0), Attempt(1, "n2"))
+    status = Status("x-1", State.RUNNING, "5", nodes="n2", attempts=tries)
+    launcher = Scripted(b"", [0, 0])
+    notes: list[str] = []
+    first = launcher.look
+
+    def look(run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+        seen = first(run, offsets, wanted)
+        return seen if seen.status.state.ended else Look(status)
+
+    launcher.look = look  # type: ignore[method-assign]
+    follower(launcher, [], notes, []).follow("x")
+    assert notes == ["running on n2 (attempt 2)"]

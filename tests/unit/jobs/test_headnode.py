@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from pcinfra.errors import CloudError, CommandFailed, NotFound, PcinfraError, Unreachable
 from pcinfra.jobs.headnode import SsmHeadNode, decoded, encoder, head_node_id, login_user, put_scripts, wrapped
+from pcinfra.shell import Completed
 
 INSTANCE = "i-0123456789abcdef0"
 
@@ -241,3 +243,39 @@ def test_an_agent_without_rights_has_its_runs_at_home(runs: Path) -> None:
     where, user = done.stdout.split()
     assert where == str(top / "runs")
     assert user != "0"
+
+
+class HeldInFile:
+    """Payloads that are held in a file, which curl fetches as it fetches anything."""
+
+    def __init__(self, folder: Path, broken: bool = False) -> None:
+        self.file = folder / "held"
+        self.broken = broken
+
+    @contextmanager
+    def held(self, content: bytes) -> Iterator[str]:
+        self.file.write_bytes(content[:-1] if self.broken else content)
+        try:
+            yield f"file://{self.file}"
+        finally:
+            self.file.unlink()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_is_large_is_fetched_and_comes_in_pieces_where_that_fails(broken: bool, tmp_path: Path) -> None:
+    content = random.Random(4).randbytes(150_000)
+    payloads = HeldInFile(tmp_path, broken)
+    scripts: list[str] = []
+
+    class Here(SsmHeadNode):
+        def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+            scripts.append(script)
+            done = subprocess.run(["bash"], input=script, cwd=tmp_path, text=True, capture_output=True, check=False)
+            return Completed(("bash",), done.returncode, done.stdout, done.stderr)
+
+    node = Here(ScriptedCloud(), INSTANCE, "ubuntu", payloads=payloads)
+    node.put({"a b/it's": content, "small": b"x"})
+    assert (tmp_path / "a b" / "it's").read_bytes() == content
+    assert (tmp_path / "small").read_bytes() == b"x"
+    assert len(scripts) == (7 if broken else 2)
+    assert not payloads.file.exists()

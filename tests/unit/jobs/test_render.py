@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -14,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcinfra.jobs.manifest import Manifest, new_run_id
+from pcinfra.jobs.manifest import Manifest, archive, new_run_id
 from pcinfra.jobs.slurm.render import directive, render
-from pcinfra.jobs.spec import JobSpec
+from pcinfra.jobs.spec import After, Array, Code, JobSpec, Mount
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "jobs"
 SPECS = {
@@ -34,6 +35,32 @@ SPECS = {
         logs="/lustre/logs",
     ),
     "script": JobSpec(script="train.sh", args=("--epochs", "3 4")),
+    "torchrun": JobSpec(
+        name="ddp",
+        image="123456789012.dkr.ecr.us-east-1.amazonaws.com/training:v1@sha256:" + 64 * "0",
+        container="optional",
+        launcher="torchrun",
+        command=("python3", "train.py"),
+        nodes=2,
+        gpus=8,
+        memory=64,
+        mounts=(Mount(source="/scratch"), Mount(source="/lustre/models", read_only=True)),
+        code=Code(),
+        data="/lustre/data",
+        checkpoints="/lustre/checkpoints/ddp",
+        time_limit="4:00:00",
+        restarts=3,
+        requeue=5,
+        secrets={"TOKEN": "secretsmanager:team/hf#token", "KEY": "arn:aws:ssm:eu-west-1:123456789012:parameter/a/b"},
+    ),
+    "sweep": JobSpec(
+        command=("true",),
+        cpus=2,
+        exclusive=True,
+        sweep={"RATE": ("0.1", "it's", ""), "SEED": ("1", "2")},
+        array=Array(at_once=4),
+        after=(After(run="prepare-1m80k0n9v1brna4m"),),
+    ),
 }
 
 # What execs everywhere: no NUL, and nothing that cannot be encoded.
@@ -43,6 +70,7 @@ HOSTILE = st.sampled_from(
 )
 WORDS = st.lists(TEXTS | HOSTILE, max_size=6)
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}X", fullmatch=True)
+RUN_FILES = ["spec.json", "job.sbatch", "node.sh", "command.sh", "env.sh", "submit.env", "files"]
 STUB = '#!/bin/sh\nfor last do :; done\nexec bash "$last"\n'  # srun, as far as one node goes
 PROBE = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open(os.environ['OUT_X'], 'w'))"
 
@@ -51,6 +79,10 @@ PROBE = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open(
 def test_the_files_are_golden(name: str) -> None:
     manifest = render(SPECS[name], f"{name}-1m80k0n9v1brna4m", b"echo hi\n" if name == "script" else b"")
     folder = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        folder.mkdir(exist_ok=True)
+        for file in manifest.files:
+            (folder / file.name).write_bytes(file.content)
     assert {file.name: file.content.decode() for file in manifest.files} == {
         path.name: path.read_text() for path in folder.iterdir()
     }
@@ -59,7 +91,8 @@ def test_the_files_are_golden(name: str) -> None:
 
 def test_only_the_user_can_read_the_files() -> None:
     modes = {file.name: file.mode for file in render(SPECS["script"], "x-1", b"#!/bin/sh\n").files}
-    assert modes == {"spec.json": 0o600, "job.sbatch": 0o600, "node.sh": 0o600, "env.sh": 0o600, "script": 0o700}
+    assert modes.pop("script") == 0o700
+    assert set(modes.values()) == {0o600}
 
 
 @settings(max_examples=25, deadline=None)
@@ -89,7 +122,9 @@ def test_the_exit_code_is_the_jobs_and_is_kept(status: int, tmp_path: Path) -> N
     assert done.returncode == status
     result = (tmp_path / "run" / "result.jsonl").read_text()
     verdict = "failed" if status else "done"
-    assert f'"job":"5","attempt":0,"exit_code":{status},"verdict":"{verdict}","nodes":"n[1-2]"' in result
+    assert (
+        f'"job":"5","attempt":0,"exit_code":{status},"verdict":"{verdict}","requeued":false,"nodes":"n[1-2]"' in result
+    )
 
 
 def test_a_script_without_a_first_line_is_for_bash(tmp_path: Path) -> None:
@@ -137,10 +172,13 @@ def test_ids_never_repeat_and_sort_by_time() -> None:
 
 
 def test_the_archive_is_the_same_for_the_same_files() -> None:
-    first, second = (render(SPECS["full"], "x-1").archive() for _ in range(2))
+    first, second = (archive([render(SPECS["full"], "x-1"), render(SPECS["plain"], "y-1")]) for _ in range(2))
     assert first == second
     with tarfile.open(fileobj=BytesIO(first)) as tar:
-        assert [entry.name for entry in tar] == ["spec.json", "job.sbatch", "node.sh", "env.sh"]
+        assert [entry.name for entry in tar] == [f"{run}/{name}" for run in ("x-1", "y-1") for name in RUN_FILES]
+        listed = tar.extractfile("x-1/files")
+        assert listed
+        assert listed.read().decode().split() == RUN_FILES[:-1]
 
 
 def run_batch(top: Path, manifest: Manifest) -> subprocess.CompletedProcess[bytes]:
@@ -151,8 +189,9 @@ def run_batch(top: Path, manifest: Manifest) -> subprocess.CompletedProcess[byte
     for file in manifest.files:
         (run / file.name).write_bytes(file.content)
         (run / file.name).chmod(file.mode)
-    (programs / "srun").write_text(STUB)
-    (programs / "srun").chmod(0o755)
+    for program, text in (("srun", STUB), ("scontrol", "#!/bin/sh\n"), ("squeue", "#!/bin/sh\n")):
+        (programs / program).write_text(text)
+        (programs / program).chmod(0o755)
     slurm = {"SLURM_SUBMIT_DIR": str(run), "SLURM_JOB_ID": "5", "SLURM_JOB_NODELIST": "n[1-2]"}
     environment = {"PATH": f"{programs}:/usr/bin:/bin", "LANG": "C.UTF-8", **slurm}
     return subprocess.run(["bash", str(run / "job.sbatch")], env=environment, capture_output=True, check=False)

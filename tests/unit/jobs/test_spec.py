@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pcinfra.errors import InputError
+from pcinfra.jobs.fields import MAX_TEXT, seconds
 from pcinfra.jobs.load import find, load
-from pcinfra.jobs.spec import MAX_TEXT, JobSpec
+from pcinfra.jobs.spec import JobSpec
 
 OK = "command: [a]\n"
 NO_DIGIT = "letters, digits and '_', and no digit first"
@@ -36,7 +37,9 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
     (OK + "queue: a,b", [(2, 8, "queue", "is not the name of one queue", "")]),
     (OK + "queue: '--wrap=x'", [(2, 8, "queue", "is not the name of one queue", "")]),
     (OK + "workdir: data", [(2, 10, "workdir", "must be an absolute path", "workdir: /lustre/data")]),
-    (OK + "launcher: torchrum", [(2, 11, "launcher", "must be srun", "")]),
+    (OK + "launcher: torchrum", [
+        (2, 11, "launcher", "must be srun, torchrun, deepspeed, accelerate or mpi", "launcher: torchrun"),
+    ]),
     (OK + "environment: {1A: x}", [(2, 15, "environment.1A", "is not a variable's name", NO_DIGIT)]),
     (OK + "environment: {UID: x}", [(2, 15, "environment.UID", "belongs to bash", "choose another name")]),
     (OK + "environment: {SLURM_X: x}", [(2, 15, "environment.SLURM_X", "would hide", "choose another name")]),
@@ -45,6 +48,47 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
         (2, 9, "script", "cannot be given together with command", "keep one of them"),
         (2, 9, "script", "there is no file", "a path beside the job file"),
     ]),
+    (OK + "restarts: 1", [
+        (2, 11, "restarts", "is for torchrun", "launcher: torchrun, or requeue instead of restarts"),
+    ]),
+    (OK + "cpus: 7\nprocesses: 2", [(2, 7, "cpus", "cannot be divided among 2 processes", "cpus: 6")]),
+    (OK + "mounts: [{source: /a}]", [(2, 1, "mounts", "need a container", "image: ...")]),
+    (OK + "image: a/b:1\ncontainer: optional\nmounts: [{source: /a, target: /b}]", [
+        (4, 31, "mounts[0].target", "must be the same path", "target: /a"),
+    ]),
+    (OK + "image: a/b:1\nmounts: [{source: /a}, {source: /b, target: /a}]", [
+        (3, 24, "mounts[1]", "is a second mount at /a", "one of them"),
+    ]),
+    (OK + "image: a/b:1\nmounts: [{source: '/a:b'}]", [
+        (3, 19, "mounts[0].source", "must be an absolute path of letters", ""),
+    ]),
+    (OK + "image: 'a b'", [(2, 8, "image", "is no image", "")]),
+    (OK + "image: ./a.sqsh", [(2, 8, "image", "is no image", "")]),
+    (OK + "grace_period: 60\ntime_limit: '1'", [
+        (2, 15, "grace_period", "must be less than the time limit, which is 60 seconds", "grace_period: 12"),
+    ]),
+    (OK + "time_limit: '0'", [(2, 13, "time_limit", "must be more than nothing", 'time_limit: "1:00:00"')]),
+    (OK + "code: {path: nowhere}", [(2, 14, "code.path", "there is no folder", "a path beside the job file")]),
+    (OK + "code: {commit: --output=x}", [(2, 16, "code.commit", "does not match the pattern", "commit: HEAD")]),
+    (OK + "code: worktree", [(2, 7, "code", "must be a mapping", "keys of code: source, path, commit")]),
+    (OK + "array: {at_once: 3}", [(2, 1, "array", "has no tasks", "array: {tasks: 100}")]),
+    (OK + "array: {tasks: 3}\nsweep: {A: ['1', '2']}", [
+        (2, 16, "array.tasks", "cannot be given together with sweep, which has 2", "array: {at_once: 10}"),
+    ]),
+    (OK + "sweep: {A: []}", [(2, 9, "sweep.A", "has no values", 'LEARNING_RATE: ["0.1", "0.01"]')]),
+    (OK + "sweep: {A: [1]}", [(2, 13, "sweep.A[0]", "must be text", '"1"')]),
+    (OK + "sweep: {A: ['1']}\nenvironment: {A: '2'}", [(2, 9, "sweep.A", "is in environment, too", "one of them")]),
+    (OK + "after: [{run: ../x}]", [
+        (2, 15, "after[0].run", "is not the id of a run", "for example hello-1m80k0n9v1brna4m"),
+    ]),
+    (OK + "secrets: {A: hunter2}", [
+        (2, 14, "secrets.A", "must name a secret, never be one", "for example secretsmanager:hugging-face#token"),
+    ]),
+    (OK + "secrets: {A: 'ssm:/a'}\nenvironment: {A: b}", [
+        (2, 14, "secrets.A", "is in environment or sweep, too", "one of them"),
+    ]),
+    (OK + "launcher: mpi", [(2, 11, "launcher", "needs the number of processes on each node", "processes: 8")]),
+    (OK + "launcher: mpi\ngpus: 8\ncpus: 12", [(4, 7, "cpus", "cannot be divided among 8 processes", "cpus: 8")]),
     ("script: .", [(1, 9, "script", "there is no file", "a path beside the job file")]),
     ("nods: 2\ncommand: echo\ngpus: two\nworkdir: x", [
         (1, 1, "nods", "is not a key", "nodes"),
@@ -98,6 +142,21 @@ def test_a_file_whose_name_has_nothing_for_a_run_id_still_gets_one(tmp_path: Pat
 def test_what_is_left_out_has_its_default() -> None:
     spec = JobSpec(command=("true",))
     assert (spec.nodes, spec.gpus, spec.cpus, spec.launcher, spec.environment) == (1, None, None, "srun", {})
+
+
+@pytest.mark.parametrize(("limit", "expected"), [
+    ("90", 5400), ("90:30", 5430), ("2:30:00", 9000), ("3-12", 302_400), ("1-0:30", 88_200), ("0-1:00:05", 3605),
+])  # fmt: skip
+def test_a_time_limit_is_so_many_seconds(limit: str, expected: int) -> None:
+    assert seconds(limit) == expected
+
+
+@pytest.mark.parametrize(("fields", "expected"), [
+    ({}, 300), ({"time_limit": "2:00:00"}, 300), ({"time_limit": "5"}, 60), ({"time_limit": "0:01"}, 1),
+    ({"grace_period": 7}, 7),
+])  # fmt: skip
+def test_the_stop_signal_leaves_the_job_some_time_to_run(fields: dict[str, object], expected: int) -> None:
+    assert JobSpec.model_validate(fields).grace == expected
 
 
 def test_the_example_is_found_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

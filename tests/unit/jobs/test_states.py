@@ -12,6 +12,9 @@ DONE = '{"job":"5","attempt":0,"exit_code":0,"verdict":"done","nodes":"n[1-2]","
 SEVEN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":7,"verdict":"failed"')
 STOPPED = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"stopped"')
 LATE = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"timeout"')
+AGAIN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":75,"verdict":"stopped","requeued":true')
+NEW_WORD = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":9,"verdict":"unheard-of"')
+TO_GO_ON = "lost: it was to be requeued, and Slurm has forgotten it"
 PREEMPTED = "lost: another job took its nodes"
 OURS = {"cancelled": "yes"}
 CANCELLED = "cancelled: by Slurm, or with scancel"
@@ -51,6 +54,13 @@ CASES = [
     ({"asked": "0", "slurm": "TIMEOUT|TimeLimit|n1"}, "timeout: the time limit was reached, exit code 137", 137),
     ({"asked": "0", "slurm": ""}, FORGOTTEN, 137),
     ({"asked": "0", "slurm": "", "result": '{"job":"5","exi'}, FORGOTTEN, 137),
+    ({"asked": "1", "slurm": "", "result": STOPPED}, "unknown: slurmctld does not answer", None),
+    ({"asked": "1", "slurm": "", "result": AGAIN}, "unknown: slurmctld does not answer", None),
+    ({"asked": "0", "slurm": "PENDING|None|", "result": AGAIN}, "waiting", None),
+    ({"asked": "0", "slurm": "", "result": AGAIN}, f"{TO_GO_ON}, exit code 75", 75),
+    ({"asked": "0", "slurm": "NODE_FAIL|None|n1", "result": NEW_WORD}, "lost: a node failed, exit code 9", 9),
+    ({"asked": "0", "slurm": "", "result": DONE.replace('"exit_code":0', '"exit_code":"x"')}, FORGOTTEN, 137),
+    ({"asked": "0", "slurm": "", "result": "[" * 100_000}, FORGOTTEN, 137),
     ({"asked": "0", "slurm": "NEVER_HEARD_OF|None|n1"}, "unknown", None),
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ PLACE = conf.Place(controller="ip-10-0-0-10(10.0.0.10)", run="/run/slurm")
 
 def large() -> Spec:
     """Two queues, three types, a user's settings."""
-    content = config(2, JobExclusiveAllocation=True)
+    content = config(2, 2, JobExclusiveAllocation=True)
     content["Scheduling"]["SlurmSettings"] = {
         "EnableMemoryBasedScheduling": True,
         "CustomSlurmSettings": [{"KillWait": 90}, {"MaxArraySize": 5000}, {"slurmdtimeout": 300}],
@@ -36,7 +36,7 @@ def large() -> Spec:
     queue = {"Name": "other", "ComputeResources": [mixed, cpu], "CustomSlurmSettings": {"MaxTime": "2-00:00:00"}}
     content["Scheduling"]["SlurmQueues"].append(queue)
     content["Scheduling"]["SlurmQueues"].append({"Name": "empty", "ComputeResources": [{**cpu, "MinCount": 0}]})
-    return spec_of(content)
+    return spec_of(content, endpoint=5000)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,26 @@ def test_what_could_do_harm_is_refused(change: dict[str, Any]) -> None:
 def test_a_description_survives_being_written() -> None:
     spec = dataclasses.replace(large(), environment={"A": "é'\"$"}, endpoint=4566)
     assert Spec.load(spec.dump()) == spec
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a-st-b-1"], "a-st-b-1"),
+        (["a-st-b-1", "a-st-b-2", "a-st-b-3", "c-1"], "a-st-b-[1-3],c-1"),
+        (["a-3", "a-1"], "a-[1,3]"),
+    ],
+)
+def test_names_are_written_as_slurm_does(names: list[str], text: str) -> None:
+    assert conf.hostlist(names) == text
+
+
+def test_a_thousand_nodes_fit_into_a_line() -> None:
+    names = [f"gpu-dy-p5-{number}" for number in range(1, 1001)]
+    assert conf.hostlist(names) == "gpu-dy-p5-[1-1000]"
+
+
+def test_without_anybody_to_start_them_dynamic_nodes_are_of_the_future() -> None:
+    text = conf.slurm_conf(spec_of(config(1, 1)), PLACE)
+    assert "State=FUTURE" in text
+    assert "ResumeProgram" not in text

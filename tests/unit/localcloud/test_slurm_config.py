@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from pcinfra.errors import PcinfraError
-from pcinfra.localcloud.slurm.config import InstanceFacts, cluster_spec, login_user, static_nodes
+from pcinfra.localcloud.slurm.config import (
+    InstanceFacts,
+    cluster_spec,
+    compute_nodes,
+    idle_seconds,
+    login_user,
+    static_nodes,
+)
 from tests.local.slurm.clusters import TYPES, config, spec_of
 
 P5 = {
@@ -44,11 +51,29 @@ def test_names_of_gpus_lose_their_spaces() -> None:
     assert spec.nodes[0].gpu == "rtxproserver6000"
 
 
-def test_a_node_without_an_instance_is_left_out() -> None:
+def test_a_node_without_an_instance_has_no_address() -> None:
     addresses = {"gpu-st-p5-2": "10.1.0.2"}
-    spec = cluster_spec("c", config(2), types=TYPES, head_address="10.0.0.1", addresses=addresses)
-    assert [node.name for node in spec.nodes] == ["gpu-st-p5-2"]
-    assert spec.partitions[0].nodes == ("gpu-st-p5-2",)
+    spec = cluster_spec("c", config(2, 2), types=TYPES, head_address="10.0.0.1", addresses=addresses)
+    assert {node.name: node.address for node in spec.nodes} == {
+        "gpu-st-p5-1": "", "gpu-st-p5-2": "10.1.0.2", "gpu-dy-p5-1": "", "gpu-dy-p5-2": "",
+    }  # fmt: skip
+    assert spec.partitions[0].nodes == tuple(node.name for node in spec.nodes)
+
+
+def test_dynamic_nodes_fill_up_to_max_count() -> None:
+    assert [node.name for node in compute_nodes(config(1, 2)) if node.dynamic] == ["gpu-dy-p5-1", "gpu-dy-p5-2"]
+    resource = {"Name": "c", "InstanceType": "m5.8xlarge", "MinCount": 2, "MaxCount": 2}
+    assert [node.name for node in compute_nodes(config(ComputeResources=[resource]))] == ["gpu-st-c-1", "gpu-st-c-2"]
+    many = compute_nodes(config(ComputeResources=[{"Name": "c", "InstanceType": "m5.8xlarge"}]))
+    assert len(many) == 10, "MaxCount is 10 when nothing is said"
+    assert spec_of(config(1, 2)).nodes[1].features[0] == "dynamic"
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(None, 60), (10, 60), (1, 6), (0, 6), (-1, 0)])
+def test_a_minute_of_idleness_is_shorter_here(minutes: int | None, seconds: int) -> None:
+    content = config()
+    content["Scheduling"]["SlurmSettings"] = {} if minutes is None else {"ScaledownIdletime": minutes}
+    assert idle_seconds(content) == seconds
 
 
 def test_home_is_shared_even_when_no_storage_says_so() -> None:

@@ -83,7 +83,7 @@ def test_all_defaults(text: str) -> None:
         "project: a\n",
         "bucket: {name: my.bucket-1}\n",
         "bucket: {name: " + "b" * 63 + "}\n",
-        "image: {repository: team/pytorch__x, tag: '2.4', context: ./image}\n",
+        "images: {a: {repository: team/pytorch__x, tag: '2.4', context: ./image}, b: {repository: b2}}\n",
         "tags: {team: nlp, 'cost center': 'a+b=c @d/e', Größe: groß}\n",
         "prerequisites: {lustre: {capacity: 9600, throughput: 1000}}\n",
         "prerequisites: {lustre: {deployment_type: PERSISTENT_1, throughput: 50, version: '2.12'}}\n",

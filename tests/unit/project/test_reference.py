@@ -23,7 +23,7 @@ def test_every_key_of_a_whole_file_is_in_it() -> None:
     rows = {line.split("`")[1] for line in reference().splitlines() if line.startswith("| `")}
     titles = {part for line in reference().splitlines() if line.startswith("## ") for part in line.split("`")[1:2]}
     named = {step.removesuffix("[]") for title in titles for step in title.split(".")}
-    free = {"data", "checkpoints", "logs", "results", "train"}
+    free = {"data", "checkpoints", "logs", "results", "train", "pytorch"}
     assert keys - free <= rows | named
 
 

@@ -54,7 +54,16 @@ PROJECTS = st.builds(
     prerequisites=st.builds(Prerequisites, vpc_name=TAG_TEXT.filter(lambda name: name == name.strip())),
     bucket=st.builds(Bucket, old_versions_days=st.integers(1, 3650)),
     associations=ASSOCIATIONS,
-    image=st.builds(Image, tag=st.from_regex(r"[a-z0-9_][a-zA-Z0-9._-]{0,9}", fullmatch=True)),
+    images=st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9-]{0,29}", fullmatch=True),
+        st.builds(Image, tag=st.from_regex(r"[a-z0-9_][a-zA-Z0-9._-]{0,9}", fullmatch=True)),
+        min_size=1,
+        max_size=3,
+    ).map(
+        lambda images: {
+            n: i.model_copy(update={"repository": f"repository-{k}"}) for k, (n, i) in enumerate(images.items())
+        }
+    ),
     clusters=st.dictionaries(NAMES, st.builds(Cluster, queues=QUEUES), max_size=3),
 )
 
@@ -113,7 +122,7 @@ def test_the_schema_is_one_and_accepts_the_scaffold() -> None:
         {"region": 1},
         {"project": "My Team"},
         {"prerequisites": {"lustre": {"compression": "zstd"}}},
-        {"image": {"keep": 0}},
+        {"images": {"a": {"keep": 0}}},
         {"clusters": {"a": {"queues": []}}},
         {"clusters": {"a": {"queues": [{"instance_type": "p5"}]}}},
         {"associations": {"a": {"path": "/a"}}},

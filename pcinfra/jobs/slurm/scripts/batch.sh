@@ -1,19 +1,108 @@
 set -uo pipefail
 cd -- "$SLURM_SUBMIT_DIR" || exit 1
 export PCINFRA_RUN_DIR=$PWD PCINFRA_RUN=${PWD##*/} PCINFRA_ATTEMPT=${SLURM_RESTART_COUNT:-0}
-[ -s job.id ] || echo "$SLURM_JOB_ID" >job.id
+# A task of an array has a directory of its own for what belongs to it; the number by which Slurm knows it begins
+# again with every part of a large array.
+job=$SLURM_JOB_ID mine=$PWD log=node-%n task=''
+if [ -n "$tasks" ]; then
+  task=$((${1:-0} + SLURM_ARRAY_TASK_ID))
+  job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID mine=$PWD/tasks/$task log=node-${task}_%n
+  export PCINFRA_TASK=$task PCINFRA_TASKS=$tasks
+  mkdir -p -- "$mine" || exit 1
+fi
+export PCINFRA_STOP_FILE=$mine/stop.$PCINFRA_ATTEMPT PCINFRA_DONE_FILE=$mine/DONE
+export PCINFRA_CHECKPOINTS=${checkpoints:+$checkpoints${task:+/$task}}
+export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
+[ -z "$data" ] || export PCINFRA_DATA=$data
+[ ! -d code ] || export PCINFRA_CODE=$PWD/code
+[ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
+started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+attempt_begins
+budget=$(cat requeue.max 2>/dev/null || echo "$requeue")
+
+# record EXIT_CODE VERDICT REQUEUED: what became of this attempt, one line each. Of an array, when its last task has
+# ended, what became of all.
+record() {
+  local now worst
+  attempt_ends
+  now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  line '"exit_code":%d,"verdict":"%s","requeued":%s' "$1" "$2" "$3" >>"$mine/result.jsonl"
+  [ -n "$tasks" ] && [ "$3" = false ] || return
+  exec 8>tasks/lock && flock 8 && echo "$task $1" >>tasks/ended
+  worst=$(awk -v tasks="$tasks" '{code[$1] = $2} END {
+    for (each in code) {n++; if (code[each] > worst) worst = code[each]; if (code[each]) bad++}
+    if (n >= tasks) print worst + 0, (worst ? "failed" : "done"), "false," "\"failed_tasks\":" bad + 0}' tasks/ended)
+  # shellcheck disable=SC2086 # three words
+  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":%s' $worst >>result.jsonl
+  exec 8>&-
+}
+line() {
+  local form=$1
+  shift
+  # shellcheck disable=SC2059 # the format is one of ours
+  printf '{"job":"%s","attempt":%d,'"$form"',"nodes":"%s","started":"%s","ended":"%s"}\n' \
+    "$job" "$PCINFRA_ATTEMPT" "$@" "$SLURM_JOB_NODELIST" "$started" "$now"
+}
+# give_up EXIT_CODE WHY
+give_up() {
+  echo "$2" >&2
+  record "$1" failed false
+  exit "$1"
+}
+
+# Slurm itself requeues after a node has failed, and does not count.
+[ "$PCINFRA_ATTEMPT" -le "$budget" ] ||
+  give_up 75 "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file lets it be requeued $budget times."
+mkdir -p -- "$PCINFRA_CHECKPOINTS" || exit 1
 # srun does not take --cpus-per-task from sbatch since Slurm 22.05 (its release notes).
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
+# An address, not a name: nodes with several network cards have several names.
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
+MASTER_ADDR=$(scontrol show node -o "$first" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
+export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
+
+[ -z "$(type -t fetch_secrets)" ] || fetch_secrets
+# NCCL ends the job where it cannot use EFA; without this it would go on over TCP, many times slower.
+[ "$fabric" != efa ] || export FI_PROVIDER=efa NCCL_NET='AWS Libfabric'
 
 # A whole node comes with its GPUs, but a step gets only those that it asks for.
-gpus=()
-[ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || gpus=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
+[ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || step+=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
 
-stopped=
-trap 'stopped=1' TERM # Slurm ends the job; SIGKILL follows after KillWait
+if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-image; then
+  [ -n "${SLURM_GPUS_ON_NODE:-}${SLURM_GPUS_PER_NODE:-}" ] && gpus=all || gpus=void
+  # Images that are not NVIDIA's own do not ask for the GPUs, and would see none.
+  export NVIDIA_VISIBLE_DEVICES=$gpus NVIDIA_DRIVER_CAPABILITIES=compute,utility
+  # A variable that the image sets, too, arrives as the image sets it unless it is named here.
+  names=$(compgen -e | grep -E '^(PCINFRA_|MASTER_|NVIDIA_|FI_|NCCL_)' | paste -sd , -)${fetched:+,$fetched}
+  if [ -n "$digest" ]; then
+    image=${PWD%/*}/.images/$digest.sqsh
+    [ -e "$image" ] || give_up 1 "The image was not imported: $(tail -n 5 "${image%.sqsh}.log" 2>&1)"
+  fi
+  step+=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
+    "${options[@]}")
+elif [ "$container" = required ]; then
+  give_up 1 "This cluster cannot run containers: Pyxis is not switched on. With container: optional it runs without."
+fi
+
+stopped='' limit=''
+trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
+trap 'limit=1; : >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
+
+# shellcheck disable=SC2329 # called by the trap
+# before_limit: end what does not look for the stop file, while there is time left to requeue the job.
+before_limit() {
+  local end left last=$((grace / 3 < 60 ? grace / 3 : 60))
+  end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
+  left=$((${end:-$(($(date +%s) + grace))} - $(date +%s)))
+  sleep $((left > last ? left - last : 0))
+  kill -TERM "$srun" 2>/dev/null
+  sleep $((last > 10 ? last - 5 : last / 2))
+  kill -KILL "$srun" 2>/dev/null
+}
+
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
-  --output="logs/node-%n.$PCINFRA_ATTEMPT.log" "${gpus[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
-srun=$!
+  --output="logs/$log.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
+srun=$! timer=''
 while :; do # a trap interrupts wait; go on until srun itself has ended
   wait "$srun"
   rc=$?
@@ -22,16 +111,24 @@ done
 wait "$srun" 2>/dev/null
 last=$?
 [ "$last" -eq 127 ] || rc=$last
+[ -z "$timer" ] || kill "$timer" 2>/dev/null
 
 verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
   verdict=stopped # by whom, only Slurm knows: scancel, a failed node, another job
-  [ "$rc" -ne 0 ] || rc=143
+  case $rc in
+    0 | 12[89] | 13[0-689] | 1[4-9]? | 2??) rc=143 ;; # an srun that is just starting ends in other ways
+  esac
+elif [ -n "$limit" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
+  if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
+    record 75 stopped true
+    scontrol requeue "$job" && exit 0
+  fi
+  verdict=timeout rc=75
 fi
-if [ "$rc" -gt 128 ] && [ "$(timeout 5 squeue -h -j "$SLURM_JOB_ID" -o %r 2>/dev/null)" = TimeLimit ]; then
+if [ "$rc" -gt 128 ] && [ "$(timeout 5 squeue -h -j "$job" -o %r 2>/dev/null)" = TimeLimit ]; then
   verdict=timeout # srun is sometimes gone before this shell gets its signal
 fi
-printf '{"job":"%s","attempt":%d,"exit_code":%d,"verdict":"%s","nodes":"%s","ended":"%s"}\n' "$SLURM_JOB_ID" \
-  "$PCINFRA_ATTEMPT" "$rc" "$verdict" "$SLURM_JOB_NODELIST" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>result.jsonl
+record "$rc" "$verdict" false
 exit "$rc"

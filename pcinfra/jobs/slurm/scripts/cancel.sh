@@ -1,6 +1,7 @@
-# Cancels a run. Expects WHAT. Says how it stands afterwards with look.sh.
+# Cancels a run. Expects WHAT. Says how it stands afterwards with look.sh. One that Slurm has ended is left as it is.
 find_run "$WHAT"
-if [ ! -s "$RUN/result.jsonl" ]; then
+jobs=$(timeout 20 squeue -h -n "pci-$RUN" -u "$USER" -o %A) || exit
+if [ -n "$jobs" ]; then
   : >"$RUN/cancelled"
   scancel -Q -n "pci-$RUN" -u "$USER" || exit
 fi

@@ -8,11 +8,13 @@ find_run() {
   fi
   case $1 in
     *[!0-9]*) for RUN in "$1"*/job.sbatch; do [ ! -e "$RUN" ] || found+=("${RUN%/*}"); done ;;
-    *) mapfile -t found < <(grep -lxs -- "$1" ./*/job.id | xargs -r ls -t | head -n 1) ;;
+    *) mapfile -t found < <(printf '%s\0' ./*/job.id | xargs -0 grep -lxs -- "$1" | xargs -r ls -t | head -n 1) ;;
   esac
   case ${#found[@]} in
-    0) echo unknown; exit 0 ;;
+    0) answer unknown ;;
     1) RUN=${found[0]#./} RUN=${RUN%/job.id} ;;
-    *) echo "many ${found[*]:$((${#found[@]} > 5 ? ${#found[@]} - 5 : 0))}"; exit 0 ;; # the newest of one name
+    *) answer "many ${found[*]:$((${#found[@]} > 5 ? ${#found[@]} - 5 : 0))}" ;; # the newest of one name
   esac
 }
+# answer LINE: send one line as the whole answer, compressed as all of them are.
+answer() { echo "$1" | gzip -c | base64 -w0; exit 0; }

@@ -1,36 +1,101 @@
-# Prints where a run stands and what is new in its logs. Expects WHAT, LIMIT (characters for the logs, 0 for none) and
-# OFFSETS (an associative array, log name to bytes seen). Asks Slurm before it reads: what a job that has ended wrote
-# is then all there. Asks by name, because job ids begin again when a cluster is made anew.
+# Prints where a run stands and what is new in its logs, compressed: lines "WORD REST", then "data" and the bytes of the
+# logs, as many of each as its line "log NAME OFFSET LENGTH" says. Expects WHAT, LIMIT (characters of the answer; 0: no
+# logs), OFFSETS (log name to bytes seen), NODE (number or name; empty: all), ATTEMPT (empty: all), SINCE (seconds since
+# 1970; empty: the beginning). Asks Slurm before it reads: what a job that has ended wrote is then all there. Asks by
+# name, because job ids begin again when a cluster is made anew.
 find_run "$WHAT"
 cd -- "$RUN" || exit
-slurm=$(timeout 20 squeue -h -t all -n "pci-$RUN" -o '%T|%r|%N' 2>/dev/null)
+slurm=$(timeout 10 squeue -h -t all -n "pci-$RUN" -o '%j|%T|%r|%N' 2>/dev/null)
 asked=$?
-slurm=${slurm##*$'\n'}
-logs=()
-mapfile -t results < <(cat result.jsonl 2>/dev/null)
-if [ ! -e slurm.end ]; then # Slurm forgets a job after MinJobAge; keep how it ended
-  case ${slurm%%|*} in
-    BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$slurm" >slurm.end ;;
+if [ ! -e slurm.end ] && [ ! -d tasks ]; then # Slurm forgets a job after MinJobAge; keep how it ended
+  last=${slurm##*$'\n'} last=${last#*|}
+  case ${last%%|*} in
+    BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$last" >slurm.end ;;
   esac
 fi
-echo "run $RUN"
-echo "job $(cat job.id 2>/dev/null)"
-echo "nodes $(sed -n 's/^#SBATCH --nodes=//p' job.sbatch)"
-echo "asked $asked"
-echo "slurm $slurm"
-echo "kept $(cat slurm.end 2>/dev/null)"
-[ ! -e cancelled ] || echo "cancelled yes"
-[ "${#results[@]}" = 0 ] || echo "result ${results[-1]}"
-[ "$LIMIT" = 0 ] || mapfile -t logs < <(stat -Lc '%s %n' logs/node-*.log logs/batch.log 2>/dev/null)
-for line in "${logs[@]}"; do # first what the job says, then what Slurm says of it
-  size=${line%% *} name=${line#*/}
-  seen=${OFFSETS[$name]:-0}
-  [ "$size" -gt "$seen" ] || continue
-  [ "$LIMIT" -gt 1000 ] || { echo "more yes"; break; }
-  text=$(encoded "$LIMIT" "logs/$name" "$seen"; echo ":$taken")
-  taken=${text##*:} text=${text%:*}
-  LIMIT=$((LIMIT - ${#text}))
-  echo "log $name $seen $text"
-  [ "$((seen + taken))" -ge "$size" ] || echo "more yes"
+
+# logs_of: print the names of the logs that are wanted, first what the job says, then what Slurm says of it.
+logs_of() {
+  local line number index attempt=${ATTEMPT:-*}
+  # shellcheck disable=SC2086 # a pattern
+  case $NODE in
+    '') printf '%s\n' logs/node-*.$attempt.log ;; # and of the tasks of an array, node-TASK_NUMBER.ATTEMPT.log
+    *[!0-9]*)
+      while read -r line; do # a name has another number in every attempt
+        [[ $line =~ \"attempt\":([0-9]+),\"nodes\":\"([^\"]*)\" ]] || continue
+        number=${BASH_REMATCH[1]}
+        [ "${ATTEMPT:-$number}" = "$number" ] || continue
+        index=$(scontrol show hostnames "${BASH_REMATCH[2]}" | grep -nxF -- "$NODE" | cut -d: -f1)
+        [ -z "$index" ] || echo "logs/node-$((index - 1)).$number.log"
+      done < <(cat attempts.jsonl 2>/dev/null) ;;
+    *) printf '%s\n' logs/node-$NODE.$attempt.log logs/node-*_$NODE.$attempt.log ;;
+  esac
+  [ -n "$NODE$ATTEMPT" ] || printf '%s\n' logs/batch*.log
+}
+# place NAME SIZE: print where a log begins for who wants nothing that was written before SINCE. The byte before tells
+# whether that is the beginning of a line.
+place() {
+  local number=${1%.log} at=0 signs=${1#node-}
+  number=${number##*.}
+  case ${signs%%.*} in
+    *_*) signs=tasks/${signs%%_*}/signs.$number ;;
+    *) signs=signs.$number ;;
+  esac
+  if [ "$(stat -Lc %Y "logs/$1")" -lt "$SINCE" ]; then
+    at=$2
+  elif [ -e "$signs" ]; then
+    at=$(awk -v since="$SINCE" -v name="logs/$1=" '$1 > since {exit} {
+      for (i = 2; i <= NF; i++) if (index($i, name) == 1) at = substr($i, length(name) + 1)
+    } END {print at + 0}' "$signs")
+  fi
+  echo $((at > 0 ? at - 1 : 0))
+}
+
+grown=() starts=()
+if [ "$LIMIT" != 0 ]; then
+  mapfile -t files < <(logs_of)
+  [ "${#files[@]}" != 0 ] || [ ! -e attempts.jsonl ] || starts+=("nowhere yes")
+  while read -r size name; do
+    name=${name#logs/}
+    if [ -n "$SINCE" ] && [ -z "${OFFSETS[$name]:-}" ]; then
+      at=$(place "$name" "$size")
+      OFFSETS+=(["$name"]=$at)
+      starts+=("from $name $at")
+    fi
+    seen=${OFFSETS[$name]:-0}
+    [ "$size" -le "$seen" ] || grown+=("$((size - seen)) $seen $name")
+  done < <([ "${#files[@]}" = 0 ] || stat -Lc '%s %n' -- "${files[@]}" 2>/dev/null)
+fi
+header() {
+  [ ! -d tasks ] || echo "array yes"
+  echo "asked $asked"
+  printf '%s\n' "$slurm" | sed 's/^/slurm /' # an array has many lines
+  (cd .. && record "$RUN" && times "$RUN")
+  [ "${#starts[@]}" = 0 ] || printf '%s\n' "${starts[@]}"
+}
+# answer_with BYTES: print the answer with so many bytes of logs, shared fairly: what little one has to say is whole.
+answer_with() {
+  local room=$1 left=${#grown[@]} size seen name take more='' pieces=()
+  header
+  while read -r size seen name; do
+    take=$((room / left < size ? room / left : size))
+    room=$((room - take)) left=$((left - 1))
+    [ "$take" = "$size" ] || more=yes
+    [ "$take" != 0 ] || continue
+    echo "log $name $seen $take"
+    pieces+=("$take $seen $name")
+  done < <([ "${#grown[@]}" = 0 ] || printf '%s\n' "${grown[@]}" | sort -n)
+  [ -z "$more" ] || echo "more yes"
+  echo data
+  for name in "${pieces[@]}"; do
+    read -r take seen name <<<"$name"
+    dd if="logs/$name" iflag=skip_bytes,count_bytes skip="$seen" count="$take" bs=64k status=none
+  done
+}
+room=65536
+while :; do # nobody knows what it compresses to
+  text=$(answer_with "$room" | gzip -c | base64 -w0)
+  [ "$LIMIT" != 0 ] && [ "${#text}" -gt "$LIMIT" ] && [ "$room" -gt 64 ] || break
+  room=$((room * LIMIT * 9 / 10 / ${#text}))
 done
-echo end
+printf %s "$text"

@@ -1,33 +1,141 @@
-# Submits the run $RUN from the tar archive $ARCHIVE (base64, or @FILE) and prints its Slurm job id. Run again, or twice
-# at the same time, it makes no second job: a lock on the run directory, the id kept in it, and the job's name, which
-# has the run's id in it. Expects RUN, ARCHIVE, LOGS.
+# Submits runs from the compressed tar archive $ARCHIVE (base64, or @FILE), which has a directory for each, and prints
+# "jobs" and their Slurm job ids, "-" for one that was refused, and then why. Run again, or twice at the same time, it
+# makes no second job: a lock, the ids kept in the run directories, and the jobs' names, which have the runs' ids in
+# them. Expects RUNS (their ids, with spaces between), ARCHIVE.
 umask 077
-mkdir -p -- "$RUN" && cd -- "$RUN" || exit
-umask 022 # the job inherits it
-exec 9>lock && flock 9 || exit
-if [ ! -s job.id ]; then
-  job=$(squeue -h -t all -n "pci-$RUN" -o %A) || exit
-  if [ -z "$job" ]; then
-    if [ "${ARCHIVE#@}" != "$ARCHIVE" ]; then
-      tar -xpf "../${ARCHIVE#@}" || exit
-    else
-      printf %s "$ARCHIVE" | base64 -d | tar -xpf - || exit
-    fi
-    if [ -n "$LOGS" ]; then
-      mkdir -p -- "$LOGS/$RUN" && ln -sfn -- "$LOGS/$RUN" logs || exit
-    else
-      mkdir -p logs || exit
-    fi
-    if ! answer=$(env -u PCINFRA_RUNS sbatch --parsable job.sbatch 9>&-); then
-      # Refused, or accepted and the answer lost: only what Slurm does not know is taken away again.
-      job=$(squeue -h -t all -n "pci-$RUN" -o %A) && [ -z "$job" ] && rm -rf -- "../$RUN" "../${ARCHIVE#@}"
-      exit 1
-    fi
-    job=${answer##*$'\n'}
-    job=${job%%;*}
-  fi
-  [[ $job =~ ^[0-9]+$ ]] || { echo "sbatch said: $job" >&2; exit 1; }
-  echo "$job" >job.id
+export -n PCINFRA_RUNS
+read -ra runs <<<"$RUNS"
+mkdir -p -- "${runs[0]}" && exec 9>"${runs[0]}/lock" && flock 9 || exit
+again='' missing='' unpack=()
+for run in "${runs[@]}"; do
+  [ -e "$run/job.sbatch" ] && again=yes || missing=yes
+done
+if [ -e "${runs[0]}/unpacked" ]; then
+  unpack=(--skip-old-files) # a job may run already, and read them
+else
+  missing=yes
 fi
-[ "${ARCHIVE#@}" = "$ARCHIVE" ] || rm -f -- "../${ARCHIVE#@}"
-echo "job $(<job.id)"
+if [ -n "$missing" ]; then
+  if [ "${ARCHIVE#@}" != "$ARCHIVE" ]; then
+    tar "${unpack[@]}" -xzpf "${ARCHIVE#@}" || exit
+  else
+    printf %s "$ARCHIVE" | base64 -d | tar "${unpack[@]}" -xzpf - || exit
+  fi
+  : >"${runs[0]}/unpacked"
+fi
+declare -A known=() # what Slurm has already, by run and part
+if [ -n "$again" ]; then
+  while read -r job name part; do
+    [ "${part:-(null)}" != '(null)' ] || part=0
+    known[${name#pci-}|$part]=$job
+  done < <(squeue -h -t all -u "$USER" -o '%F %j %k')
+  wait $! || exit
+fi
+
+# job_of PART OPTION...: submit the run that we are in, unless Slurm has it, and add its job id to $ids.
+job_of() {
+  local part=$1 answer
+  shift
+  answer=${known[$RUN|$part]:-}
+  if [ -z "$answer" ]; then
+    answer=$(umask 022 && sbatch --parsable --comment="$part" "$@" job.sbatch "$part" 2>submit.err 9>&-) || return
+  fi
+  answer=${answer##*$'\n'}
+  answer=${answer%%;*}
+  [[ $answer =~ ^[0-9]+$ ]] || { echo "sbatch said: $answer" >submit.err; return 1; }
+  ids+="$answer"$'\n'
+}
+
+# dependency_on WHEN:RUN...: set $depends to what sbatch is told; a run that has ended needs no telling.
+dependency_on() {
+  local each when run last
+  for each; do
+    when=${each%%:*} run=${each#*:}
+    [ -s "../$run/job.id" ] || { echo "after: there is no run $run on this cluster" >submit.err; return 1; }
+    last=$(tail -n 1 "../$run/result.jsonl" 2>/dev/null)
+    if [[ $last == *'"requeued":false'* ]]; then
+      [[ $last == *'"exit_code":0,'* ]] && last=0 || last=1
+      case $when$last in
+        done1) echo "after: $run has ended, and not well" >submit.err; return 1 ;;
+        failed0) echo "after: $run has ended, and well" >submit.err; return 1 ;;
+        *) continue ;;
+      esac
+    fi
+    case $when in done) when=afterok ;; failed) when=afternotok ;; ended) when=afterany ;; started) when=after ;; esac
+    depends+="${depends:+,}$when:$(paste -sd : - <"../$run/job.id")"
+  done
+}
+
+# image_here: have the image imported, once for all runs, by a job of its own that this one waits for.
+image_here() {
+  local image=../.images/$DIGEST name=pci-image-${DIGEST::16} job
+  mkdir -p ../.images || return
+  [ ! -e "$image.sqsh" ] || return 0
+  exec 7>"$image.submit" && flock 7 || return
+  job=$(squeue -h -t PENDING,CONFIGURING,RUNNING -n "$name" -o %A | head -n 1)
+  if [ -z "$job" ]; then
+    job=$(sbatch --parsable --job-name="$name" --nodes=1 --ntasks=1 --exclusive ${QUEUE:+--partition="$QUEUE"} \
+      --output="$image.log" import.sh 2>submit.err 7>&- 9>&-) || return
+  fi
+  exec 7>&-
+  depends=afterany:${job%%;*} # what became of it, the job looks itself
+}
+
+# submit_run RUN: leave job.id in its directory, or submit.err.
+submit_run() {
+  RUN=$1 ids='' depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER='' DIGEST='' QUEUE=''
+  local options=() size offset
+  # shellcheck disable=SC1091 # render.py writes it
+  cd -- "$RUN" && . ./submit.env || return
+  if [ -n "$CONTAINERS" ] && ! containers; then
+    echo no-containers >submit.err
+    return 1
+  fi
+  if [ -e code.tar.gz ]; then
+    mkdir -p code && tar -xzf code.tar.gz -C code 2>submit.err || return
+  fi
+  if [ -n "$LOGS" ]; then
+    { mkdir -p -- "$LOGS/$RUN" && ln -sfn -- "$LOGS/$RUN" logs; } 2>submit.err || return
+  else
+    [ -d logs ] || mkdir logs || return
+  fi
+  [ -z "$DIGEST" ] || ! containers || image_here || return
+  # shellcheck disable=SC2086 # a list of words without spaces in them
+  dependency_on $AFTER || return
+  [ -z "$depends" ] || options=(--dependency="$depends" --kill-on-invalid-dep=yes)
+  if [ -z "$TASKS" ]; then
+    job_of 0 "${options[@]}" || return
+  else
+    size=$(scontrol show config | sed -n 's/^MaxArraySize *= *\([0-9]*\).*/\1/p')
+    for ((offset = 0; offset < TASKS; offset += size)); do
+      last=$((TASKS - offset < size ? TASKS - offset - 1 : size - 1))
+      job_of "$offset" --array="0-$last${AT_ONCE:+%$AT_ONCE}" "${options[@]}" || return
+    done
+  fi
+  printf %s "$ids" >job.id
+}
+containers() { srun --help 2>/dev/null | grep -q -e --container-image; }
+
+running=0
+for run in "${runs[@]}"; do
+  [ ! -s "$run/job.id" ] || continue
+  [ "$running" -lt 8 ] || { wait -n; running=$((running - 1)); }
+  (submit_run "$run") &
+  running=$((running + 1))
+done
+wait
+answer=jobs refused=()
+for run in "${runs[@]}"; do
+  if [ -s "$run/job.id" ]; then
+    read -r job <"$run/job.id"
+    answer+=" $job"
+    continue
+  fi
+  answer+=' -'
+  [ "${#refused[@]}" -ge 20 ] || refused+=("$run $(head -c 800 "$run/submit.err" 2>/dev/null | tr '\n' ' ')")
+  # Refused, or accepted and the answer lost: only what Slurm does not know is taken away again.
+  job=$(squeue -h -t all -n "pci-$run" -o %F) && [ -z "$job" ] && rm -rf -- "$run"
+done
+[ "${ARCHIVE#@}" = "$ARCHIVE" ] || rm -f -- "${ARCHIVE#@}"
+echo "$answer"
+[ "${#refused[@]}" = 0 ] || printf 'refused %s\n' "${refused[@]}"

@@ -13,6 +13,7 @@ CUSTOM = "AWS::CloudFormation::CustomResource"
 def registry() -> dict[str, Handler]:
     """Every handler by resource type."""
     from pcinfra.localcloud.cfn.handlers import (
+        autoscaling,
         awslambda,
         cloudformation,
         cloudwatch,
@@ -20,9 +21,11 @@ def registry() -> dict[str, Handler]:
         dynamodb,
         ec2,
         ecr,
+        efs,
         fsx,
         iam,
         instances,
+        loadbalancing,
         logs,
         route53,
         s3,
@@ -32,8 +35,8 @@ def registry() -> dict[str, Handler]:
     )
 
     modules = (
-        awslambda, cloudformation, cloudwatch, custom, dynamodb, ec2, ecr, fsx, iam, instances, logs, route53, s3,
-        security, ssm, vpc,
+        autoscaling, awslambda, cloudformation, cloudwatch, custom, dynamodb, ec2, ecr, efs, fsx, iam, instances,
+        loadbalancing, logs, route53, s3, security, ssm, vpc,
     )  # fmt: skip
     return {entry.type: entry for module in modules for entry in module.HANDLERS}
 

@@ -42,6 +42,19 @@ def _release(context: Context, existing: Existing) -> None:
         ec2.release_address(AllocationId=rows[0]["AllocationId"])
 
 
+def _associate_address(context: Context, properties: Json) -> Made:
+    """Source: AWS::EC2::EIPAssociation: Ref returns the id of the association."""
+    given = {k: properties[k] for k in ("AllocationId", "NetworkInterfaceId", "InstanceId", "PrivateIpAddress")
+             if k in properties}  # fmt: skip
+    association = context.client("ec2").associate_address(**given)["AssociationId"]
+    context.begun(association)
+    return Made(association, {"Id": association})
+
+
+def _disassociate_address(context: Context, existing: Existing) -> None:
+    context.client("ec2").disassociate_address(AssociationId=existing.physical_id)
+
+
 def _create_nat(context: Context, properties: Json) -> Made:
     ec2 = context.client("ec2")
     wanted = {key: properties[key] for key in ("AllocationId", "ConnectivityType") if key in properties}
@@ -173,6 +186,12 @@ def _delete_flow_log(context: Context, existing: Existing) -> None:
 
 HANDLERS = (
     Handler("AWS::EC2::EIP", names("Domain Tags"), _allocate, _release, _retag_address),
+    Handler(
+        "AWS::EC2::EIPAssociation",
+        names("AllocationId NetworkInterfaceId InstanceId PrivateIpAddress"),
+        _associate_address,
+        _disassociate_address,
+    ),
     Handler(
         "AWS::EC2::NatGateway",
         names("AllocationId SubnetId ConnectivityType Tags"),

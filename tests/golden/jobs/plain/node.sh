@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs once on every node of the job.
+# Runs on every node of the job.
 set -u
+[ "${SLURM_PROCID:-0}${PCINFRA_TASK:-}" != 0 ] || printf "%(%s)T" -1 >"$PCINFRA_RUN_DIR/began.$PCINFRA_ATTEMPT" || :
 . "$PCINFRA_RUN_DIR/env.sh" || exit
-exec -- true
+exec bash "$PCINFRA_RUN_DIR/command.sh"

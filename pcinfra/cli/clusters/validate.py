@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.clusters.lookup import cluster_name
+from pcinfra.cli.clusters.render import rendered
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ class Row:
     check: str
 
 
-@click.command(short_help="Check its configuration; create nothing.")
-@click.argument("name", callback=lambda _, __, name: options.cluster_name(name))
+@click.command()
+@cluster_name
 @click.option("--offline", is_flag=True, help="Only what needs no account; make no call at all.")
 @options.output
 @options.pass_session
@@ -57,6 +59,24 @@ def validate(session: Session, name: str, offline: bool, output: str) -> None:
         raise click.exceptions.Exit(InputError.exit_code)
 
 
+def checked(session: Session, name: str) -> Rendered:
+    """Return the configuration of cluster ``name`` that the schema and the rules have nothing against. Its validation
+    makes no call.
+
+    Raises:
+        UsageError: the project file has no such cluster.
+        InputError: what is wrong, each with its place in the project file.
+    """
+    from pcinfra.clusters.findings import refusal
+    from pcinfra.clusters.validate import validate as check
+
+    made = rendered(session, name)
+    findings = check(name, made.text, session.project.region, session.project.clusters[name].pcluster_version)
+    if _errors(findings):
+        raise refusal(name, findings, locator(session, name, made))
+    return made
+
+
 def _from_problem(error: InputError, index: int) -> Row:
     problem = error.problems[index]
     place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
@@ -64,7 +84,6 @@ def _from_problem(error: InputError, index: int) -> Row:
 
 
 def _rows(session: Session, name: str, offline: bool) -> list[Row]:
-    from pcinfra.cli.cluster_render import rendered
     from pcinfra.clusters.validate import validate as check
 
     made = rendered(session, name, offline)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.clusters.lookup import cluster_name
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from pcinfra.clusters.render import Rendered
 
 
-@click.command(short_help="Print its pcluster configuration.")
-@click.argument("name", callback=lambda _, __, name: options.cluster_name(name))
+@click.command()
+@cluster_name
 @click.option("--offline", is_flag=True, help="Make no call; made-up ids stand for what does not exist yet.")
 @options.pass_session
 def render(session: Session, name: str, offline: bool) -> None:

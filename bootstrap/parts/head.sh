@@ -1,0 +1,105 @@
+#!/bin/bash
+# Switches on Pyxis and Enroot on the head node of an AWS ParallelCluster (3.11.1 or later) cluster, and the health
+# check that runs on a GPU node before every job. Runs as root, as OnNodeConfigured. Running it again changes nothing
+# but the node's report.
+#
+# The image ships both programs switched off, with samples of their configuration. Only this script writes to
+# /opt/slurm, which every node mounts: two writers would race.
+
+set -euo pipefail
+umask 022
+ROLE="head"
+
+usage() {
+  cat <<'USAGE'
+usage: head-node-enroot-pyxis-setup.sh [--lustre DIR] [--scratch DIR] [--registry HOST | --account ID --region REGION]
+
+Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes, for every node of the cluster.
+
+  --lustre DIR     where FSx for Lustre is mounted (default /lustre)
+  --scratch DIR    the instance's own disks, used when mounted (default /scratch)
+  --registry HOST  ECR registry that images come from
+  --account ID     account of the registry (default: the instance's)
+  --region REGION  region of the registry (default: the instance's)
+  --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
+
+It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
+LUSTRE/.pcinfra/nodes/NODE.json.
+USAGE
+}
+
+# include common.sh
+
+# include lustre.sh
+
+# include registry.sh
+
+# include enroot.sh
+
+# include report.sh
+
+# Slurm reads plugins from /opt/slurm, shared with every node. Plugins that are there already stay.
+configure_pyxis() {
+  local stack=$ROOT/opt/slurm/etc/plugstack.conf
+  put "$ROOT/opt/slurm/etc/plugstack.conf.d/pyxis.conf" 644 <"$EXAMPLES/pyxis/pyxis.conf"
+  if [[ ! -f $stack ]]; then
+    put "$stack" 644 <"$EXAMPLES/spank/plugstack.conf"
+  elif ! grep -q '^ *include .*plugstack\.conf\.d' "$stack"; then
+    put "$stack" 644 < <(cat "$stack" "$EXAMPLES/spank/plugstack.conf")
+  fi
+}
+
+# slurm.conf has Prolog=/opt/slurm/etc/scripts/prolog.d/* since ParallelCluster 3.6; Prolog itself may not be changed.
+install_health_check() {
+  put "$ROOT/opt/slurm/etc/scripts/prolog.d/50_pcinfra_gpu_health" 755 < <(health_check)
+}
+
+health_check() {
+  cat <<'END_OF_FILE'
+# include gpu-health.sh
+END_OF_FILE
+}
+
+reload_slurm() {
+  local scontrol=$ROOT/opt/slurm/bin/scontrol
+  if [[ ${wrote[*]-} != */opt/slurm/etc/plugstack* ]]; then return; fi
+  if timeout 20 "$scontrol" ping >/dev/null 2>&1; then
+    timeout 60 "$scontrol" reconfigure
+  else
+    log "slurmctld does not run yet; it reads the plugins when it starts"
+  fi
+}
+
+# The associations with S3 make these directories, as root. Users must be able to write; making one that is
+# missing would only hide that its association is.
+open_lustre() {
+  local name
+  for name in checkpoints logs results; do
+    if [[ -d $ROOT$lustre/$name ]]; then
+      common_directory "$ROOT$lustre/$name"
+    else
+      log "note: $lustre/$name is not there; its data repository association makes it"
+    fi
+  done
+}
+
+main() {
+  parse "$@"
+  need_root
+  need_examples enroot/enroot.conf spank/plugstack.conf pyxis/pyxis.conf
+  need_lustre
+  find_registry
+  hold_kernel
+  allow_user_namespaces
+  configure_enroot
+  configure_run_directories
+  configure_registry
+  configure_hooks
+  configure_pyxis
+  install_health_check
+  open_lustre
+  reload_slurm
+  warm_images
+}
+
+main "$@"

@@ -1,0 +1,64 @@
+"""``pcinfra cluster connect``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from pcinfra.cli import options
+from pcinfra.cli.clusters.lookup import cluster_name, existing, head_node
+from pcinfra.cli.session import Session
+
+
+@click.command()
+@cluster_name
+@click.option("--forward", metavar="LOCAL:PORT", help="Forward a port instead: 8888:8888, or 3306:HOST:3306.")
+@click.option("--ssh-config", is_flag=True, help="Print lines for ~/.ssh/config instead: ssh, scp and rsync.")
+@click.option("--key", metavar="FILE.pub", type=click.Path(path_type=Path), help="With --ssh-config: let this key in.")
+@options.pass_session
+@click.pass_context
+def connect(
+    ctx: click.Context, session: Session, /, name: str, forward: str | None, ssh_config: bool, key: Path | None
+) -> None:
+    """Open a shell on the head node of cluster NAME through Session Manager: no open port, no bastion.
+
+    It needs the AWS CLI and its Session Manager plug-in on this machine.
+
+    \b
+    pcinfra cluster connect train
+    pcinfra cluster connect train --forward 8888:8888             a notebook on the head node
+    pcinfra cluster connect train --ssh-config --key ~/.ssh/id_ed25519.pub >> ~/.ssh/config
+    rsync -a code/ train:code/
+    """
+    from pcinfra.clusters import connect as ways
+    from pcinfra.errors import UsageError
+    from pcinfra.shell import attach
+
+    if key and not ssh_config:
+        raise UsageError("--key is for --ssh-config", hint=f"pcinfra cluster connect {name} --ssh-config --key {key}")
+    wanted = ways.Forward.parse(forward) if forward else None
+    existing(session, name)
+    if ssh_config:
+        click.echo(_ssh_config(session, name, key), nl=False)
+        return
+    ways.require(session.shell)
+    head = head_node(session, name)
+    environment = {**os.environ, **session.target.environment()}
+    ctx.exit(attach(ways.session(session.target, head.instance_id, head.user, wanted), environment))
+
+
+def _ssh_config(session: Session, name: str, key: Path | None) -> str:
+    """Return the lines, after the owner of ``key`` was let in."""
+    from pcinfra.clusters import connect as ways
+
+    head = head_node(session, name)
+    user = head.user or head.run('printf %s "$USER"').check().stdout.strip()
+    identity = ""
+    if key:
+        head.runs = "/tmp"  # noqa: S108  (nothing is written there)
+        head.run(ways.authorizing(key.expanduser().read_text(encoding="utf-8"))).check()
+        identity = str(key.expanduser().absolute()).removesuffix(".pub")
+        click.echo(f"{key} may log in to {name} as {user}", err=True)
+    return ways.ssh_config(session.target, name, head.instance_id, user, identity)

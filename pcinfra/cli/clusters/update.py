@@ -1,0 +1,103 @@
+"""``pcinfra cluster update``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pcinfra.cli import options
+from pcinfra.cli.clusters.lookup import cluster_name, told
+from pcinfra.cli.clusters.validate import checked
+from pcinfra.cli.session import Session
+
+if TYPE_CHECKING:
+    from pcinfra.clusters.facts import ClusterFacts
+    from pcinfra.clusters.update import Update
+    from pcinfra.engine import Plan
+
+
+@click.command()
+@cluster_name
+@click.option("--dry-run", is_flag=True, help="Only print the plan.")
+@click.option(
+    "--running-jobs",
+    type=click.Choice(["wait", "kill"]),
+    default="wait",
+    show_default=True,
+    help="Where the compute fleet must stop: wait until the jobs on it have ended, or end them.",
+)
+@options.output
+@options.yes
+@options.pass_session
+def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, output: str, yes: bool) -> None:
+    """Bring cluster NAME to what pcinfra.yaml says now.
+
+    pcluster's own update policies decide what a change needs. Most are made while jobs run. Where the compute fleet
+    must be stopped, this is done in order: no new job starts, the running ones end, the fleet stops, the change is
+    made, the fleet starts, jobs start again. No job is ended without --running-jobs kill.
+
+    \b
+    pcinfra cluster update train --dry-run
+    pcinfra cluster update train
+    pcinfra cluster update train --running-jobs kill --yes
+    """
+    from pcinfra.ui import print_json, print_plan
+
+    config = checked(session, name).text
+    facts = _facts(session, name)
+    asked = _asked(session, facts, config)
+    plan = _plan(session, facts, config, asked, kill=running_jobs == "kill")
+    if output == "json":
+        print_json(_as_json(name, asked, plan))
+    else:
+        print_plan(plan)
+    if dry_run or not plan.actions:
+        return
+    options.confirm(f"Update cluster {name}?" + (" Jobs will be ended." if plan.losses else ""), yes)
+    with told(session, name):
+        session.run(plan)
+    click.echo(f"cluster {name} is up to date", err=output == "json")
+
+
+def _facts(session: Session, name: str) -> ClusterFacts:
+    from pcinfra.clusters.facts import find
+    from pcinfra.clusters.update import check_updatable
+
+    facts = find(session.cloud, name, with_config=True)
+    check_updatable(facts, session.project.project)
+    return facts
+
+
+def _asked(session: Session, facts: ClusterFacts, config: str) -> Update:
+    from pcinfra.clusters.facts import login_nodes_run
+    from pcinfra.clusters.fleet import fleet_of
+    from pcinfra.clusters.pcluster import Pcluster
+    from pcinfra.clusters.update import Update, strategy_of
+
+    program = Pcluster(session.shell, session.target)
+    login = login_nodes_run(session.cloud, facts)
+    verdicts = program.verdicts(facts.name, facts.config, config, login=login)
+    return Update(verdicts, fleet_of(session.cloud, facts.name), strategy_of(config))
+
+
+def _plan(session: Session, facts: ClusterFacts, config: str, asked: Update, *, kill: bool) -> Plan:
+    from pcinfra.cli.clusters.lookup import slurm_view
+    from pcinfra.clusters.update import update_plan
+    from pcinfra.jobs.slurm.pause import pausing, resuming
+
+    running = slurm_view(session, facts.name).running if asked.stops else ()
+    pause = pausing(facts.name, running, kill=kill)
+    return update_plan(facts, config, asked, pause, resuming(facts.name, frozenset()))
+
+
+def _as_json(name: str, asked: Update, plan: Plan) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "cluster": name,
+        "changes": [{**asdict(verdict), "in_words": asked.in_words(verdict)} for verdict in asked.verdicts],
+        "fleet": asked.fleet,
+        "stops_fleet": asked.stops,
+        "actions": [{"id": a.id, "kind": a.kind, "what": a.what, "loses": a.loses} for a in plan.actions],
+    }

@@ -1,0 +1,169 @@
+"""What a run's own files say of it, as record.sh prints them, together with what Slurm says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pcinfra.jobs.launcher import Attempt, Checkpoint, Status
+from pcinfra.jobs.slurm.render import PREFIX
+from pcinfra.jobs.slurm.states import status, together
+
+_FAR = 1e11  # seconds since 1970, or any number, that nobody means
+_ONCE = ("job", "kept", "cancelled", "wants")
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one run. ``fields`` are what :func:`pcinfra.jobs.slurm.states.status` takes."""
+
+    run: str
+    fields: dict[str, str] = field(default_factory=dict)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    began: dict[int, float] = field(default_factory=dict)
+    signs: dict[int, float] = field(default_factory=dict)
+    submitted: float = 0.0
+
+    def status(self) -> Status:
+        attempts = tuple(self._attempts())
+        last = attempts[-1].number if attempts else 0
+        results = [each for each in self.results if _number(_object(each), "attempt") >= last]
+        fields = {**self.fields, **({"result": results[-1]} if results else {})}
+        found = status(self.run, self.fields.get("job", ""), fields)
+        if found.state.ended and attempts and attempts[-1].ended is None:
+            attempts = (*attempts[:-1], replace(attempts[-1], ended=self._lived(last)))
+        if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
+            found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
+        wants = self.fields.get("wants", "")
+        return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
+
+    def _attempts(self) -> Iterator[Attempt]:
+        """Yield the attempts; one that left no result lived until its last sign of life, or the next one began."""
+        begun = {_number(each, "attempt"): each for each in self.attempts if "started" in each}
+        over = {_number(each, "attempt"): _moment(each.get("ended")) for each in self.attempts if "ended" in each}
+        results = {_number(each, "attempt"): each for each in map(_object, self.results) if each}
+        numbers = sorted({*begun, *results})
+        for place, number in enumerate(numbers):
+            following = numbers[place + 1] if place + 1 < len(numbers) else None
+            start, result = begun.get(number, {}), results.get(number, {})
+            ended = over.get(number) or _moment(result.get("ended"))
+            if ended is None and following is not None:
+                next_start = float(_number(begun.get(following, {}), "started")) or None
+                ended = min(filter(None, (self._lived(number), next_start)), default=None)
+            yield Attempt(
+                number,
+                nodes=str(start.get("nodes") or result.get("nodes") or ""),
+                count=_number(start, "count") or 1,
+                gpus=_number(start, "gpus"),
+                started=float(_number(start, "started")) or ended or 0.0,
+                began=self.began.get(number),
+                ended=ended,
+                verdict=str(result.get("verdict", "")),
+                exit_code=_number(result, "exit_code") if "exit_code" in result else None,
+            )
+
+    def _lived(self, number: int) -> float | None:
+        return self.signs.get(number)
+
+
+@dataclass(slots=True)
+class Answer:
+    """The lines of an answer: the runs that it tells of, in their order, and every other line by its first word."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    other: dict[str, list[str]] = field(default_factory=dict)
+
+    def statuses(self) -> list[Status]:
+        return [record.status() for record in self.records.values()]
+
+
+def read(lines: Iterable[str]) -> Answer:
+    """Return what the scripts printed: lines ``WORD REST``."""
+    answer = Answer()
+    record = Record("")
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "run":
+            record = answer.records.setdefault(rest, Record(rest))
+        elif word in _ONCE:
+            record.fields.setdefault(word, rest)  # an array in parts has several job ids
+        elif word == "attempt":
+            record.attempts.append(_object(rest))
+        elif word == "result":
+            record.results.append(rest)
+        elif word == "began":
+            _began(record, rest)
+        else:
+            answer.other.setdefault(word, []).append(rest)
+    _spread(answer)
+    return answer
+
+
+def checkpoints(answer: Answer) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints that an answer tells of, in the order of their times."""
+    found = map(_object, answer.other.get("checkpoint", ()))
+    made = (Checkpoint(_number(each, "attempt"), _moment(each.get("time")) or 0.0, each.get("step")) for each in found)
+    whole = [each if isinstance(each.step, int) else replace(each, step=None) for each in made if each.time > 0]
+    return tuple(sorted(whole, key=lambda each: each.time))
+
+
+def _spread(answer: Answer) -> None:
+    """Give each run what Slurm says of it, and the times of its files."""
+    asked = (answer.other.get("asked") or ["1"])[0]
+    for record in answer.records.values():
+        record.fields["asked"] = asked
+    said: dict[str, list[str]] = {}
+    for line in answer.other.get("slurm", ()):
+        name, _, rest = line.partition("|")
+        said.setdefault(name.removeprefix(PREFIX), []).append(rest)
+    for run, lines in said.items():
+        if run in answer.records:
+            answer.records[run].fields["slurm"] = lines[0] if len(lines) == 1 else together(lines)
+    for line in answer.other.get("time", ()):
+        path, _, seconds = line.rpartition(" ")
+        run, _, name = path.rpartition("/")
+        found = answer.records.get(run)
+        if found and seconds.isdigit():
+            _time(found, name, float(seconds))
+
+
+def _time(record: Record, name: str, seconds: float) -> None:
+    number = name.removeprefix("signs.")
+    if name == "job.id":
+        record.submitted = seconds
+    elif number.isdigit():
+        record.signs[int(number)] = seconds
+
+
+def _began(record: Record, text: str) -> None:
+    number, _, seconds = text.partition(" ")
+    if number.isdigit() and seconds.isdigit():
+        record.began[int(number)] = float(seconds)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return a JSON object; an empty one when the line is not whole."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(values: Mapping[str, Any], key: str) -> int:
+    value = values.get(key)
+    return int(value) if isinstance(value, int | float) and 0 <= value < _FAR else 0
+
+
+def _moment(value: object) -> float | None:
+    """Return a time as seconds since 1970: a number, or a text like ``2026-01-31T12:00:00Z``."""
+    if isinstance(value, int | float):
+        return float(value) if 0 <= value < _FAR else None
+    try:
+        return datetime.fromisoformat(str(value)).timestamp() if value else None
+    except ValueError:
+        return None

@@ -1,0 +1,38 @@
+"""What a way of starting a command is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pcinfra.jobs.spec import JobSpec
+
+COMMAND = 'bash "$PCINFRA_RUN_DIR/command.sh"'
+"""The command as one that takes no arguments: what a launcher's own parser never sees, it cannot change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """One way of starting a command.
+
+    Args:
+        tasks: how many times srun starts ``node.sh`` on each node.
+        lines: what ``node.sh`` does at its end, in bash. The environment holds the user's variables, ``MASTER_ADDR``
+            and ``MASTER_PORT`` of the first node, and ``SLURM_NODEID`` and its like.
+        srun: options for srun.
+    """
+
+    tasks: Callable[[JobSpec], int]
+    lines: Callable[[JobSpec], tuple[str, ...]]
+    srun: tuple[str, ...] = ()
+
+
+def once(spec: JobSpec) -> int:
+    """One task on each node, which starts the processes itself."""
+    return 1
+
+
+def processes(spec: JobSpec) -> str:
+    """Return bash for the number of processes on each node: as the job file says, else one for each GPU."""
+    number = spec.processes or spec.gpus or (1 if spec.cpus else None)
+    return str(number) if number else '"${SLURM_GPUS_ON_NODE:-1}"'

@@ -1,0 +1,186 @@
+"""What ParallelCluster's clustermgtd does: it keeps the fleet as it is wanted, and replaces what died.
+
+Source: aws-parallelcluster-node, ``slurm_plugin/clustermgtd.py`` (``_handle_unhealthy_static_nodes``,
+``_handle_unhealthy_dynamic_nodes``, ``_handle_ice_nodes``), and ``clusterstatusmgtd.py`` (requests to stop and to
+start the fleet). On AWS it looks every minute; here every two seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from botocore.exceptions import ClientError
+
+from pcinfra.errors import NotFound
+from pcinfra.localcloud import computefleet, logins, power
+from pcinfra.localcloud.homes import Home, Homes
+from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.localcloud.slurm.config import ComputeNode
+
+_LOG = logging.getLogger(__name__)
+
+LOOK = 2.0
+"""Seconds between two looks."""
+
+PATIENCE = 90.0
+"""Seconds that a replaced static node has to come up before it is replaced again (node_replacement_timeout)."""
+
+INSUFFICIENT_CAPACITY_TIMEOUT = 60.0
+"""Seconds after which a node that EC2 had no capacity for may be tried again; ten minutes on AWS."""
+
+UNHEALTHY_STATIC = "Static node maintenance: unhealthy node is being replaced"
+UNHEALTHY_DYNAMIC = "Scheduler health check failed"
+QUEUE_UPDATE = "Queue update: the node is replaced once it is idle"
+STOPPING = "stopping cluster"
+
+_OFF = "~"
+_POWERED_OFF = ("~", "%")
+"""Ends of the state of a node that is off, or on its way there; see sinfo(1), "NODE STATE CODES"."""
+
+
+@dataclass
+class _Notes:
+    """What is remembered of one cluster between two looks: node -> when (time.monotonic)."""
+
+    replaced: dict[str, float] = field(default_factory=dict)
+    without_capacity: dict[str, float] = field(default_factory=dict)
+
+
+class Clustermgtd:
+    """One thread for every cluster of the local cloud."""
+
+    def __init__(self, homes: Homes) -> None:
+        self._homes = homes
+        self._notes: dict[str, _Notes] = {}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="clustermgtd", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when it has ended."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join(60)
+
+    def _run(self) -> None:
+        while not self._end.wait(LOOK):
+            for home in self._homes:
+                if not self._end.is_set():
+                    self._look_safely(home)
+
+    def _look_safely(self, home: Home) -> None:
+        if not home.lock.acquire(blocking=False):
+            return  # it is being set up, updated or deleted
+        try:
+            self.look(home)
+        except NotFound:
+            _LOG.debug("cluster %s is gone", home.name)
+        except Exception:
+            _LOG.exception("cluster %s", home.name)
+        finally:
+            home.lock.release()
+
+    def look(self, home: Home) -> None:
+        """Look at one cluster and do what is to be done. Its head node must be there: without it nobody would."""
+        cluster = home.cluster
+        if not cluster.up(cluster.spec.head.name) or not computefleet.running(home.client, [home.machines.head]):
+            return
+        logins.keep(home)
+        status = computefleet.status(home.client, home.name)
+        if status in ("STOP_REQUESTED", "STOPPING"):
+            self._stop_fleet(home, status)
+        elif status in ("START_REQUESTED", "STARTING"):
+            self._start_fleet(home, status)
+        elif status == "RUNNING":
+            self._maintain(home, cluster)
+
+    # -- the fleet as a whole -------------------------------------------------------------------------------------
+
+    def _stop_fleet(self, home: Home, status: str) -> None:
+        computefleet.say(home.client, home.name, "STOPPING", before=status)
+        spec, machines = home.cluster.spec, home.machines
+        home.cluster.stop_fleet()
+        there = [node.name for node in spec.nodes if node.name in machines.nodes]
+        power.down(home, there, STOPPING)
+        power.unplug(home, there)
+        home.cluster.control(*_update([n.name for n in spec.nodes if n.dynamic and n.name in there], "POWER_DOWN"))
+        computefleet.say(home.client, home.name, "STOPPED", before="STOPPING")
+        power.publish(home, "clusterstatusmgtd", ["the compute fleet is STOPPED"])
+
+    def _start_fleet(self, home: Home, status: str) -> None:
+        computefleet.say(home.client, home.name, "STARTING", before=status)
+        home.cluster.start_fleet()
+        self._replace(home, [node for node in home.compute().values() if not node.dynamic])
+        computefleet.say(home.client, home.name, "RUNNING", before="STARTING")
+        power.publish(home, "clusterstatusmgtd", ["the compute fleet is RUNNING"])
+
+    # -- single nodes ---------------------------------------------------------------------------------------------
+
+    def _maintain(self, home: Home, cluster: SlurmCluster) -> None:
+        health = cluster.health()
+        if not health:
+            return  # the controller does not answer
+        notes, compute = self._notes.setdefault(home.name, _Notes()), home.compute()
+        waiting = self._waiting_for_capacity(notes, {name: why for name, (_, why) in health.items()})
+        states = {name: state for name, (state, _) in health.items() if name in compute and name not in waiting}
+        dead = {node.name for node in cluster.spec.nodes if node.address and not cluster.up(node.name)}
+        bad = [node for name, node in compute.items() if name in dead or _is_bad(states.get(name, ""))]
+        self._heal_static(home, [n for n in bad if not n.dynamic and not self._is_coming(notes, n, dead)])
+        on = [node.name for node in bad if node.dynamic and not states.get(node.name, "").endswith(_POWERED_OFF)]
+        self._heal_dynamic(home, on)
+        off = [node.name for node in bad if node.dynamic and states.get(node.name, "").endswith(_OFF)]
+        home.cluster.control(*_update(off, "RESUME"))
+
+    def _is_coming(self, notes: _Notes, node: ComputeNode, dead: set[str]) -> bool:
+        """A machine that was replaced a moment ago and runs may still come up."""
+        since = notes.replaced.get(node.name, -PATIENCE)
+        return node.name not in dead and time.monotonic() - since < PATIENCE
+
+    def _heal_static(self, home: Home, nodes: Sequence[ComputeNode]) -> None:
+        if nodes:
+            names = [node.name for node in nodes]
+            power.publish(home, "clustermgtd", [f"Setting unhealthy static nodes to DOWN: {names}"])
+            power.down(home, names, UNHEALTHY_STATIC)
+            self._replace(home, nodes)
+
+    def _heal_dynamic(self, home: Home, names: Sequence[str]) -> None:
+        if names:
+            power.publish(home, "clustermgtd", [f"Setting unhealthy dynamic nodes to down and power_down: {names}"])
+            power.down(home, names, UNHEALTHY_DYNAMIC)
+            power.unplug(home, names)
+            home.cluster.control(*_update(names, "POWER_DOWN"))
+
+    def _replace(self, home: Home, nodes: Sequence[ComputeNode]) -> None:
+        """Give static nodes new instances; what EC2 does not give is asked for again at a later look."""
+        notes = self._notes.setdefault(home.name, _Notes())
+        for node in nodes:
+            power.unplug(home, [node.name])
+            try:
+                power.plug_in(home, power.launch(home, [node]))
+            except ClientError as error:
+                power.publish(home, "clustermgtd", [f"Failed to launch an instance for {node.name}: {error}"])
+            else:
+                home.cluster.control(["update", f"NodeName={node.name}", "State=RESUME"])
+            notes.replaced[node.name] = time.monotonic()
+
+    def _waiting_for_capacity(self, notes: _Notes, reasons: dict[str, str]) -> set[str]:
+        """Return the dynamic nodes that EC2 had no capacity for a short while ago."""
+        failed = {name for name, why in reasons.items() if power.RESUME_FAILED in why}
+        now, noted = time.monotonic(), notes.without_capacity
+        notes.without_capacity = {name: noted.get(name, now) for name in failed}
+        return {n for n, since in notes.without_capacity.items() if now - since < INSUFFICIENT_CAPACITY_TIMEOUT}
+
+
+def _is_bad(state: str) -> bool:
+    """ParallelCluster replaces what is down, and what is drained and runs no job, whoever put it into that state."""
+    return state.startswith(("down", "drained"))
+
+
+def _update(names: Sequence[str], state: str) -> list[list[str]]:
+    return [["update", f"NodeName={name}", f"State={state}"] for name in names]

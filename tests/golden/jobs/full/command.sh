@@ -1,0 +1,3 @@
+# The command.
+exec -- python3 train.py --note 'it'"'"'s "fine" $HOME `date` # no
+really' ''
