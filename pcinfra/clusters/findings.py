@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcinfra.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from pcinfra.clusters.sources import Locator
 
 
 class Level(StrEnum):
@@ -24,9 +27,9 @@ class Finding:
     """One remark about a configuration.
 
     Args:
-        check: who says so: ``schema``, or the name of pcluster's validator.
+        check: who says so: ``schema``, one of our rules, or the name of pcluster's validator.
         where: path in the rendered configuration; empty when the check does not say.
-        hint: the key of the project file to change, or what to type; empty when nothing is known.
+        hint: what to type; empty when nothing is known.
     """
 
     level: Level
@@ -41,17 +44,25 @@ def errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level is Level.ERROR]
 
 
-def refusal(cluster_name: str, findings: Sequence[Finding]) -> InputError:
-    """Return the error that carries every finding of level ERROR."""
-    file = f"cluster {cluster_name}"
-    return InputError([Problem(file, 0, 0, f.where or f.check, f.what, f.hint) for f in errors(findings)])
+def refusal(cluster_name: str, findings: Sequence[Finding], locator: Locator | None = None) -> InputError:
+    """Return the error that carries every finding of level ERROR, with its place in the project file if it is known."""
+    if locator is None:
+        file = f"cluster {cluster_name}"
+        return InputError([Problem(file, 0, 0, f.where or f.check, f.what, f.hint) for f in errors(findings)])
+    places = ((locator.place(path_of(finding.where)), finding) for finding in errors(findings))
+    return InputError([Problem(p.file, p.line, p.column, p.key, f.what, f.hint) for p, f in places])
 
 
-def from_messages(messages: Any, cluster_name: str) -> list[Finding]:
+def path_of(where: str) -> tuple[str | int, ...]:
+    """Return the path that ``Scheduling.SlurmQueues[0].Name`` is; empty for what is none."""
+    if where.startswith("line "):
+        return ()
+    return tuple(int(step[1:-1]) if step[0] == "[" else step for step in re.findall(r"\[\d+\]|[^.\[\]]+", where))
+
+
+def from_messages(messages: Any) -> list[Finding]:
     """Return the findings in marshmallow's nested ``messages``: keys are field names and list positions."""
-    return [
-        Finding(Level.ERROR, "schema", path, text, source(path, cluster_name)) for path, text in _flat(messages, "")
-    ]
+    return [Finding(Level.ERROR, "schema", path, text) for path, text in _flat(messages, "")]
 
 
 def _flat(messages: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -71,28 +82,3 @@ def _join(path: str, key: object) -> str:
     if key == "_schema":
         return path
     return f"{path}.{key}" if path else str(key)
-
-
-# Where the values of a rendered configuration come from in the project file.
-_SOURCES = (
-    (r"Image\.Os", "os"),
-    (r"HeadNode\.InstanceType", "head_node.instance_type"),
-    (r"HeadNode\.LocalStorage\.RootVolume\.Size", "head_node.volume"),
-    (r"Scheduling\.SlurmQueues\[(\d+)\]\.Name", r"queues[\1].name"),
-    (r"Scheduling\.SlurmQueues\[(\d+)\]\.CapacityType", r"queues[\1].capacity_type"),
-    (r"Scheduling\.SlurmQueues\[(\d+)\]\.ComputeResources\[0\]\.InstanceType", r"queues[\1].instance_type"),
-    (r"Scheduling\.SlurmQueues\[(\d+)\]\.ComputeResources\[0\]\.MinCount", r"queues[\1].min_nodes"),
-    (r"Scheduling\.SlurmQueues\[(\d+)\]\.ComputeResources\[0\]\.MaxCount", r"queues[\1].max_nodes"),
-    (r"Scheduling\.SlurmQueues\[(\d+)\]\..*CapacityReservationId", r"queues[\1].capacity_reservation"),
-)
-
-
-def source(path: str, cluster_name: str) -> str:
-    """Return the key of the project file that ``path`` was rendered from, as a hint; empty when there is none."""
-    if path.startswith("Tags"):
-        return "tags in pcinfra.yaml"
-    for pattern, key in _SOURCES:
-        match = re.fullmatch(pattern, path)
-        if match:
-            return f"clusters.{cluster_name}.{match.expand(key)} in pcinfra.yaml"
-    return ""

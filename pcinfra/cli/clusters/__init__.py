@@ -8,7 +8,7 @@ from pcinfra.cli.lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "render": ("pcinfra.cli.clusters.render", "render", "Print its pcluster configuration."),
-    "validate": ("pcinfra.cli.clusters.render", "validate", "Check its configuration; create nothing."),
+    "validate": ("pcinfra.cli.clusters.validate", "validate", "Check its configuration; create nothing."),
     "create": ("pcinfra.cli.clusters.create", "create", "Create it and wait until it is ready."),
     "update": ("pcinfra.cli.clusters.update", "update", "Bring it to what pcinfra.yaml says now."),
     "start": ("pcinfra.cli.clusters.fleet", "start", "Start its compute nodes."),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, rendered, told
+from pcinfra.cli.clusters.lookup import cluster_name, told
+from pcinfra.cli.clusters.validate import checked
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -32,15 +33,10 @@ def create(session: Session, /, name: str, dry_run: bool, wait: bool, rollback: 
     pcinfra cluster create train --wait     its capacity block begins tomorrow
     """
     from pcinfra.clusters.facts import find
-    from pcinfra.clusters.findings import errors, refusal
     from pcinfra.clusters.lifecycle import create_plan
-    from pcinfra.clusters.validate import validate as check
     from pcinfra.ui import print_plan
 
-    config = rendered(session, name)
-    findings = check(name, config, session.project.region)
-    if errors(findings):
-        raise refusal(name, findings)
+    config = checked(session, name).text
     facts = find(session.cloud, name, with_config=True)
     plan = create_plan(facts, session.project.project, config, rollback=rollback)
     if plan.actions:

@@ -10,12 +10,12 @@ import click
 from pcinfra.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pcinfra.aws import Cloud
     from pcinfra.cli.session import Session
     from pcinfra.clusters.facts import ClusterFacts
-    from pcinfra.clusters.inputs import ClusterInputs
+    from pcinfra.errors import PcinfraError
     from pcinfra.jobs.headnode import SsmHeadNode
     from pcinfra.jobs.slurm.view import View
 
@@ -26,34 +26,6 @@ def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 cluster_name = click.argument("name", callback=_checked)
-
-
-def rendered(session: Session, name: str, offline: bool = False) -> str:
-    from pcinfra.clusters.inputs import placeholder_inputs
-    from pcinfra.clusters.render import render as render_text
-
-    clusters = session.project.clusters
-    if name not in clusters:
-        raise _unknown(name, list(clusters))
-    inputs = placeholder_inputs(session.project) if offline else _inputs(session)
-    return render_text(name, clusters[name], inputs)
-
-
-def _inputs(session: Session) -> ClusterInputs:
-    from pcinfra import cloudformation
-    from pcinfra.clusters.inputs import inputs_from_outputs
-
-    stack = cloudformation.find(session.cloud, session.project.prerequisites.stack)
-    return inputs_from_outputs(stack.outputs if stack else {}, session.project, session.cloud.account)
-
-
-def _unknown(name: str, known: Sequence[str]) -> Exception:
-    from difflib import get_close_matches
-
-    from pcinfra.errors import UsageError
-
-    near = get_close_matches(name, known, 1) or list(known)
-    return UsageError(f"no cluster {name!r} in the project file", hint=" or ".join(near) or "add it under clusters:")
 
 
 def existing(session: Session, name: str) -> ClusterFacts:
@@ -97,24 +69,41 @@ def slurm_view(session: Session, name: str) -> View:
 
 
 @contextmanager
-def told(session: Session, name: str) -> Iterator[None]:
-    """Where a Plan for cluster ``name`` fails because the cluster did, raise what failed there in its place."""
-    from pcinfra.clusters.failure import failure_of
-    from pcinfra.errors import PcinfraError, PlanFailed, ResourceFailed
+def told(session: Session, name: str, *, also: str = "") -> Iterator[None]:
+    """Where a Plan for cluster ``name`` fails because the cluster did, raise what failed there in its place.
+
+    Args:
+        also: what else to type after any failure on the way.
+    """
+    from pcinfra.errors import Interrupted, PlanFailed, ResourceFailed
 
     try:
         yield
     except PlanFailed as error:
-        if not isinstance(error.__cause__, ResourceFailed):
-            raise
-        click.echo("looking for the cause in its events and logs", err=True)
-        try:
-            failure = failure_of(session.doors, name)
-        except PcinfraError:
-            failure = None
-        if failure is None:
-            raise
-        raise failure.error() from error
+        found = _failure(session, name) if isinstance(error.__cause__, ResourceFailed) else None
+        _add(found or error, also)
+        if found:
+            raise found from error
+        raise
+    except Interrupted as error:
+        _add(error, also)
+        raise
+
+
+def _failure(session: Session, name: str) -> PcinfraError | None:
+    from pcinfra.clusters.failure import failure_of
+    from pcinfra.errors import PcinfraError
+
+    click.echo("looking for the cause in its events and logs", err=True)
+    try:
+        failure = failure_of(session.doors, name)
+    except PcinfraError:
+        return None
+    return failure.error() if failure else None
+
+
+def _add(error: PcinfraError, also: str) -> None:
+    error.hint = "\n  try: ".join(filter(None, (error.hint, also)))
 
 
 def zone_of(cloud: Cloud, config: str) -> str:

@@ -1,4 +1,4 @@
-"""``pcinfra cluster render`` and ``validate``."""
+"""``pcinfra cluster render``, and the rendered configuration for the other commands."""
 
 from __future__ import annotations
 
@@ -7,61 +7,54 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, rendered
+from pcinfra.cli.clusters.lookup import cluster_name
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pcinfra.clusters.findings import Finding
+    from pcinfra.clusters.inputs import ClusterInputs
+    from pcinfra.clusters.render import Rendered
 
 
 @click.command()
 @cluster_name
+@click.option("--offline", is_flag=True, help="Make no call; made-up ids stand for what does not exist yet.")
 @options.pass_session
-def render(session: Session, name: str) -> None:
+def render(session: Session, name: str, offline: bool) -> None:
     """Print the pcluster configuration of cluster NAME, with the reason of each derived value."""
-    click.echo(rendered(session, name), nl=False)
+    click.echo(rendered(session, name, offline).text, nl=False)
 
 
-@click.command()
-@cluster_name
-@click.option("--offline", is_flag=True, help="Only pcluster's schema; make no call at all.")
-@options.output
-@options.pass_session
-def validate(session: Session, name: str, offline: bool, output: str) -> None:
-    """Check the configuration of cluster NAME by pcluster's schema, then by its validators. Creates nothing."""
-    from pcinfra.clusters.findings import errors, refusal
+def rendered(session: Session, name: str, offline: bool = False) -> Rendered:
+    """Return the configuration of cluster ``name``, and what in it came from overrides.
 
-    findings = _findings(session, name, rendered(session, name, offline), offline)
-    _print_findings(findings, output)
-    if errors(findings):
-        raise click.exceptions.Exit(refusal(name, findings).exit_code)
+    Raises:
+        UsageError: the project file has no such cluster.
+        NotFound: the prerequisites stack is not complete.
+    """
+    from pcinfra.clusters.inputs import placeholder_inputs
+    from pcinfra.clusters.render import rendered as render_all
 
-
-def _findings(session: Session, name: str, config: str, offline: bool) -> list[Finding]:
-    """The schema first; the validators, which need a name that is free, only when they can get that far."""
-    from pcinfra.clusters.facts import find
-    from pcinfra.clusters.findings import errors
-    from pcinfra.clusters.pcluster import Pcluster
-    from pcinfra.clusters.validate import validate as check
-
-    findings = check(name, config, session.project.region)
-    if offline or errors(findings):
-        return findings
-    free = name if find(session.cloud, name).stack is None else f"{name[:54]}-check"
-    return findings + Pcluster(session.shell, session.target).dryrun(free, config)
+    clusters = session.project.clusters
+    if name not in clusters:
+        raise _unknown(name, list(clusters))
+    inputs = placeholder_inputs(session.project) if offline else _inputs(session)
+    return render_all(name, clusters[name], inputs)
 
 
-def _print_findings(findings: Sequence[Finding], output: str) -> None:
-    from dataclasses import asdict
+def _inputs(session: Session) -> ClusterInputs:
+    from pcinfra import cloudformation
+    from pcinfra.clusters.inputs import inputs_from_outputs
 
-    from pcinfra.ui import print_json, print_table
+    stack = cloudformation.find(session.cloud, session.project.prerequisites.stack)
+    return inputs_from_outputs(stack.outputs if stack else {}, session.project, session.cloud.account)
 
-    if output == "json":
-        print_json([asdict(finding) for finding in findings])
-    elif findings:
-        rows = [(f.level.value, f.where or f.check, f.what, f.hint) for f in findings]
-        print_table(("LEVEL", "WHERE", "WHAT", "TRY"), rows)
-    else:
-        click.echo("valid: pcluster's schema and validators have nothing to say")
+
+def _unknown(name: str, known: Sequence[str]) -> Exception:
+    from difflib import get_close_matches
+
+    from pcinfra.errors import UsageError
+
+    near = get_close_matches(name, known, 1) or list(known)
+    return UsageError(f"no cluster {name!r} in the project file", hint=" or ".join(near) or "add it under clusters:")

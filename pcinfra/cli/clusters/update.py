@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, rendered, told
+from pcinfra.cli.clusters.lookup import cluster_name, told
+from pcinfra.cli.clusters.validate import checked
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
     """
     from pcinfra.ui import print_json, print_plan
 
-    config = rendered(session, name)
+    config = checked(session, name).text
     facts = _facts(session, name)
     asked = _asked(session, facts, config)
     plan = _plan(session, facts, config, asked, kill=running_jobs == "kill")
@@ -53,8 +54,11 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
         print_plan(plan)
     if dry_run or not plan.actions:
         return
+    if asked.stops:
+        _refuse_what_validators_find(session, name, config)
     options.confirm(f"Update cluster {name}?" + (" Jobs will be ended." if plan.losses else ""), yes)
-    with told(session, name):
+    held = f"its queues are held and its compute fleet may be stopped: pcinfra cluster start {name}"
+    with told(session, name, also=held if asked.stops else ""):
         session.run(plan)
     click.echo(f"cluster {name} is up to date", err=output == "json")
 
@@ -69,21 +73,29 @@ def _facts(session: Session, name: str) -> ClusterFacts:
 
 
 def _asked(session: Session, facts: ClusterFacts, config: str) -> Update:
-    """The schema first: pcluster's policies take a configuration that it could read."""
     from pcinfra.clusters.facts import login_nodes_run
-    from pcinfra.clusters.findings import errors, refusal
     from pcinfra.clusters.fleet import fleet_of
     from pcinfra.clusters.pcluster import Pcluster
     from pcinfra.clusters.update import Update, strategy_of
-    from pcinfra.clusters.validate import validate
 
-    findings = validate(facts.name, config, session.project.region)
-    if errors(findings):
-        raise refusal(facts.name, findings)
     program = Pcluster(session.shell, session.target)
     login = login_nodes_run(session.cloud, facts)
     verdicts = program.verdicts(facts.name, facts.config, config, login=login)
     return Update(verdicts, fleet_of(session.cloud, facts.name), strategy_of(config))
+
+
+def _refuse_what_validators_find(session: Session, name: str, config: str) -> None:
+    """Before anything stops; where nothing must, the update itself runs them first.
+
+    Raises:
+        InputError: it carries all of them.
+    """
+    from pcinfra.clusters.findings import errors, refusal
+    from pcinfra.clusters.pcluster import Pcluster
+
+    findings = Pcluster(session.shell, session.target).dryrun(name, config, update=True)
+    if errors(findings):
+        raise refusal(name, findings)
 
 
 def _plan(session: Session, facts: ClusterFacts, config: str, asked: Update, *, kill: bool) -> Plan:

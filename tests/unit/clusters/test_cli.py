@@ -22,11 +22,12 @@ def pcinfra(folder: Path, text: str, *arguments: str) -> Result:
 def test_offline_validation_needs_no_account_and_no_infrastructure(tmp_path: Path) -> None:
     result = pcinfra(tmp_path, "project: training\n", "validate", "train", "--offline")
     assert result.exit_code == 0, result.output
-    assert "nothing to say" in result.output
+    assert "have nothing against it" in result.output
 
 
 def test_findings_are_json_on_request(tmp_path: Path) -> None:
-    result = pcinfra(tmp_path, "project: training\n", "validate", "train", "--offline", "--output", "json")
+    text = "clusters: {train: {shape: cpu}}\n"
+    result = pcinfra(tmp_path, text, "validate", "train", "--offline", "--output", "json")
     assert json.loads(result.output) == []
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcinfra import assets
+from pcinfra.clusters.findings import errors
 from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
 from pcinfra.clusters.render import render
 from pcinfra.clusters.validate import validate
@@ -68,19 +69,19 @@ VARIANTS = [
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.instance_type)
 @pytest.mark.parametrize("system", ["ubuntu2204", "ubuntu2404", "alinux2023"])
 def test_pclusters_schema_accepts_every_variant(variant: Queue, system: str, inputs: ClusterInputs) -> None:
-    assert validate("train", render("train", cluster(variant, os=system), inputs), "us-east-1") == []
+    assert errors(validate("train", render("train", cluster(variant, os=system), inputs), "us-east-1")) == []
 
 
 def test_pclusters_schema_accepts_many_queues(inputs: ClusterInputs) -> None:
     queues = [queue("p5.48xlarge", name=f"q{number}") for number in range(50)]
-    assert validate("train", render("train", cluster(*queues), inputs), "us-east-1") == []
+    assert errors(validate("train", render("train", cluster(*queues), inputs), "us-east-1")) == []
 
 
 def test_a_permissions_boundary_bounds_every_role(inputs: ClusterInputs) -> None:
     arn = "arn:aws:iam::123456789012:policy/boundary"
     text = render("train", cluster(Queue()), replace(inputs, permissions_boundary=arn))
     assert yaml.safe_load(text)["Iam"] == {"PermissionsBoundary": arn}
-    assert validate("train", text, "us-east-1") == []
+    assert errors(validate("train", text, "us-east-1")) == []
     assert "Iam" not in config(cluster(Queue()), inputs)
 
 

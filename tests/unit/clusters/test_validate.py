@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+import yaml
 
-from pcinfra.clusters.findings import Level, errors, refusal, source
+from pcinfra.clusters.findings import Level, errors, refusal
 from pcinfra.clusters.inputs import ClusterInputs
+from pcinfra.clusters.pcluster import schema_findings
 from pcinfra.clusters.render import render
 from pcinfra.clusters.validate import validate
 from pcinfra.project import Cluster
@@ -23,21 +25,21 @@ def text(inputs: ClusterInputs) -> str:
 @pytest.mark.parametrize(
     ("before", "after", "where", "hint"),
     [
-        ("Os: ubuntu2204", "Os: windows", "Image.Os", "os"),
-        ("Size: 500", "Size: lots", "HeadNode.LocalStorage.RootVolume.Size", "head_node.volume"),
-        ("MinCount: 2", "MinCount: -1", f"{QUEUES}.ComputeResources[0].MinCount", "queues[0].min_nodes"),
-        ("CapacityType: ONDEMAND", "CapacityType: FREE", f"{QUEUES}.CapacityType", "queues[0].capacity_type"),
-        ("JobExclusiveAllocation", "JobExclusive", f"{QUEUES}.JobExclusive", ""),
+        ("Os: ubuntu2204", "Os: ubuntu2202", "Image.Os", "ubuntu2204"),
+        ("Size: 500", "Size: lots", "HeadNode.LocalStorage.RootVolume.Size", ""),
+        ("MinCount: 2", "MinCount: -1", f"{QUEUES}.ComputeResources[0].MinCount", "0"),
+        ("CapacityType: ONDEMAND", "CapacityType: FREE", f"{QUEUES}.CapacityType", ""),
+        ("JobExclusiveAllocation", "JobExclusive", f"{QUEUES}.JobExclusive", "JobExclusiveAllocation"),
         ("fs-0a1b2c3d4e5f60718", "fs-123", "SharedStorage[1].FsxLustreSettings.FileSystemId", ""),
-        ("RetentionInDays: 30", "RetentionInDays: 31", "Monitoring.Logs.CloudWatch.RetentionInDays", ""),
-        ("Key: pcinfra:stage", "Key: parallelcluster:x", "Tags", "tags in pcinfra.yaml"),
+        ("RetentionInDays: 30", "RetentionInDays: 31", "Monitoring.Logs.CloudWatch.RetentionInDays", "30"),
+        ("Key: pcinfra:stage", "Key: parallelcluster:x", "Tags", ""),
     ],
 )
 def test_every_mistake_has_its_place(text: str, before: str, after: str, where: str, hint: str) -> None:
     assert before in text
     findings = validate("train", text.replace(before, after), "us-east-1")
-    hint = f"clusters.train.{hint} in pcinfra.yaml" if hint and "tags" not in hint else hint
-    assert [(f.level, f.check, f.where, f.hint) for f in findings] == [(Level.ERROR, "schema", where, hint)]
+    assert [(f.level, f.check, f.where) for f in findings] == [(Level.ERROR, "schema", where)]
+    assert findings[0].hint == hint
     assert findings[0].what
 
 
@@ -61,13 +63,10 @@ def test_what_is_not_a_mapping_is_said_so(wrong: str) -> None:
 
 
 def test_the_environment_is_left_as_it_was(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = yaml.safe_load(text)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    validate("train", text, "us-east-1")
+    schema_findings("train", config, "us-east-1")
     assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    validate("train", text, "us-east-1")
+    schema_findings("train", config, "us-east-1")
     assert "AWS_DEFAULT_REGION" not in os.environ
-
-
-def test_what_has_no_source_in_the_project_file_has_no_hint() -> None:
-    assert source("Scheduling.Scheduler", "train") == ""
