@@ -6,6 +6,8 @@ import urllib.request
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from tests.local.services.asking import refusal
 from tests.local.services.conftest import Client, make_network
 from tests.local.services.test_ec2 import launch
@@ -66,6 +68,12 @@ def test_a_type_that_is_limited_runs_out_and_others_do_not(client: Client) -> No
     finally:
         urllib.request.urlopen(url, data=b"", timeout=10).close()
     launch(ec2, subnet, InstanceType="g6e.xlarge")
+
+
+@pytest.mark.parametrize(("path", "body"), [("capacity/nonsense", b"1"), ("capacity/p5.48xlarge", b"-1"), ("x", b"")])
+def test_what_makes_no_sense_is_refused(client: Client, path: str, body: bytes) -> None:
+    with pytest.raises(OSError, match="404"):
+        urllib.request.urlopen(f"{client('ec2').meta.endpoint_url}/_pcinfra/{path}", data=body, timeout=10)
 
 
 def test_instances_carry_the_tags_of_their_template(client: Client) -> None:
