@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.pcinfra-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check soak bench render clean
+.PHONY: help setup demo test lint types check soak bench render kube clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-$(STAMP): pyproject.toml tools/setup
+$(STAMP): pyproject.toml tools/setup tools/packages
 	@tools/setup "$(PYTHON)" "$(VENV)"
 	@touch $@
 
@@ -19,7 +19,8 @@ setup: $(STAMP)  ## Make the virtual environment, and install Slurm, munge and N
 demo: $(STAMP)  ## From nothing to a finished two-node Slurm job on this machine, and back to nothing.
 	@tools/demo "$(BIN)/pcinfra"
 
-test: $(STAMP)  ## Run every test.
+test: $(STAMP)  ## Run every test. Images are built and pushed where buildah, podman and a registry can be installed.
+	@tools/packages buildah podman docker-registry || echo "== tests that need them are skipped"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 soak: $(STAMP)  ## Let every call fail in every way, and kill up and down 200 times. About half an hour.
@@ -42,6 +43,9 @@ render: $(STAMP)  ## Rewrite cfn/ from the builders, docs/settings.md from the m
 	@$(BIN)/python -m pcinfra.jobs
 	@tools/bootstrap
 	@cp pcinfra/resume.py containers/pytorch/resume.py
+
+kube:  ## Build the API server that tests of Kubernetes jobs use where it is there. About ten minutes, once.
+	@tools/kube
 
 clean:  ## Remove the virtual environment and every cache.
 	@rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

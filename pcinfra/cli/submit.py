@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcinfra.cli import options
+from pcinfra.cli import backends, options
+from pcinfra.cli.backends import is_backend
 from pcinfra.cli.jobflags import JobCommand, said
 from pcinfra.cli.runs import cluster_option, follow_run, launcher_for, named
 from pcinfra.cli.session import Session
@@ -50,6 +51,7 @@ def submit(
     pcinfra submit train.yaml --nodes 4 -e EPOCHS=3       the file, with other values
     pcinfra submit --gpus 1 --cpus 8 -- python3 train.py  no file at all
     pcinfra submit sweep/*.yaml                           many in one round trip
+    pcinfra submit train.yaml --on k8s:team-a             Kubernetes, as TrainJob or PyTorchJob
     """
     from pcinfra.errors import UsageError
     from pcinfra.jobs.load import load
@@ -59,12 +61,13 @@ def submit(
         raise UsageError("names no job", where="submit", hint="pcinfra submit examples/hello.yaml")
     if follow and len(files) > 1:
         raise UsageError("follows one job at a time", where="--follow", hint="pcinfra logs RUN --follow")
-    manifests = [rendered(session, load(file, session.shell, said=words), cluster) for file in files or (None,)]
+    rules = backends.rules(cluster)
+    manifests = [rendered(session, load(file, session.shell, rules, words), cluster) for file in files or (None,)]
     if dry_run:
         for manifest in manifests:
-            _print_files(manifest)
+            backends.print_objects(manifest) if is_backend(cluster) else _print_files(manifest)
         return
-    name = named(session, cluster)
+    name = backends.home(session, str(cluster)) if is_backend(cluster) else named(session, cluster)
     launcher = launcher_for(session, name)
     answers = submitted(launcher, manifests)
     _tell(session, name, manifests, answers, follow)
@@ -75,6 +78,9 @@ def submit(
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
     from pcinfra.jobs.images import is_ours, resolved
+
+    if is_backend(cluster):
+        return backends.rendered(session, str(cluster), job)
     from pcinfra.jobs.manifest import new_run_id
     from pcinfra.jobs.slurm.render import render
 
@@ -133,7 +139,8 @@ def _tell(
         if isinstance(answer, str):
             click.echo(manifest.run)
     if len(manifests) == 1:
-        click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run} --follow"), err=True)
+        there = f" --on {cluster}" if is_backend(cluster) else ""
+        click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run}{there} --follow"), err=True)
         return
     click.echo(f"submitted {len(manifests) - len(refused)} of {len(manifests)} to {cluster}", err=True)
     for run, error in refused[:20]:
