@@ -84,9 +84,9 @@ elif [ "$container" = required ]; then
   give_up 1 "This cluster cannot run containers: Pyxis is not switched on. With container: optional it runs without."
 fi
 
-stopped='' limit=''
+stopped=''
 trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
-trap 'limit=1; : >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
+trap ': >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
 
 # shellcheck disable=SC2329 # called by the trap
 # before_limit: end what does not look for the stop file, while there is time left to requeue the job.
@@ -128,10 +128,11 @@ if [ -n "$stopped" ]; then
   case $rc in
     0 | 12[89] | 13[0-689] | 1[4-9]? | 2??) rc=143 ;; # an srun that is just starting ends in other ways
   esac
-elif [ -n "$limit" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
+elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
     record 75 stopped true
-    scontrol requeue "$job" && exit 0
+    # Slurm ends this job for it, and would end the asking, too.
+    (trap '' TERM && exec scontrol requeue "$job") && exit 0
   fi
   verdict=timeout rc=75
 fi
