@@ -100,6 +100,12 @@ before_limit() {
   kill -KILL "$srun" 2>/dev/null
 }
 
+watch=''
+if [ -e watch.sh ]; then # beside the command, on the nodes themselves
+  srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 \
+    --mem=0 --input=none --output=none bash watch.sh 2>/dev/null &
+  watch=$!
+fi
 said=$mine/srun.$PCINFRA_ATTEMPT # the first to fail says why; the others are then killed for it
 exec 7> >(trap '' TERM && exec tee -- "$said" >&2)
 tee=$!
@@ -116,6 +122,7 @@ wait "$srun" 2>/dev/null
 last=$?
 [ "$last" -eq 127 ] || rc=$last
 [ -z "$timer" ] || kill "$timer" 2>/dev/null
+[ -z "$watch" ] || kill "$watch" 2>/dev/null
 wait "$tee" 2>/dev/null
 failed=$(grep -m 1 -oE 'tasks? [0-9,-]+: .*' "$said" 2>/dev/null)
 [ "$rc" -le 128 ] || [[ $failed != *'Exited with exit code '* ]] || rc=${failed##* }
