@@ -283,6 +283,11 @@ def test_an_array_is_one_run(launcher: SlurmLauncher) -> None:
     assert (status.state, status.exit_code) == (State.FAILED, 1), (status, following.shown, following.notes)
     said = [line for line in following.shown.decode().splitlines() if "I am" in line]
     assert sorted(said) == [f"task {n}: I am {n}" for n in range(3)]
+    assert status.tasks is not None
+    assert (status.tasks.begun, status.tasks.nodes) == (3, 0)
+    assert 0 <= gpu_hours(status, 0) < 1
+    (listed,) = launcher.runs(Query(name=run))
+    assert (listed.state, listed.tasks) == (status.state, status.tasks)
 
 
 def test_json_of_a_history_is_plain(twice: Twice) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from pcinfra.jobs.launcher import Attempt, Checkpoint, Status
+from pcinfra.jobs.launcher import Attempt, Checkpoint, Status, Tasks
 from pcinfra.jobs.slurm.render import PREFIX
 from pcinfra.jobs.slurm.states import status, together
 
 _FAR = 1e11  # seconds since 1970, or any number, that nobody means
-_ONCE = ("job", "kept", "cancelled", "wants")
+_ONCE = ("job", "kept", "cancelled", "wants", "tasks")
 
 
 @dataclass(slots=True)
@@ -32,13 +32,14 @@ class Record:
         attempts = tuple(self._attempts())
         last = attempts[-1].number if attempts else 0
         results = [each for each in self.results if _number(_object(each), "attempt") >= last]
-        fields = {**self.fields, **({"result": results[-1]} if results else {})}
-        found = status(self.run, self.fields.get("job", ""), fields)
+        known = {**self.fields, **({"result": results[-1]} if results else {})}
+        found = status(self.run, self.fields.get("job", ""), known)
         if found.state.ended and attempts and attempts[-1].ended is None:
             attempts = (*attempts[:-1], replace(attempts[-1], ended=self._lived(last)))
         if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
             found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
         wants = self.fields.get("wants", "")
+        found = replace(found, tasks=_tasks(self.fields["tasks"]) if "tasks" in self.fields else None)
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
 
     def _attempts(self) -> Iterator[Attempt]:
@@ -109,6 +110,15 @@ def checkpoints(answer: Answer) -> tuple[Checkpoint, ...]:
     made = (Checkpoint(_number(each, "attempt"), _moment(each.get("time")) or 0.0, each.get("step")) for each in found)
     whole = [each if isinstance(each.step, int) else replace(each, step=None) for each in made if each.time > 0]
     return tuple(sorted(whole, key=lambda each: each.time))
+
+
+def _tasks(text: str) -> Tasks | None:
+    """Return what ``tasks_of`` printed."""
+    words = text.split()
+    if len(words) != len(fields(Tasks)) or not all(word.isdigit() for word in words):
+        return None
+    begun, spent, gpu_spent, nodes, gpus, starts, gpu_starts = map(int, words)
+    return Tasks(begun, spent, gpu_spent, nodes, gpus, starts, gpu_starts)
 
 
 def _spread(answer: Answer) -> None:
