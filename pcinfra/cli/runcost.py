@@ -76,6 +76,8 @@ def run_costs(session: Session) -> RunCosts:
     """Return the costs of runs on the clusters of a project, by the prices at hand."""
     from pcinfra.cli.cost import at_hand
 
+    if not session.has_project:
+        return RunCosts("", at_hand(), {})
     clusters = session.project.clusters.items()
     types = {
         name: {queue.name: queue.instance_type for queue in settings.queues if len(queue.instance_types) == 1}

@@ -23,7 +23,7 @@ _INLINE = 30_000  # base64 characters of an archive that travel inside the submi
 _ANSWER = 23_000  # characters of an answer, of SSM's 24,000
 _PAGE = 500  # runs that one answer is asked for; fewer come when they do not fit
 _AGE = 16  # characters at the end of a run's id, by which runs sort
-_TOGETHER = 400  # runs in one command: their ids must fit into it, and its answer into SSM's
+_TOGETHER = 1000  # runs in one command: their ids must fit into it, and its answer into SSM's
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
