@@ -160,7 +160,7 @@ def test_bad_wishes_about_runs_are_refused(folder: Folder) -> None:
 
 
 def test_no_line_is_lost_or_doubled_over_a_connection_that_breaks(folder: Folder, doors: Doors) -> None:
-    text = "for i in {1..150}; do echo line $i; sleep 0.05; done; exit 4"
+    text = "for i in {1..150}; do echo line $i; sleep 0.05; done; sleep 1; exit 4"
     run = folder.submitted("broken", text, nodes=2)
     turns = itertools.cycle([Fault.RESET, Fault.BROKEN, None, Fault.THROTTLED])
 

@@ -100,7 +100,7 @@ KEYS = st.sampled_from(["job", "attempt", "exit_code", "verdict", "nodes", "coun
 WORDS = st.sampled_from(["attempt", "result", "checkpoint", "slurm", "time", "kept", "began", "wants", "asked", "x"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(lines=st.lists(st.tuples(WORDS, st.text(max_size=20) | st.dictionaries(KEYS, VALUES).map(json.dumps))))
 def test_whatever_a_job_writes_into_its_directory_breaks_nothing(lines: list[tuple[str, str]]) -> None:
     answer = read(["run x-1", *(f"{word} {rest}" for word, rest in lines)])
