@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -135,18 +136,19 @@ def _spread(answer: Answer) -> None:
             answer.records[run].fields["slurm"] = lines[0] if len(lines) == 1 else together(lines)
     for line in answer.other.get("time", ()):
         path, _, seconds = line.rpartition(" ")
-        run, _, name = path.rpartition("/")
+        run, _, name = path.partition("/")
         found = answer.records.get(run)
         if found and seconds.isdigit():
             _time(found, name, float(seconds))
 
 
 def _time(record: Record, name: str, seconds: float) -> None:
-    number = name.removeprefix("signs.")
+    sign = re.fullmatch(r"signs\.(\d{1,9})|logs/node-0\.(\d{1,9})\.log", name)
     if name == "job.id":
         record.submitted = seconds
-    elif number.isdigit():
-        record.signs[int(number)] = seconds
+    elif sign:
+        number = int(sign[1] or sign[2])
+        record.signs[number] = max(seconds, record.signs.get(number, 0.0))
 
 
 def _began(record: Record, text: str) -> None:

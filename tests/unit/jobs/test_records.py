@@ -52,6 +52,8 @@ def test_an_attempt_without_a_result_lived_until_its_last_sign_or_the_next_one()
     assert read([*lines, f"time x-1/signs.0 {T + 999:.0f}"]).statuses()[0].attempts[0].ended == T + 100
     assert read(lines).statuses()[0].attempts[0].ended == T + 100
     assert read(lines).statuses()[0].attempts[1].ended is None
+    said = [*lines, f"time x-1/signs.0 {T + 61:.0f}", f"time x-1/logs/node-0.0.log {T + 75:.0f}"]
+    assert read(said).statuses()[0].attempts[0].ended == T + 75
     lost = [*HEAD, attempt(0, 1), f"time x-1/signs.0 {T + 61:.0f}", "slurm pci-x-1|NODE_FAIL|None|n[1-2]"]
     assert read(lost).statuses()[0].attempts[0].ended == T + 61
 

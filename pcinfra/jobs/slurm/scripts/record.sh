@@ -34,11 +34,12 @@ tasks_of() {
       printf "tasks %.0f %.0f %.0f %.0f %.0f %.0f %.0f\n", begun, spent, gpuspent, nodes, gpus, starts, gpustarts
     }'
 }
-# times RUN...: print when each run was submitted, and when an attempt gave its last sign of life.
+# times RUN...: print when each run was submitted, and when its attempts gave their last signs of life: the minute that
+# was noted, or what the first node said.
 times() {
   local run files=()
   for run; do
-    files+=("$run"/job.id "$run"/signs.*)
+    files+=("$run"/job.id "$run"/signs.* "$run"/logs/node-0.*.log)
   done
   stat -c 'time %n %Y' -- "${files[@]}" 2>/dev/null
 }
