@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.pcinfra-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check soak bench render clean
+.PHONY: help setup demo test lint types check soak bench render kube clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -40,8 +40,12 @@ bench: $(STAMP)  ## Measure against the peers, as ratios.
 render: $(STAMP)  ## Rewrite cfn/ from the builders, docs/settings.md from the model, bootstrap/ from its parts, copies.
 	@$(BIN)/python -m pcinfra.stacks
 	@$(BIN)/python -m pcinfra.project
+	@$(BIN)/python -m pcinfra.jobs
 	@tools/bootstrap
 	@cp pcinfra/resume.py containers/pytorch/resume.py
+
+kube:  ## Build the API server that tests of Kubernetes jobs use where it is there. About ten minutes, once.
+	@tools/kube
 
 clean:  ## Remove the virtual environment and every cache.
 	@rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.runs import ask_each, meant
+from pcinfra.cli.runs import OTHERS, ask_each, meant
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Row:
     metavar="[SECONDS]",
     help="Look again every SECONDS, 5 if not said, until Ctrl-C.",
 )
-@click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: all of the project]")
+@click.option(
+    "--cluster", "--on", "-c", "cluster", metavar="NAME", help=f"Cluster, {OTHERS}.  [default: all of the project]"
+)
 @options.output
 @options.pass_session
 def jobs(

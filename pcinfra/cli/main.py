@@ -22,6 +22,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "env": ("pcinfra.cli.env", "env", "Print the variables of the running infrastructure, for a shell."),
     "cluster": ("pcinfra.cli.clusters", "cluster", "Create, change, look into and delete ParallelCluster clusters."),
     "submit": ("pcinfra.cli.submit", "submit", "Submit a job file to a cluster."),
+    "render": (
+        "pcinfra.cli.render",
+        "render",
+        "Print a job file as sbatch, TrainJob, PyTorchJob or kustomize.",
+    ),
+    "k8s": ("pcinfra.cli.k8s", "k8s", "Check, set up and migrate jobs on Kubernetes."),
     "recipe": ("pcinfra.cli.recipe", "recipe", "Jobs that are ready to run: list, show, run."),
     "jobs": ("pcinfra.cli.jobs", "jobs", "List the runs of all clusters: state, reason, GPU-hours, cost."),
     "logs": ("pcinfra.cli.logs", "logs", "Print or follow the log of a run."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from pcinfra.cli.backends import is_backend
 from pcinfra.cli.options import cluster_name
 from pcinfra.errors import Interrupted, NotFound, PcinfraError, UsageError
 
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-cluster_option = click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: the project's only one]")
-any_cluster_option = click.option("--cluster", "-c", metavar="NAME", help="Cluster.  [default: the one that has it]")
+OTHERS = "or Kubernetes: k8s[:NAMESPACE], eks:CLUSTER[:NAMESPACE]"
+cluster_option = click.option(
+    "--cluster", "--on", "-c", "cluster", metavar="NAME", help=f"Cluster, {OTHERS}.  [default: the project's only one]"
+)
+any_cluster_option = click.option(
+    "--cluster", "--on", "-c", "cluster", metavar="NAME", help=f"Cluster, {OTHERS}.  [default: the one that has it]"
+)
 
 
 def named(session: Session, cluster: str | None) -> str:
@@ -28,9 +34,9 @@ def named(session: Session, cluster: str | None) -> str:
     Raises:
         UsageError: no cluster can be called so; or it is not said and there is none or more than one.
     """
-    known = list(session.project.clusters)
     if cluster is not None:
-        return cluster_name(cluster)
+        return cluster if is_backend(cluster) else cluster_name(cluster)
+    known = list(session.project.clusters)
     if len(known) != 1:
         why = "the project has several clusters" if known else "the project has no cluster"
         raise UsageError(why, where="--cluster", hint=" or ".join(f"--cluster {name}" for name in known))
@@ -39,8 +45,10 @@ def named(session: Session, cluster: str | None) -> str:
 
 def meant(session: Session, cluster: str | None) -> list[str]:
     """Return ``cluster`` alone, or every cluster of the project."""
+    if cluster is not None:
+        return [named(session, cluster)]
     known = list(session.project.clusters)
-    return [named(session, cluster)] if cluster is not None or not known else known
+    return known or [named(session, None)]
 
 
 def launcher_for(session: Session, cluster: str, *, hasty: bool = False) -> Launcher:
@@ -52,6 +60,10 @@ def launcher_for(session: Session, cluster: str, *, hasty: bool = False) -> Laun
     Raises:
         NotFound: it does not run.
     """
+    if is_backend(cluster):
+        from pcinfra.cli.backends import launcher
+
+        return launcher(session, cluster)
     from pcinfra.aws import Aws, Patience
     from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
     from pcinfra.jobs.payloads import S3Payloads
@@ -70,7 +82,8 @@ def ask_each(
     """Ask the launchers of some clusters at the same time; return the answers, and what the others failed with."""
     from concurrent.futures import ThreadPoolExecutor
 
-    session.cloud  # noqa: B018 - made once, before the threads
+    if not all(map(is_backend, clusters)):
+        session.cloud  # noqa: B018 - made once, before the threads
     with ThreadPoolExecutor(max_workers=len(clusters)) as pool:
         futures = {name: pool.submit(_asked, session, name, ask) for name in clusters}
     errors = {name: error for name, future in futures.items() if (error := future.exception())}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ class Session:
     profile: str = ""
     jobs: int = 16
     debug: bool = False
+    backends: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def typed(self, text: str) -> str:
         """Return ``text`` with the commands in it as they must be typed for the same project and target."""
@@ -117,6 +118,7 @@ class Session:
         """Forget where the calls went: a local cloud that was started again may be somewhere else."""
         for name in ("cloud", "target"):
             vars(self).pop(name, None)
+        self.backends.clear()
 
     @cached_property
     def shell(self) -> Shell:

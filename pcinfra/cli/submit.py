@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcinfra.cli import options
+from pcinfra.cli import backends, options
+from pcinfra.cli.backends import is_backend
 from pcinfra.cli.jobflags import JobCommand, said
 from pcinfra.cli.runs import cluster_option, follow_run, launcher_for, named
 from pcinfra.cli.session import Session
@@ -50,6 +51,7 @@ def submit(
     pcinfra submit train.yaml --nodes 4 -e EPOCHS=3       the file, with other values
     pcinfra submit --gpus 1 --cpus 8 -- python3 train.py  no file at all
     pcinfra submit sweep/*.yaml                           many in one round trip
+    pcinfra submit train.yaml --on k8s:team-a             Kubernetes, as TrainJob or PyTorchJob
     """
     from pcinfra.errors import UsageError
     from pcinfra.jobs.load import load
@@ -59,15 +61,16 @@ def submit(
         raise UsageError("names no job", where="submit", hint="pcinfra submit examples/hello.yaml")
     if follow and len(files) > 1:
         raise UsageError("follows one job at a time", where="--follow", hint="pcinfra logs RUN --follow")
-    manifests = [rendered(session, load(file, session.shell, said=words), cluster) for file in files or (None,)]
+    rules = backends.rules(cluster)
+    manifests = [rendered(session, load(file, session.shell, rules, words), cluster) for file in files or (None,)]
     if dry_run:
         for manifest in manifests:
-            _print_files(manifest)
+            backends.print_objects(manifest) if is_backend(cluster) else _print_files(manifest)
         return
-    name = named(session, cluster)
+    name = backends.home(session, str(cluster)) if is_backend(cluster) else named(session, cluster)
     launcher = launcher_for(session, name)
     answers = submitted(launcher, manifests)
-    _tell(session, name, manifests, answers)
+    _tell(session, name, manifests, answers, follow)
     if follow:
         ctx.exit(follow_run(session, name, manifests[0].run))
 
@@ -75,6 +78,9 @@ def submit(
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
     from pcinfra.jobs.images import is_ours, resolved
+
+    if is_backend(cluster):
+        return backends.rendered(session, str(cluster), job)
     from pcinfra.jobs.manifest import new_run_id
     from pcinfra.jobs.slurm.render import render
 
@@ -114,8 +120,10 @@ def submitted(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | P
         raise Interrupted("it may have been submitted all the same", where=where, hint=look) from None
 
 
-def _tell(session: Session, cluster: str, manifests: Sequence[Manifest], answers: Sequence[str | PcinfraError]) -> None:
-    """Print the ids of the runs that were submitted.
+def _tell(
+    session: Session, cluster: str, manifests: Sequence[Manifest], answers: Sequence[str | PcinfraError], follow: bool
+) -> None:
+    """Print the ids of the runs that were submitted; standard output belongs to the log where one is followed.
 
     Raises:
         PcinfraError: one was refused; the others run.
@@ -123,12 +131,16 @@ def _tell(session: Session, cluster: str, manifests: Sequence[Manifest], answers
     refused = [(m.run, answer) for m, answer in zip(manifests, answers, strict=True) if not isinstance(answer, str)]
     if len(manifests) == 1 and refused:
         raise refused[0][1]
+    if len(manifests) == 1:
+        click.echo(f"submitted to {cluster} as job {answers[0]}", err=True)
+    if follow:
+        return
     for manifest, answer in zip(manifests, answers, strict=True):
         if isinstance(answer, str):
             click.echo(manifest.run)
     if len(manifests) == 1:
-        click.echo(f"submitted to {cluster} as job {answers[0]}", err=True)
-        click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run} --follow"), err=True)
+        there = f" --on {cluster}" if is_backend(cluster) else ""
+        click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run}{there} --follow"), err=True)
         return
     click.echo(f"submitted {len(manifests) - len(refused)} of {len(manifests)} to {cluster}", err=True)
     for run, error in refused[:20]:

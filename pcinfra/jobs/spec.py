@@ -26,6 +26,7 @@ from pcinfra.jobs.fields import (
     Words,
     seconds,
 )
+from pcinfra.jobs.kubernetes.settings import Kubernetes
 from pcinfra.project.section import Section
 
 LauncherName = Literal["srun", "torchrun", "deepspeed", "accelerate", "mpi"]
@@ -217,6 +218,7 @@ class JobSpec(Section):
         "fifth of the time limit where that is less.",
         examples=[120],
     )
+    kubernetes: Kubernetes = Field(default=Kubernetes(), description="What only Kubernetes asks for.")
 
     exclusive: bool = Field(
         default=False, description="Share the nodes with no other job, also where cpus or gpus ask for less than all."

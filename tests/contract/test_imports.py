@@ -90,8 +90,8 @@ def test_pure_rooms_import_no_door(path: Path) -> None:
     assert not names & {"boto3", "botocore", "subprocess"}
 
 
-def test_boto3_and_subprocess_have_one_door_each() -> None:
-    doors = {"boto3": "aws", "botocore": "aws", "subprocess": "shell"}
+def test_boto3_subprocess_and_kubernetes_have_one_door_each() -> None:
+    doors = {"boto3": "aws", "botocore": "aws", "subprocess": "shell", "kubernetes": "jobs.kubernetes.api"}
     for path in modules():
         here = name_of(path)
         if here.startswith("localcloud"):
@@ -112,4 +112,17 @@ def test_start_up_imports_nothing_heavy(arguments: list[str]) -> None:
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_slurm_job_is_submitted_without_a_module_of_kubernetes() -> None:
+    """The library takes most of a second to import, and may not be installed."""
+    code = (
+        "import sys; from pcinfra.cli.main import main\n"
+        "try: main(['submit', 'examples/hello.yaml', '--dry-run'])\n"
+        "except SystemExit as end: assert not end.code, end\n"
+        "print(sorted(m for m in sys.modules if m.partition('.')[0] == 'kubernetes'\n"
+        "      or m.startswith(('pcinfra.jobs.kubernetes.schema', 'pcinfra.jobs.kubernetes.api'))), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert done.stderr.strip() == "[]"

@@ -44,7 +44,7 @@ def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, e
     if bool(spec.command) == bool(spec.script):
         raise ValueError("a job has either a command or a script")
     files = [
-        File("spec.json", spec.model_dump_json(indent=2).encode() + b"\n"),
+        File("spec.json", spec.model_dump_json(indent=2, exclude={"kubernetes"}).encode() + b"\n"),
         File("job.sbatch", job_sbatch(spec, run, efa=efa).encode()),
         File("node.sh", node_sh(spec).encode()),
         File("command.sh", command_sh(spec, shebang=script.startswith(b"#!")).encode()),

@@ -1,0 +1,110 @@
+"""Where a job can run besides the project's Slurm clusters, by the first word of ``--on``: one line each.
+
+``k8s`` and ``k8s:NAMESPACE`` are the cluster of kubeconfig, or the one whose pod this is; ``eks:CLUSTER`` and
+``eks:CLUSTER:NAMESPACE`` one of EKS, without a kubeconfig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from pcinfra.errors import UsageError
+
+if TYPE_CHECKING:
+    from pcinfra.cli.session import Session
+    from pcinfra.jobs.kubernetes.api import Api
+    from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
+    from pcinfra.jobs.load import Job
+    from pcinfra.jobs.manifest import Manifest
+    from pcinfra.jobs.spec import JobSpec
+    from pcinfra.project.positions import Rule
+
+
+def _kubeconfig(session: Session, words: list[str], namespace: str) -> Api:
+    from pcinfra.jobs.kubernetes.api import connect
+
+    if len(words) > 1:
+        raise UsageError("has too many parts", where=f"--on k8s:{':'.join(words)}", hint="--on k8s:NAMESPACE")
+    return connect(words[0] if words else namespace)
+
+
+def _eks(session: Session, words: list[str], namespace: str) -> Api:
+    from pcinfra.jobs.kubernetes.eks import connect
+
+    if not 1 <= len(words) <= 2:
+        raise UsageError("names no cluster", where=f"--on eks:{':'.join(words)}", hint="--on eks:CLUSTER[:NAMESPACE]")
+    given = words[1] if len(words) > 1 else namespace
+    return connect(words[0], session.cloud, session.shell, session.target, given)
+
+
+REGISTRY: dict[str, Callable[[Session, list[str], str], Api]] = {"k8s": _kubeconfig, "eks": _eks}
+
+
+def is_backend(where: str | None) -> bool:
+    """Return whether ``--on`` names one of these, and not a Slurm cluster."""
+    return where is not None and where.partition(":")[0] in REGISTRY
+
+
+def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLauncher:
+    """Return the launcher of ``where``; ``namespace`` holds when ``where`` has none.
+
+    Raises:
+        UsageError: the namespace cannot be one, or there is no such configuration.
+    """
+    from pcinfra.cli.render import checked_namespace
+    from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
+
+    if where not in session.backends:
+        first, *words = where.split(":")
+        session.backends[where] = KubernetesLauncher(REGISTRY[first](session, words, namespace))
+    found: KubernetesLauncher = session.backends[where]
+    checked_namespace(found.api.namespace)
+    return found
+
+
+def home(session: Session, where: str) -> str:
+    """Return ``where`` with its namespace written out."""
+    first, *words = where.split(":")
+    cluster = words[:1] if first == "eks" else []
+    return ":".join([first, *cluster, launcher(session, where).api.namespace])
+
+
+def rules(where: str | None) -> tuple[Rule[JobSpec], ...]:
+    """Return what a backend asks of a job file besides."""
+    if not is_backend(where):
+        return ()
+    from pcinfra.jobs.kubernetes import jobrules
+
+    return (jobrules.findings,)
+
+
+def rendered(session: Session, where: str, job: Job) -> Manifest:
+    """Return the objects of a new run of ``job``, for what is installed at ``where``; say what is left out."""
+    from pcinfra.jobs.images import is_ours, resolved
+    from pcinfra.jobs.kubernetes import prepare
+    from pcinfra.jobs.kubernetes.dialect import NEWEST
+
+    image = job.spec.image or ""
+    # A name without a registry is one of the project's where there is a project; else it is Docker Hub's.
+    images = {image: resolved(image, session.project, session.cloud)} if session.has_project and is_ours(image) else {}
+    chosen = launcher(session, where, job.spec.kubernetes.namespace or "")
+    schemas = chosen.reading.schemas
+    kind = prepare.kind_of(job.spec, schemas)
+    prepared = prepare.prepare(job, kind, namespace=chosen.api.namespace, images=images)
+    made = prepare.render(prepared, kind, schemas.dialect or NEWEST)
+    chosen.precheck(made.job)
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
+    return made.manifest(prepared.run)
+
+
+def print_objects(manifest: Manifest) -> None:
+    """Print the objects of a manifest as YAML."""
+    import json
+
+    from pcinfra.jobs.kubernetes.text import to_yaml
+
+    click.echo(to_yaml([json.loads(file.content) for file in manifest.files]), nl=False)

@@ -1,0 +1,192 @@
+"""``pcinfra k8s``: what is particular to Kubernetes. Runs themselves have the same commands as on Slurm."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pcinfra.cli import k8s_live
+from pcinfra.cli.render import crd_option, schemas_of
+
+_folder = click.option(
+    "--dir", "folder", metavar="FOLDER", type=click.Path(path_type=Path), default=".", help="The overlay.  [default: .]"
+)
+
+
+@click.group()
+def k8s() -> None:
+    """Check, set up and migrate jobs on Kubernetes."""
+
+
+for command in (k8s_live.setup, k8s_live.can_i, k8s_live.sweep):
+    k8s.add_command(command)
+
+
+@k8s.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@crd_option
+def check(file: Path, crd_dir: Path | None) -> None:
+    """Say what the server, the webhooks and kubelet would have against the manifests in FILE (- reads them).
+
+    \b
+    pcinfra k8s check trainjob.yaml
+    kubectl kustomize overlays/ddp | pcinfra k8s check - --crd-dir crds/
+    """
+    from pcinfra.jobs.kubernetes import check as checking
+
+    schemas = schemas_of(crd_dir)
+    objects = _objects(file)
+    errors = [error for each in objects for error in [_fault_of(each, checking, schemas)] if error]
+    if errors:
+        raise errors[0] if len(errors) == 1 else type(errors[0])("\n".join(map(str, errors)))
+    how = "by their schema and the rules" if schemas else "by the rules; with --crd-dir also by their schema"
+    click.echo(f"{len(objects)} objects checked {how}: nothing found")
+
+
+@k8s.command()
+@click.argument("file", metavar="PYTORCHJOB.yaml", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option("--trainer", metavar="VERSION", default="v2.3", show_default=True, help="Version of the Trainer.")
+@click.option("--runtime", metavar="NAME", default="pytorch-simple", show_default=True, help="ClusterTrainingRuntime.")
+def migrate(file: Path, trainer: str, runtime: str) -> None:
+    """Print the TrainJob that does what a PyTorchJob does.
+
+    \b
+    pcinfra k8s migrate pytorchjob.yaml --trainer v2.1 > trainjob.yaml
+    """
+    from pcinfra.jobs.kubernetes import check as checking
+    from pcinfra.jobs.kubernetes.migrate import migrate as migrated
+    from pcinfra.jobs.kubernetes.text import to_yaml
+    from pcinfra.jobs.kubernetes.versions import dialect
+
+    made = []
+    for each in _objects(file):
+        if each.get("kind") != "PyTorchJob":
+            made.append(each)
+            continue
+        trainjob, notes = migrated(each, dialect(trainer), runtime)
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+        checking.check(trainjob)
+        made.append(trainjob)
+    click.echo(to_yaml(made), nl=False)
+
+
+@k8s.group()
+def params() -> None:
+    """List and set the parameters of a kustomize overlay."""
+
+
+@params.command("list")
+@_folder
+def list_params(folder: Path) -> None:
+    """Print the parameters and their values."""
+    from pcinfra.jobs.kubernetes.params import read
+
+    for name, value in read(folder).items():
+        click.echo(f"{name}={value}")
+
+
+@params.command("set")
+@click.argument("values", metavar="NAME=VALUE...", nargs=-1, required=True)
+@_folder
+def set_params(values: tuple[str, ...], folder: Path) -> None:
+    """Set parameters: all of them, or none when one is wrong.
+
+    \b
+    pcinfra k8s params set NUM_WORKERS=5 INSTANCE_TYPE=g5.48xlarge --dir overlays/custom-url
+    """
+    from pcinfra.errors import UsageError
+    from pcinfra.jobs.kubernetes.params import change
+
+    wrong = next((text for text in values if not text.partition("=")[1]), None)
+    if wrong is not None:
+        raise UsageError("is not NAME=VALUE", where=wrong, hint=f"{wrong}=VALUE")
+    click.echo(str(change(folder, dict(text.split("=", 1) for text in values))))
+
+
+@k8s.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def substitute(names: tuple[str, ...]) -> None:
+    """Replace ${NAME} in what comes in by the variable NAME, for the names given and no others.
+
+    Fails when one is not set. Every other dollar stays: pods read their own variables.
+
+    \b
+    kubectl kustomize . | pcinfra k8s substitute GIT_URL WORKERS | kubectl apply -f -
+    """
+    from pcinfra.jobs.kubernetes.substitution import substitute as substituted
+
+    click.echo(substituted(sys.stdin.read(), names, os.environ), nl=False)
+
+
+@k8s.command()
+@click.option("--namespace", "-n", metavar="NAME", required=True, help="The namespace that jobs run in.")
+@click.option("--user", "users", metavar="NAME", multiple=True, help="Who gets the rights. May be repeated.")
+@click.option("--group", "groups", metavar="NAME", multiple=True, help="Likewise, a group.")
+@click.option("--service-account", "accounts", metavar="NAME", multiple=True, help="Likewise; it is made, too.")
+def rbac(namespace: str, users: tuple[str, ...], groups: tuple[str, ...], accounts: tuple[str, ...]) -> None:
+    """Print Role and RoleBinding with the rights that pcinfra needs in a namespace, and no more.
+
+    \b
+    pcinfra k8s rbac -n team-a --group team-a | kubectl apply -f -
+    """
+    from pcinfra.cli.render import checked_namespace
+    from pcinfra.errors import UsageError
+    from pcinfra.jobs.kubernetes import rbac as rights
+    from pcinfra.jobs.kubernetes.text import to_yaml
+
+    checked_namespace(namespace)
+    api = "rbac.authorization.k8s.io"
+    subjects: list[dict[str, Any]] = [{"kind": "User", "name": name, "apiGroup": api} for name in users]
+    subjects += [{"kind": "Group", "name": name, "apiGroup": api} for name in groups]
+    subjects += [{"kind": "ServiceAccount", "name": name, "namespace": namespace} for name in accounts]
+    if not subjects:
+        raise UsageError("nobody would get the rights", hint="--user, --group or --service-account NAME")
+    made = [rights.service_account(namespace, name) for name in accounts]
+    click.echo(to_yaml([*made, *rights.manifests(namespace, subjects)]), nl=False)
+
+
+@k8s.command()
+@click.option("--trainer", metavar="VERSION", default="v2.3", show_default=True, help="Version of the Trainer.")
+def runtimes(trainer: str) -> None:
+    """Print the ClusterTrainingRuntimes that job files name.
+
+    \b
+    pcinfra k8s runtimes --trainer v2.1 | kubectl apply --server-side -f -
+    """
+    from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
+    from pcinfra.jobs.kubernetes.text import to_yaml
+    from pcinfra.jobs.kubernetes.versions import dialect
+
+    click.echo(to_yaml([make(dialect(trainer)) for make in RUNTIMES.values()]), nl=False)
+
+
+def _fault_of(each: dict[str, Any], checking: Any, schemas: Any) -> Any:
+    from pcinfra.errors import UsageError
+
+    try:
+        checking.check(each, schemas)
+    except UsageError as error:
+        return error
+    return None
+
+
+def _objects(file: Path) -> list[dict[str, Any]]:
+    """Return the objects in a YAML file, or on standard input for ``-``.
+
+    Raises:
+        InputError: it is no YAML.
+        UsageError: it holds something else than objects.
+    """
+    from pcinfra.errors import UsageError
+    from pcinfra.jobs.kubernetes.text import from_yaml
+
+    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
+    objects = from_yaml(text, str(file))
+    if not objects:
+        raise UsageError("holds no Kubernetes object", where=str(file))
+    return objects

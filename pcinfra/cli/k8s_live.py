@@ -1,0 +1,111 @@
+"""The commands of ``pcinfra k8s`` that talk to a cluster: setup, can-i, sweep."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from pcinfra.cli import options
+from pcinfra.cli.session import Session
+
+_WHERE = "k8s[:NAMESPACE] or eks:CLUSTER[:NAMESPACE]."
+on_option = click.option("--on", "where", metavar="WHERE", default="k8s", show_default=True, help=_WHERE)
+
+
+@click.command("can-i")
+@on_option
+@options.pass_session
+@click.pass_context
+def can_i(ctx: click.Context, session: Session, /, where: str) -> None:
+    """Ask the server for every right that pcinfra needs, and exit with 1 when one is missing.
+
+    \b
+    pcinfra k8s can-i --on k8s:team-a
+    """
+    from pcinfra import ui
+    from pcinfra.cli.backends import launcher
+    from pcinfra.jobs.kubernetes.installed import may
+
+    api = launcher(session, where).api
+    answers = list(may(api))
+    rows = [("yes" if ok else "NO", verb, right.full, right.purpose) for right, verb, ok in answers]
+    ui.print_table(("MAY", "VERB", "RESOURCE", "WHAT FOR"), rows)
+    if not all(ok for _, _, ok in answers):
+        click.echo(f"  to grant them: pcinfra k8s rbac -n {api.namespace} --user NAME | kubectl apply -f -", err=True)
+        ctx.exit(1)
+
+
+@click.command()
+@on_option
+@options.yes
+@options.pass_session
+def setup(session: Session, /, where: str, yes: bool) -> None:
+    """Show what a cluster has for jobs, and install the training runtimes that it lacks after a yes.
+
+    Operators come from manifests of a pinned version, by the command that is printed.
+
+    \b
+    pcinfra k8s setup --on eks:training
+    """
+    from pcinfra import ui
+    from pcinfra.cli.backends import launcher
+    from pcinfra.jobs.kubernetes.installed import missing_runtimes, parts
+
+    api = launcher(session, where).api
+    found = parts(api)
+    ui.print_table(("PART", "THERE", "ABOUT"), [(p.name, "yes" if p.there else "NO", p.about) for p in found])
+    for part in found:
+        if not part.there and part.remedy:
+            click.echo(f"  {part.name}: {part.remedy}")
+    runtimes = missing_runtimes(api)
+    if not runtimes:
+        return
+    names = ", ".join(str(each["metadata"]["name"]) for each in runtimes)
+    options.confirm(f"Install the runtimes {names}?", yes)
+    for each in runtimes:
+        api.call("POST", "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes", body=each)
+    click.echo(f"installed: {names}")
+
+
+@click.command()
+@on_option
+@click.option("--older-than", metavar="AGE", default="7d", show_default=True, help="Ended so long ago: 12h, 7d.")
+@options.yes
+@options.pass_session
+def sweep(session: Session, /, where: str, older_than: str, yes: bool) -> None:
+    """Remove runs that ended long ago, with their pods and logs, and files that a killed submission left.
+
+    \b
+    pcinfra k8s sweep --older-than 1d
+    """
+    from pcinfra.cli.backends import launcher
+    from pcinfra.jobs.kubernetes import sweep as sweeping
+
+    chosen = launcher(session, where)
+    litter = sweeping.find(chosen, _age(older_than))
+    if not litter:
+        click.echo("nothing to remove")
+        return
+    for _, job, state in litter.jobs:
+        click.echo(f"{job['metadata']['name']}  {state}")
+    for each in litter.files:
+        click.echo(f"{each['metadata']['name']}  files without a run")
+    options.confirm("Remove them, with pods and logs?", yes)
+    sweeping.remove(chosen, litter)
+
+
+def _age(text: str) -> timedelta:
+    """Return the time that ``12h`` or ``7d`` means.
+
+    Raises:
+        UsageError: it means none.
+    """
+    import re
+
+    from pcinfra.errors import UsageError
+
+    match = re.fullmatch(r"(\d{1,4})([mhd])", text)
+    if match is None:
+        raise UsageError("is no age", where=f"--older-than {text!r}", hint="--older-than 12h or 7d")
+    return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})

@@ -1,0 +1,231 @@
+"""The only door to the ``kubernetes`` library: where the API server is, who we are, and calls with plain dicts.
+
+Everything above speaks :class:`Api`. The library costs most of a second to import, and only what talks to a cluster
+pays it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from pcinfra.errors import (
+    AccessDenied,
+    CloudError,
+    Conflict,
+    CredentialsError,
+    MissingTool,
+    NotFound,
+    Unreachable,
+    UsageError,
+)
+
+Query = Mapping[str, str | int]
+PAGE = 500  # objects of one answer; kubectl's --chunk-size
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_ATTEMPTS, _PAUSE, _LONGEST = 4, 0.5, 10.0
+
+
+class Api(Protocol):
+    """An API server, as one user in one namespace."""
+
+    namespace: str
+    where: str
+
+    def call(
+        self, method: str, path: str, query: Query | None = None, body: Any = None, kind: str = "application/json"
+    ) -> dict[str, Any]:
+        """Make one call and return the answer.
+
+        Raises:
+            CloudError: the server refused it, with its own message; the subclass says why.
+            Unreachable: there is no answer, or "too many requests" after every retry.
+        """
+        ...
+
+    def read(self, path: str, query: Query | None = None) -> bytes:
+        """Return an answer that is no JSON: a log."""
+        ...
+
+
+def pages(api: Api, path: str, query: Query | None = None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the items of a list, page by page, at most ``limit`` of them where it is given."""
+    asked: dict[str, str | int] = {**(query or {}), "limit": min(PAGE, limit or PAGE)}
+    count = 0
+    while True:
+        answer = api.call("GET", path, asked)
+        for item in answer.get("items") or ():
+            yield item
+            count += 1
+            if limit is not None and count >= limit:
+                return
+        more = (answer.get("metadata") or {}).get("continue")
+        if not more:
+            return
+        asked["continue"] = str(more)
+
+
+class LiveApi:
+    """The :class:`Api` of a real server, through the configuration of the ``kubernetes`` library."""
+
+    def __init__(self, configuration: Any, namespace: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        from kubernetes.client import ApiClient
+
+        configuration.retries = False  # ours: only what did not change anything, or was refused for its rate
+        self._client = ApiClient(configuration)
+        self._sleep = sleep
+        self.namespace = namespace
+        self.where = str(configuration.host)
+
+    def call(
+        self, method: str, path: str, query: Query | None = None, body: Any = None, kind: str = "application/json"
+    ) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._raw(method, path, query, body, kind) or b"{}")
+        return answer
+
+    def read(self, path: str, query: Query | None = None) -> bytes:
+        return self._raw("GET", path, query, None, "application/json")
+
+    def _raw(self, method: str, path: str, query: Query | None, body: Any, kind: str) -> bytes:
+        for attempt in range(1, _ATTEMPTS + 1):
+            status, headers, data = self._once(method, path, query, body, kind)
+            if status < 400:
+                return data
+            again = status == 429 or (status in (500, 503, 504) and method == "GET")
+            if not again or attempt == _ATTEMPTS:
+                break
+            said = str(headers.get("Retry-After", ""))
+            self._sleep(min(_LONGEST, float(said) if said.isdigit() else _PAUSE * 2**attempt))
+        raise error_of(status, data, f"{method} {path}")
+
+    def _once(
+        self, method: str, path: str, query: Query | None, body: Any, kind: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        import urllib3
+        from kubernetes.client.rest import ApiException
+
+        try:
+            answer = self._client.call_api(
+                path,
+                method,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json, */*", "Content-Type": kind},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=(5, 60),
+            )
+        except ApiException as error:
+            body_of = error.body or b""
+            data = body_of.encode() if isinstance(body_of, str) else body_of
+            return int(error.status or 0), dict(error.headers or {}), data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(
+                f"the API server does not answer: {_reason(error)}", where=self.where, hint="kubectl cluster-info"
+            ) from error
+        return int(answer.status), dict(answer.headers), answer.data
+
+
+def error_of(status: int, data: bytes, where: str) -> CloudError:
+    """Return the error of an answer, with the server's own message ("API Concepts", Status)."""
+    try:
+        said = json.loads(data)
+        message, reason = str(said.get("message") or ""), str(said.get("reason") or "")
+    except (ValueError, AttributeError):
+        message, reason = data.decode(errors="replace")[:300].strip(), ""
+    why, code = message or f"answered {status}", reason or str(status)
+    if status == 401:
+        return CredentialsError(why, where=where, hint="kubectl auth whoami   or log in again", code=code)
+    if status == 403:
+        quota = "exceeded quota" in message
+        hint = "kubectl describe resourcequota" if quota else "pcinfra k8s can-i   and: pcinfra k8s rbac"
+        return AccessDenied(why, where=where, hint=hint, code=code)
+    if status == 404:
+        return NotFound(why, where=where, code=code)
+    if status == 409:
+        return Conflict(why, where=where, code=code)
+    if status == 429 or status >= 500:
+        return Unreachable(why, where=where, hint="the same command again", code=code)
+    hint = "less in code, or put it on a volume" if status == 413 else ""
+    return CloudError(why, where=where, hint=hint, code=code)
+
+
+def _reason(error: BaseException) -> str:
+    inner = getattr(error, "reason", None) or error
+    text = str(inner)
+    return text.rpartition(": ")[2] if "NewConnectionError" in type(inner).__name__ else text[:200]
+
+
+def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> LiveApi:
+    """Return the server that kubeconfig names, or the one whose pod this is.
+
+    Raises:
+        MissingTool: the library is not installed.
+        UsageError: there is no such context, or no configuration at all.
+        CredentialsError: the program that kubeconfig names gives no token.
+    """
+    config, client = _library()
+    configuration = client.Configuration()
+    inside = _ACCOUNT.joinpath("token").exists()
+    try:
+        if inside and not kubeconfig and not context and not _has_kubeconfig():
+            config.load_incluster_config(client_configuration=configuration)
+            default = _ACCOUNT.joinpath("namespace").read_text().strip()
+        else:
+            config.load_kube_config(kubeconfig or None, context or None, configuration)
+            default = _namespace_of(config, kubeconfig, context)
+    except config.ConfigException as error:
+        hint = "aws eks update-kubeconfig --name CLUSTER   or --on eks:CLUSTER"
+        raise UsageError(_first(error), where=kubeconfig or "kubeconfig", hint=hint) from error
+    if not configuration.api_key and not configuration.cert_file and _wants_token(config, kubeconfig, context):
+        raise CredentialsError(
+            "the program that kubeconfig names gave no token", where=configuration.host, hint="kubectl auth whoami"
+        )
+    return LiveApi(configuration, namespace or default or "default")
+
+
+def with_token(host: str, token: str, authority: Path | None, namespace: str) -> LiveApi:
+    """Return a server by its address; ``authority`` is the file of the certificate that signed the server's."""
+    _, client = _library()
+    configuration = client.Configuration()
+    configuration.host = host
+    configuration.api_key = {"authorization": f"Bearer {token}"}
+    configuration.ssl_ca_cert = str(authority) if authority else None
+    return LiveApi(configuration, namespace or "default")
+
+
+def _library() -> tuple[Any, Any]:
+    try:
+        from kubernetes import client, config
+    except ImportError as error:
+        raise MissingTool("the kubernetes library is not installed", hint="pip install 'pcinfra[k8s]'") from error
+    return config, client
+
+
+def _has_kubeconfig() -> bool:
+    import os
+
+    return bool(os.environ.get("KUBECONFIG")) or (Path.home() / ".kube" / "config").exists()
+
+
+def _context(config: Any, kubeconfig: str, context: str) -> dict[str, Any]:
+    contexts, active = config.list_kube_config_contexts(kubeconfig or None)
+    found = next((each for each in contexts if each["name"] == context), None) if context else active
+    inner: dict[str, Any] = (found or {}).get("context") or {}
+    return inner
+
+
+def _namespace_of(config: Any, kubeconfig: str, context: str) -> str:
+    return str(_context(config, kubeconfig, context).get("namespace") or "")
+
+
+def _wants_token(config: Any, kubeconfig: str, context: str) -> bool:
+    return bool(_context(config, kubeconfig, context).get("user"))
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["there is no configuration"])[0]

@@ -1,0 +1,161 @@
+"""What the launcher asks a cluster: what is installed, which jobs there are, their pods and their troubles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pcinfra.errors import AccessDenied, NotFound, UsageError
+from pcinfra.jobs.kubernetes import naming
+from pcinfra.jobs.kubernetes.api import Api, pages
+from pcinfra.jobs.kubernetes.check import Schemas
+from pcinfra.jobs.kubernetes.kinds import KINDS, JobKind
+from pcinfra.jobs.kubernetes.schema.crd import from_server
+
+Object = dict[str, Any]
+OURS: Mapping[str, str | int] = {"labelSelector": naming.RUN}
+_RUN = re.compile(r"[a-z][-a-z0-9]{0,62}")
+_MOST_EVENTS = 2000
+
+
+@dataclass
+class Reading:
+    """Reads one namespace; never changes anything."""
+
+    api: Api
+    _schemas: Schemas | None = field(default=None)
+
+    def path(self, resource: str, name: str = "") -> str:
+        """Return the path of a resource of the core API in the namespace."""
+        base = f"/api/v1/namespaces/{self.api.namespace}/{resource}"
+        return f"{base}/{name}" if name else base
+
+    @property
+    def schemas(self) -> Schemas:
+        """What is installed, read from the server once.
+
+        Raises:
+            NotFound: neither operator is.
+            AccessDenied: we may not see.
+        """
+        if self._schemas is None:
+            found = [from_server(crd) for kind in KINDS.values() if (crd := self._crd(kind.crd))]
+            if not found:
+                why = "has neither the Kubeflow Trainer nor the training operator"
+                raise NotFound(why, where=self.api.where, hint="pcinfra k8s setup")
+            self._schemas = Schemas.of(found)
+        return self._schemas
+
+    def jobs(self) -> list[tuple[JobKind, Object]]:
+        """Return every job of pcinfra's in the namespace, newest first."""
+        found: list[tuple[JobKind, Object]] = []
+        for kind in KINDS.values():
+            try:
+                found += [(kind, job) for job in pages(self.api, kind.path(self.api.namespace), OURS)]
+            except NotFound:
+                continue  # this operator is not installed
+        return sorted(found, key=lambda each: str(each[1]["metadata"].get("creationTimestamp", "")), reverse=True)
+
+    def find(self, run: str) -> tuple[JobKind, Object]:
+        """Return the job of ``run``: its name, the beginning of it, or its uid.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: the name means several, or cannot be one.
+        """
+        if not _RUN.fullmatch(run) and not naming.UID.fullmatch(run):
+            raise UsageError("is not the name of a run", where=repr(run), hint="pcinfra jobs")
+        for kind in KINDS.values():
+            try:
+                return kind, self.api.call("GET", kind.path(self.api.namespace, run))
+            except NotFound:
+                continue
+        near = [each for each in self.jobs() if _means(run, each[1])]
+        if not near:
+            raise NotFound("there is no such run", where=run, hint="pcinfra jobs")
+        if len(near) > 1:
+            names = " ".join(str(job["metadata"]["name"]) for _, job in near[:5])
+            raise UsageError(f"means several runs: {names}", where=run, hint="write more of the id")
+        return near[0]
+
+    def pods(self, kind: JobKind, name: str) -> list[Object]:
+        """Return the pods of a job, the first node first."""
+        found = list(pages(self.api, self.path("pods"), {"labelSelector": f"{kind.pods}={name}"}))
+        return sorted(found, key=lambda pod: _natural(str(pod["metadata"]["name"])))
+
+    def warnings(self, name: str) -> list[Object]:
+        """Return the warnings about a job, its JobSet and its pods; none where we may not read events."""
+        query: dict[str, str | int] = {"fieldSelector": "type=Warning"}
+        try:
+            listed = list(pages(self.api, self.path("events"), query, limit=_MOST_EVENTS))
+        except AccessDenied:
+            return []
+        return [event for event in listed if _about(event, name)]
+
+    def runtime(self, job: Object) -> Object | None:
+        """Return the runtime that a TrainJob names; None where we may not read it.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        reference = job["spec"]["runtimeRef"]
+        name = reference["name"]
+        namespaced = reference.get("kind") == "TrainingRuntime"
+        plural = f"namespaces/{self.api.namespace}/trainingruntimes" if namespaced else "clustertrainingruntimes"
+        try:
+            return self.api.call("GET", f"/apis/trainer.kubeflow.org/v1alpha1/{plural}/{name}")
+        except NotFound as error:
+            hint = "pcinfra k8s runtimes | kubectl apply --server-side -f -"
+            raise NotFound("there is no such training runtime", where=name, hint=hint) from error
+        except AccessDenied:
+            return None
+
+    def need_claims(self, job: Object) -> None:
+        """Ask for every claim that ``job`` names.
+
+        Raises:
+            NotFound: one is not there.
+        """
+        for claim in sorted(claims(job)):
+            try:
+                self.api.call("GET", self.path("persistentvolumeclaims", claim))
+            except NotFound as error:
+                hint = "pcinfra render JOB.yaml --to volumes   for FSx for Lustre"
+                why = "there is no such PersistentVolumeClaim: no pod would start"
+                raise NotFound(why, where=f"{self.api.namespace}/{claim}", hint=hint) from error
+            except AccessDenied:
+                return
+
+    def _crd(self, name: str) -> Object | None:
+        try:
+            return self.api.call("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
+        except NotFound:
+            return None
+
+
+def claims(value: Any) -> set[str]:
+    """Return the names of all claims in an object, wherever its version has the volumes."""
+    if isinstance(value, dict):
+        claim = value.get("persistentVolumeClaim")
+        own = {str(claim["claimName"])} if isinstance(claim, dict) and "claimName" in claim else set()
+        return own.union(*(claims(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(claims(inner) for inner in value))
+    return set()
+
+
+def _means(run: str, job: Object) -> bool:
+    return str(job["metadata"]["name"]).startswith(run) or job["metadata"].get("uid") == run
+
+
+def _about(event: Object, name: str) -> bool:
+    about = str((event.get("involvedObject") or {}).get("name", ""))
+    return about == name or about.startswith(f"{name}-")
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Pods by their number: the master first, then workers and nodes from 0 on."""
+    numbers = [int(part) for part in re.findall(r"-(\d+)(?=-|$)", name)]
+    return (-1 if "-master-" in name else numbers[-1] if numbers else 0), name

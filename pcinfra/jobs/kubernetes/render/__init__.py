@@ -1,0 +1,1 @@
+"""A JobSpec as Kubernetes objects. Pure: values in, values out."""

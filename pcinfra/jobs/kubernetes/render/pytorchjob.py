@@ -1,0 +1,68 @@
+"""A JobSpec as a PyTorchJob (kubeflow.org/v1) of the training operator v1.8."""
+
+from __future__ import annotations
+
+from pcinfra.jobs.kubernetes.render import pod
+from pcinfra.jobs.kubernetes.render.command import command
+from pcinfra.jobs.kubernetes.render.files import config_map, config_name, has_files
+from pcinfra.jobs.kubernetes.render.model import Job, Object, Rendered
+
+API_VERSION = "kubeflow.org/v1"
+CONTAINER = "pytorch"  # the webhook asks for a container of this name
+
+
+def render(job: Job) -> Rendered:
+    """Return the PyTorchJob of a run, and its ConfigMap where it has files.
+
+    With ``elastic`` there are workers only, and the operator hands each agent the rendezvous of worker 0; else there
+    is one master and the rest are workers. Without either, the operator gives no address to anybody.
+    """
+    spec: Object = {"nprocPerNode": str(pod.processes(job)), "runPolicy": _policy(job)}  # the CRD wants text
+    elastic = job.settings.elastic
+    if elastic:
+        spec["elasticPolicy"] = {
+            "rdzvBackend": "c10d",
+            "rdzvId": job.run,
+            "minReplicas": elastic.min,
+            "maxReplicas": elastic.max,
+            "maxRestarts": job.spec.restarts,
+        }
+        spec["pytorchReplicaSpecs"] = {"Worker": _replica(job, job.spec.nodes, elastic=True)}
+    else:
+        # The webhook wants the master's 1 written out.
+        spec["pytorchReplicaSpecs"] = {"Master": _replica(job, 1)}
+        if job.spec.nodes > 1:
+            spec["pytorchReplicaSpecs"]["Worker"] = _replica(job, job.spec.nodes - 1)
+    meta = {**pod.metadata(job), "annotations": pod.notes(job)}
+    if job.settings.queue:
+        meta["labels"]["kueue.x-k8s.io/queue-name"] = job.settings.queue
+    torch: Object = {"apiVersion": API_VERSION, "kind": "PyTorchJob", "metadata": meta, "spec": spec}
+    files = (config_map(job, pod.metadata(job, config_name(job))),) if has_files(job) else ()
+    return Rendered((torch, *files))
+
+
+def _policy(job: Job) -> Object:
+    """Return the run policy. Without a backoffLimit a pod under OnFailure is restarted for ever."""
+    policy: Object = {"cleanPodPolicy": "Running", "backoffLimit": job.spec.requeue}
+    stop = pod.deadline(job)
+    return {**policy, "activeDeadlineSeconds": stop} if stop else policy
+
+
+def _replica(job: Job, replicas: int, *, elastic: bool = False) -> Object:
+    container: Object = {
+        "name": CONTAINER,
+        "image": job.image,
+        "command": command(job, elastic=elastic),
+        "env": pod.environment(job),
+        "resources": pod.resources(job),
+    }
+    if mounts := pod.mounts(job):
+        container["volumeMounts"] = mounts
+    spec: Object = {"containers": [container], **pod.placement(job)}
+    if volumes := pod.volumes(job):
+        spec["volumes"] = volumes
+    if job.spec.time_limit:
+        spec["terminationGracePeriodSeconds"] = job.spec.grace
+    template = {"metadata": {"labels": pod.labels(job)}, "spec": spec}
+    restart = "OnFailure" if job.spec.requeue else "Never"
+    return {"replicas": replicas, "restartPolicy": restart, "template": template}

@@ -1,0 +1,107 @@
+"""The command line against a real API server, with a kubeconfig: the same verbs as on Slurm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pcinfra.jobs.kubernetes.api import LiveApi
+from pcinfra.jobs.kubernetes.kinds import KINDS
+from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
+from pcinfra.jobs.launcher import Query
+from tests.kube.server import Server, needed
+
+pytestmark = needed
+
+JOB = """\
+image: python:3.12
+command: [python3, -c, "print('hi')"]
+cpus: 1
+nodes: 2
+time_limit: "1:00:00"
+"""
+TRAINJOBS = KINDS["TrainJob"]
+
+
+@pytest.fixture
+def pcinfra(server: Server, api: LiveApi, tmp_path: Path) -> Pcinfra:
+    (tmp_path / "train.yaml").write_text(JOB)
+    return Pcinfra(tmp_path, server.kubeconfig(api.namespace))
+
+
+class Pcinfra:
+    """Runs the command line in a folder of its own."""
+
+    def __init__(self, folder: Path, kubeconfig: Path) -> None:
+        self.folder = folder
+        self.env = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(folder)}
+
+    def __call__(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "pcinfra.cli.main", *words]
+        done = subprocess.run(argv, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr + done.stdout
+        return done
+
+
+def test_submit_jobs_wait_logs_and_cancel(pcinfra: Pcinfra, api: LiveApi) -> None:
+    dry = pcinfra("submit", "train.yaml", "--on", "k8s", "--dry-run")
+    assert "kind: TrainJob" in dry.stdout
+    assert "podTemplateOverrides" in dry.stdout  # what the installed version understands
+    assert "no deadline" in dry.stderr
+    assert KubernetesLauncher(api).runs(Query(5)) == []
+
+    sent = pcinfra("submit", "train.yaml", "--on", "k8s")
+    run = sent.stdout.strip()
+    assert run.startswith("train-")
+    assert f"pcinfra logs {run} --on k8s:{api.namespace} --follow" in sent.stderr
+    assert run in pcinfra("jobs", "--on", "k8s").stdout
+    assert "the operator has made no pods yet" in pcinfra("logs", run, "--on", "k8s").stderr
+
+    condition = {"type": "Complete", "status": "True", "reason": "AllJobsCompleted", "message": "it ended",
+                 "lastTransitionTime": "2026-01-01T00:00:00Z"}  # fmt: skip
+    path = f"{TRAINJOBS.path(api.namespace, run)}"
+    body = {"status": {"conditions": [condition]}}
+    api.call("PATCH", f"{path}/status", body=body, kind="application/merge-patch+json")
+    assert f"{run}: done" in pcinfra("wait", run, "--on", "k8s").stderr
+    assert "done" in pcinfra("cancel", run, "--on", f"k8s:{api.namespace}").stderr  # left as it is
+
+
+def test_wrong_input_is_told_and_nothing_is_sent(pcinfra: Pcinfra, api: LiveApi) -> None:
+    (pcinfra.folder / "bad.yaml").write_text("command: [a]\nnodes: 2\n")
+    bad = pcinfra("submit", "bad.yaml", "--on", "k8s", status=2)
+    assert "bad.yaml:1:1: image: is missing" in bad.stderr
+    assert "gpus: is missing" in bad.stderr
+    assert "no such run" in pcinfra("logs", "nope", "--on", "k8s", status=1).stderr
+    assert "no name of a namespace" in pcinfra("jobs", "--on", "k8s:A_b", status=2).stderr
+    assert "has too many parts" in pcinfra("jobs", "--on", "k8s:a:b", status=2).stderr
+    assert KubernetesLauncher(api).runs(Query(5)) == []
+
+
+def test_no_configuration_is_told(pcinfra: Pcinfra) -> None:
+    pcinfra.env["KUBECONFIG"] = str(pcinfra.folder / "none")
+    told = pcinfra("jobs", "--on", "k8s", status=2).stderr
+    assert "aws eks update-kubeconfig" in told
+    assert "Traceback" not in told
+
+
+def test_rights_and_setup_are_shown(pcinfra: Pcinfra) -> None:
+    assert "yes" in pcinfra("k8s", "can-i").stdout
+    shown = pcinfra("k8s", "setup").stdout
+    assert "Kubeflow Trainer" in shown
+    assert "v2.1" in shown
+    assert "pytorch-simple" in shown
+
+
+def test_finished_runs_and_orphans_are_swept(pcinfra: Pcinfra, api: LiveApi) -> None:
+    run = pcinfra("submit", "train.yaml", "--on", "k8s").stdout.strip()
+    assert "nothing to remove" in pcinfra("k8s", "sweep", "--older-than", "0d", "--yes").stdout
+    body = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "x", "message": "it ended",
+                                       "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}  # fmt: skip
+    path = f"{TRAINJOBS.path(api.namespace, run)}/status"
+    api.call("PATCH", path, body=body, kind="application/merge-patch+json")
+    assert run in pcinfra("k8s", "sweep", "--older-than", "0d", "--yes").stdout
+    assert KubernetesLauncher(api).runs(Query(5)) == []
