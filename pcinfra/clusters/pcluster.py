@@ -63,6 +63,16 @@ def schema_findings(cluster_name: str, config: Any, region: str) -> list[Finding
     return []
 
 
+def installed_version() -> str:
+    """Return the version of the pcluster that is installed beside us; empty when there is none."""
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("aws-parallelcluster")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 @contextmanager
 def _region(region: str) -> Iterator[None]:
     """Parts of the schema look for a region in the environment."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
 BLOCK = "capacity-block"
+ULTRASERVERS = (9, 18)
+"""Instances of a p6e-gb200 UltraServer (pcluster, ULTRASERVER_CAPACITY_BLOCK_ALLOWED_SIZE_DICT)."""
+
 EARLY = timedelta(minutes=30)
 """How long before the end of a Capacity Block EC2 begins to terminate its instances."""
 
@@ -34,7 +37,7 @@ _LIST = "aws ec2 describe-capacity-reservations"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A queue's compute resource that starts its nodes in a reservation."""
+    """A queue's compute resource that starts its nodes in a reservation; ``path`` is its place in the configuration."""
 
     queue: str
     id: str
@@ -42,6 +45,13 @@ class Wanted:
     least: int
     most: int
     block: bool
+    path: str = ""
+
+    def at(self, key: str) -> str:
+        """Return the place of one key of the compute resource, or of its queue's CapacityType."""
+        if key == "CapacityType":
+            return f"{self.path.partition('.ComputeResources')[0]}.{key}"
+        return f"{self.path}.{key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,17 @@ class Reservation:
 
 def wanted_by(config: str) -> list[Wanted]:
     """Return what the queues of a configuration (pcluster YAML) reserve."""
-    scheduling = (yaml.safe_load(config) or {}).get("Scheduling") or {}
-    return [each for queue in scheduling.get("SlurmQueues") or [] for each in _of_queue(queue)]
+    return wanted_of(yaml.safe_load(config) or {})
 
 
-def _of_queue(queue: Mapping[str, Any]) -> Iterator[Wanted]:
-    for resource in queue.get("ComputeResources") or []:
+def wanted_of(config: Mapping[str, Any]) -> list[Wanted]:
+    """Return what the queues of a parsed configuration reserve."""
+    queues = (config.get("Scheduling") or {}).get("SlurmQueues") or []
+    return [each for index, queue in enumerate(queues) for each in _of_queue(queue, index)]
+
+
+def _of_queue(queue: Mapping[str, Any], index: int) -> Iterator[Wanted]:
+    for place, resource in enumerate(queue.get("ComputeResources") or []):
         target = resource.get("CapacityReservationTarget") or queue.get("CapacityReservationTarget") or {}
         identity = target.get("CapacityReservationId")
         if identity:
@@ -80,6 +95,7 @@ def _of_queue(queue: Mapping[str, Any]) -> Iterator[Wanted]:
             yield Wanted(
                 queue["Name"], identity, tuple(filter(None, types)), int(resource.get("MinCount") or 0),
                 int(resource.get("MaxCount") or 10), queue.get("CapacityType") == "CAPACITY_BLOCK",
+                f"Scheduling.SlurmQueues[{index}].ComputeResources[{place}]",
             )  # fmt: skip
 
 
@@ -120,22 +136,28 @@ def check(
     One that has only not begun is not wrong: see :func:`begins`.
     """
     findings = [finding for each in wanted for finding in _check_one(each, found.get(each.id), zone, system, now)]
-    together: dict[str, int] = defaultdict(int)
+    together: dict[str, list[Wanted]] = defaultdict(list)
     for each in wanted:
-        together[each.id] += each.most
-    for identity, count in together.items():
-        held = found.get(identity)
-        if held and count > held.total:
-            queues = ", ".join(each.queue for each in wanted if each.id == identity)
-            level = Level.ERROR if held.kind == BLOCK else Level.WARNING
-            what = f"{identity} has {held.total} instances; its queues ({queues}) start up to {count}"
-            findings.append(Finding(level, "reservation", f"queue {queues}", what, f"max_nodes: {held.total} at most"))
-    return findings
+        together[each.id].append(each)
+    return findings + [f for one, users in together.items() if one in found for f in _check_size(users, found[one])]
+
+
+def _check_size(users: Sequence[Wanted], held: Reservation) -> Iterator[Finding]:
+    """pcluster, CapacityReservationSizeValidator: for blocks and open reservations alike, by max_nodes."""
+    count = sum(each.most for each in users)
+    where = users[-1].at("MaxCount")
+    if count > held.total:
+        queues = ", ".join(each.queue for each in users)
+        what = f"{held.id} has {held.total} instances; its queues ({queues}) start up to {count}"
+        yield Finding(Level.ERROR, "reservation", where, what, f"max_nodes: {held.total} at most")
+    if held.kind == BLOCK and held.instance_type.startswith("p6e-gb200") and count not in ULTRASERVERS:
+        what = f"{count} nodes; an UltraServer has {' or '.join(map(str, ULTRASERVERS))}"
+        yield Finding(Level.ERROR, "reservation", where, what, f"max_nodes: {ULTRASERVERS[-1]}")
 
 
 def _check_one(wanted: Wanted, held: Reservation | None, zone: str, system: str, now: datetime) -> Iterator[Finding]:
-    def wrong(what: str, hint: str) -> Finding:
-        return Finding(Level.ERROR, "reservation", f"queue {wanted.queue}", what, hint)
+    def wrong(what: str, hint: str, key: str = "CapacityReservationTarget") -> Finding:
+        return Finding(Level.ERROR, "reservation", wanted.at(key), what, hint)
 
     if held is None:
         yield wrong(f"{wanted.id} does not exist in this account and region", _LIST)
@@ -145,12 +167,13 @@ def _check_one(wanted: Wanted, held: Reservation | None, zone: str, system: str,
         yield wrong(f"{held.id} is {held.state}{when}: it is over", "another capacity_reservation in pcinfra.yaml")
     if held.instance_type not in wanted.types:
         yield wrong(f"{held.id} is for {held.instance_type}, the queue wants {' or '.join(wanted.types)}",
-                    f"instance_type: {held.instance_type}")  # fmt: skip
+                    f"instance_type: {held.instance_type}", "InstanceType")  # fmt: skip
     if zone and held.zone and held.zone != zone:
         yield wrong(f"{held.id} is in {held.zone}, the cluster's subnet in {zone}", f"availability_zone: {held.zone}")
     if wanted.block != (held.kind == BLOCK):
         kind = "CAPACITY_BLOCK" if held.kind == BLOCK else "ONDEMAND"
-        yield wrong(f"{held.id} is {'a' if held.kind == BLOCK else 'no'} Capacity Block", f"capacity_type: {kind}")
+        yield wrong(f"{held.id} is {'a' if held.kind == BLOCK else 'no'} Capacity Block", f"capacity_type: {kind}",
+                    "CapacityType")  # fmt: skip
     platform = next((name for start, name in _PLATFORMS.items() if system.startswith(start)), "Linux/UNIX")
     if held.platform != platform:
         yield wrong(f"{held.id} is for the platform {held.platform}; {system} needs {platform}", _LIST)

@@ -9,6 +9,7 @@ import yaml
 
 from pcinfra.clusters import rules, schema
 from pcinfra.clusters.findings import Finding, Level
+from pcinfra.clusters.pcluster import installed_version
 from pcinfra.clusters.rules.model import Remark
 from pcinfra.clusters.sources import dotted
 from pcinfra.errors import AccessDenied
@@ -50,6 +51,16 @@ def against_account(cluster_name: str, text: str, cloud: Cloud, version: str = P
             what = f"{rule.__name__.replace('_', ' ')} could not be checked: {error.why}"
             found.append(Finding(Level.INFO, rule.__name__, "", what, error.hint))
     return found
+
+
+def version_findings(version: str) -> list[Finding]:
+    """Return what stands against making a cluster of ``version`` here: pcluster makes those of its own version only."""
+    installed = installed_version()
+    if installed in ("", version):
+        return []
+    what = f"pcluster_version is {version}, and pcluster {installed} is installed, which makes {installed} only"
+    hint = f"pip install aws-parallelcluster=={version}   (or pcluster_version: {installed})"
+    return [Finding(Level.ERROR, "pcluster_version", "", what, hint)]
 
 
 def parse(text: str) -> Any:

@@ -8,10 +8,11 @@ import click
 
 from pcinfra.cli import options
 from pcinfra.cli.clusters.lookup import cluster_name, told
-from pcinfra.cli.clusters.validate import checked
+from pcinfra.cli.clusters.validate import checked, locator
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
+    from pcinfra.clusters.render import Rendered
     from pcinfra.engine import Plan
 
 
@@ -36,11 +37,12 @@ def create(session: Session, /, name: str, dry_run: bool, wait: bool, rollback: 
     from pcinfra.clusters.lifecycle import create_plan
     from pcinfra.ui import print_plan
 
-    config = checked(session, name).text
+    made = checked(session, name)
+    config = made.text
     facts = find(session.cloud, name, with_config=True)
     plan = create_plan(facts, session.project.project, config, rollback=rollback)
     if plan.actions:
-        plan = _after_reservations(session, name, config, plan, wait=wait or dry_run)
+        plan = _after_reservations(session, name, made, plan, wait=wait or dry_run)
     if dry_run or not plan.actions:
         print_plan(plan)
         return
@@ -49,7 +51,7 @@ def create(session: Session, /, name: str, dry_run: bool, wait: bool, rollback: 
     click.echo(session.typed(f"cluster {name} is ready; a first job: pcinfra submit examples/hello.yaml --follow"))
 
 
-def _after_reservations(session: Session, name: str, config: str, plan: Plan, *, wait: bool) -> Plan:
+def _after_reservations(session: Session, name: str, made: Rendered, plan: Plan, *, wait: bool) -> Plan:
     """Check what the queues reserve; with ``wait``, put the wait for one that has not begun before everything.
 
     Raises:
@@ -66,16 +68,16 @@ def _after_reservations(session: Session, name: str, config: str, plan: Plan, *,
     from pcinfra.errors import Refused
     from pcinfra.ui import duration
 
-    wanted = reservations.wanted_by(config)
+    wanted = reservations.wanted_by(made.text)
     if not wanted:
         return plan
     now = datetime.now(UTC)
     found = reservations.read(session.cloud, (each.id for each in wanted))
-    zone = zone_of(session.cloud, config)
+    zone = zone_of(session.cloud, made.text)
     system = session.project.clusters[name].os
     findings = reservations.check(wanted, found, zone=zone, system=system, now=now)
     if errors(findings):
-        raise refusal(name, findings)
+        raise refusal(name, findings, locator(session, name, made))
     ends = tuple(filter(None, (reservations.ending(held, now) for held in found.values())))
     later = reservations.begins(found.values(), now)
     if later is None:

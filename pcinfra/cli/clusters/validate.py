@@ -69,9 +69,11 @@ def checked(session: Session, name: str) -> Rendered:
     """
     from pcinfra.clusters.findings import refusal
     from pcinfra.clusters.validate import validate as check
+    from pcinfra.clusters.validate import version_findings
 
     made = rendered(session, name)
-    findings = check(name, made.text, session.project.region, session.project.clusters[name].pcluster_version)
+    version = session.project.clusters[name].pcluster_version
+    findings = [*check(name, made.text, session.project.region, version), *version_findings(version)]
     if _errors(findings):
         raise refusal(name, findings, locator(session, name, made))
     return made
@@ -102,9 +104,9 @@ def _account(session: Session, name: str, made: Rendered, version: str) -> list[
     """Our rules that read the account; then, when nothing stands in the way, pcluster's, which need a free name."""
     from pcinfra.clusters.facts import find
     from pcinfra.clusters.pcluster import Pcluster
-    from pcinfra.clusters.validate import against_account
+    from pcinfra.clusters.validate import against_account, version_findings
 
-    findings = against_account(name, made.text, session.cloud, version)
+    findings = [*version_findings(version), *against_account(name, made.text, session.cloud, version)]
     if _errors(findings):
         return findings
     free = name if find(session.cloud, name).stack is None else f"{name[:54]}-check"

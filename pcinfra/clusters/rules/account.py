@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pcinfra import catalog
+from pcinfra.clusters import reservations
+from pcinfra.clusters.findings import path_of
 from pcinfra.clusters.overrides import Path
 from pcinfra.clusters.rules.model import QUEUES, Config, Nodes, Remark, info, warning
-from pcinfra.errors import CloudError, NotFound
+from pcinfra.errors import NotFound
 
 if TYPE_CHECKING:
     from pcinfra.aws import Cloud
@@ -68,91 +70,34 @@ def addresses(nodes: Nodes, version: str) -> int:
     return max((kind.network_cards for kind in nodes.known), default=1)
 
 
-ENDED = ("expired", "cancelled", "failed", "payment-failed", "unsupported")
-GB200_SIZES = (9, 18)
-"""pcluster, ULTRASERVER_CAPACITY_BLOCK_ALLOWED_SIZE_DICT: instances of one UltraServer."""
-
-
-def reservations(config: Config, cloud: Cloud) -> Iterator[Remark]:
+def reserved(config: Config, cloud: Cloud) -> Iterator[Remark]:
     """Each reservation exists, is of the queue's type and zone, for Linux, large enough, and not over.
 
-    Sources: EC2 API reference, DescribeCapacityReservations; pcluster, CapacityReservationValidator and
-    CapacityReservationSizeValidator; "Launch instances with Capacity Blocks (CB)".
+    Sources: :mod:`pcinfra.clusters.reservations`, which ``cluster create`` asks too.
     """
-    by_id: dict[str, list[Nodes]] = defaultdict(list)
-    for nodes in config.nodes:
-        if nodes.reservation:
-            by_id[nodes.reservation].append(nodes)
-    zones = _zones(config, cloud) if by_id else {}
-    for wanted, users in by_id.items():
-        try:
-            found = cloud.call("ec2", "DescribeCapacityReservations", CapacityReservationIds=[wanted])
-        except CloudError as error:
-            if not isinstance(error, NotFound) and "InvalidCapacityReservationId" not in error.code:
-                raise
-            found = {"CapacityReservations": []}
-        rows = found["CapacityReservations"]
-        if not rows:
-            yield Remark(_target(users[0]), f"{wanted} does not exist here", "aws ec2 describe-capacity-reservations")
-            continue
-        yield from _judged(rows[0], users, zones, datetime.now(UTC))
+    wanted = reservations.wanted_of(config.data)
+    if not wanted:
+        return
+    now = datetime.now(UTC)
+    found = reservations.read(cloud, (each.id for each in wanted))
+    zone = next(iter(_zones(config, cloud).values()), "")
+    system = str(config.data["Image"]["Os"])
+    for finding in reservations.check(wanted, found, zone=zone, system=system, now=now):
+        yield Remark(path_of(finding.where), finding.what, finding.hint, finding.level)
+    for each in wanted:
+        held = found.get(each.id)
+        path = path_of(each.at("CapacityReservationTarget"))
+        if held and reservations.begins([held], now):
+            when = reservations.moment(held.begin) or "later"
+            hint = f"pcinfra cluster create {config.name} --wait"
+            yield warning(path, f"{held.id} is {held.state} and begins {when}", hint)
+        elif held and (ends := reservations.ending(held, now)):
+            yield info(path, ends, "save checkpoints in time")
 
 
 def _zones(config: Config, cloud: Cloud) -> Mapping[str, str]:
     ids = sorted({str(queue["Networking"]["SubnetIds"][0]) for queue in config.queues})
     return {row["SubnetId"]: row["AvailabilityZone"] for row in _subnets(cloud, ids)}
-
-
-def _target(nodes: Nodes) -> Path:
-    return (*nodes.path, "CapacityReservationTarget", "CapacityReservationId")
-
-
-def _judged(row: Mapping[str, Any], users: list[Nodes], zones: Mapping[str, str], now: datetime) -> Iterator[Remark]:
-    path, name = _target(users[0]), row["CapacityReservationId"]
-    block = row.get("ReservationType") == "capacity-block"
-    yield from _kind(row, users, block)
-    for nodes in users:
-        zone = zones.get(str(nodes.queue["Networking"]["SubnetIds"][0]), row["AvailabilityZone"])
-        if nodes.types and row["InstanceType"] not in nodes.types:
-            yield Remark((*nodes.path, "InstanceType"), f"{name} is for {row['InstanceType']}",
-                         f"instance_type: {row['InstanceType']}")  # fmt: skip
-        if row["AvailabilityZone"] != zone:
-            yield Remark(_target(nodes), f"{name} is in {row['AvailabilityZone']}, the nodes are in {zone}",
-                         f"availability_zone: {row['AvailabilityZone']}, before pcinfra up")  # fmt: skip
-    if row.get("InstancePlatform", "Linux/UNIX") != "Linux/UNIX":
-        yield Remark(path, f"{name} is for {row['InstancePlatform']}; the nodes are Linux/UNIX", "another reservation")
-    wanted, total = sum(nodes.most for nodes in users), int(row.get("TotalInstanceCount", 0))
-    if wanted > total:
-        level = Remark if block or sum(nodes.least for nodes in users) > total else warning
-        yield level((*users[-1].path, "MaxCount"), f"{name} holds {total}; its queues want {wanted}",
-                    f"max_nodes: {max(1, total - wanted + users[-1].most)}")  # fmt: skip
-    if block and str(row["InstanceType"]).startswith("p6e-gb200") and wanted not in GB200_SIZES:
-        yield Remark((*users[-1].path, "MaxCount"), f"{wanted} nodes; an UltraServer has 9 or 18", "max_nodes: 18")
-    yield from _when(row, path, now)
-
-
-def _kind(row: Mapping[str, Any], users: list[Nodes], block: bool) -> Iterator[Remark]:
-    for nodes in users:
-        said = nodes.capacity_type == "CAPACITY_BLOCK"
-        path = (*nodes.queue_path, "CapacityType")
-        if said and not block:
-            yield Remark(path, f"{row['CapacityReservationId']} is no capacity block", "capacity_type: ONDEMAND")
-        elif block and not said:
-            yield Remark(path, f"{row['CapacityReservationId']} is a capacity block", "capacity_type: CAPACITY_BLOCK")
-
-
-def _when(row: Mapping[str, Any], path: Path, now: datetime) -> Iterator[Remark]:
-    name, state, begin, end = row["CapacityReservationId"], row["State"], row.get("StartDate"), row.get("EndDate")
-    if state in ENDED or (isinstance(end, datetime) and end <= now):
-        yield Remark(path, f"{name} is over ({state})", "another capacity_reservation")
-    elif isinstance(begin, datetime) and begin > now and state != "active":
-        yield warning(path, f"{name} begins {begin:%Y-%m-%d %H:%M} UTC; its nodes cannot start before",
-                      "create the cluster then")  # fmt: skip
-    elif state != "active":
-        yield warning(path, f"{name} is {state}", "wait until it is active")
-    elif isinstance(end, datetime):
-        yield info(path, f"{name} ends {end:%Y-%m-%d %H:%M} UTC; its instances are ended before that",
-                   "save checkpoints in time")  # fmt: skip
 
 
 def scripts(config: Config, cloud: Cloud) -> Iterator[Remark]:
@@ -220,4 +165,4 @@ def secrets(config: Config, cloud: Cloud) -> Iterator[Remark]:
         yield Remark(path, "the secret does not exist", "aws secretsmanager create-secret --name slurm")
 
 
-RULES = (subnet_room, reservations, scripts, offered, secrets)
+RULES = (subnet_room, reserved, scripts, offered, secrets)

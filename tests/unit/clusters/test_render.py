@@ -214,7 +214,7 @@ HOSTILE = st.text(st.characters(), max_size=30) | st.sampled_from(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(HOSTILE, min_size=6, max_size=6))
 def test_hostile_values_cannot_change_the_structure(inputs: ClusterInputs, values: list[str]) -> None:
     harmless = cluster(queue("p5.48xlarge", capacity_reservation="r"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,10 +84,10 @@ def test_another_operating_system_needs_another_platform() -> None:
     assert remarks(block(), system="rhel9")
 
 
-def test_an_open_reservation_may_be_smaller_than_the_queue() -> None:
+def test_pcluster_takes_no_more_nodes_than_a_reservation_holds() -> None:
     config = CONFIG.replace("CapacityType: CAPACITY_BLOCK\n", "CapacityType: ONDEMAND\n")
     found = check(wanted_by(config), {"cr-1": block(kind="default", total=2)}, zone="", system="ubuntu2204", now=NOW)
-    assert [finding.level for finding in found] == [Level.WARNING]
+    assert [finding.level for finding in found] == [Level.ERROR]
 
 
 def test_one_that_has_not_begun_is_found_and_can_be_waited_for() -> None:
@@ -108,3 +109,18 @@ def test_its_end_is_told_with_the_time_that_is_left() -> None:
     assert "save checkpoints" in ending(block(end=NOW + timedelta(hours=5)), NOW)
     assert "is over" in ending(block(end=NOW), NOW)
     assert ending(block(kind="default", end=None), NOW) == ""
+
+
+def test_a_finding_has_its_place_in_the_configuration() -> None:
+    [wanted] = wanted_by(CONFIG)
+    [wrong] = check([wanted], {}, zone="us-east-1a", system="ubuntu2204", now=NOW)
+    assert wrong.where.endswith("ComputeResources[0].CapacityReservationTarget")
+    assert wanted.at("CapacityType").endswith("].CapacityType")
+
+
+@pytest.mark.parametrize(("count", "fits"), [(9, True), (18, True), (4, False), (17, False)])
+def test_an_ultraserver_is_taken_whole(count: int, fits: bool) -> None:
+    held = block(instance_type="p6e-gb200.36xlarge", total=18)
+    [wanted] = wanted_by(CONFIG)
+    asked = replace(wanted, types=("p6e-gb200.36xlarge",), least=count, most=count)
+    assert (check([asked], {held.id: held}, zone="us-east-1a", system="ubuntu2204", now=NOW) == []) is fits
