@@ -64,12 +64,13 @@ def too_wide(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
     """Yield numbers that do not fit their format: older servers take them, and the operator's Go cannot."""
     if isinstance(value, dict):
         for key, item in value.items():
-            child = node.child(key)
+            child = node.child(key) if type(item) is not str else None
             if child is not None:
                 yield from too_wide(item, child, (*path, key))
     elif isinstance(value, list) and node.items is not None:
         for index, item in enumerate(value):
-            yield from too_wide(item, node.items, (*path, index))
+            if type(item) is not str:
+                yield from too_wide(item, node.items, (*path, index))
     elif node.format == "int32" and _number(value) and int(value) not in _INT32:
         yield path, "does not fit 32 bits", ""
 
@@ -93,7 +94,7 @@ def _of_map(value: dict[str, Any], node: Node, path: Path) -> Iterator[Problem]:
     yield from _size(len(value), node, path, "Properties", "entries")
     for key, item in value.items():
         child = node.child(key)
-        if child is not None:
+        if child is not None and not (child.plain_text and type(item) is str):
             yield from problems(item, child, (*path, key))
 
 
@@ -104,8 +105,10 @@ def _of_list(value: list[Any], node: Node, path: Path) -> Iterator[Problem]:
     elif node.is_set:
         yield from _doubles([json.dumps(item, sort_keys=True) for item in value], path, "is there twice")
     if node.items is not None:
+        plain = node.items.plain_text
         for index, item in enumerate(value):
-            yield from problems(item, node.items, (*path, index))
+            if not (plain and type(item) is str):
+                yield from problems(item, node.items, (*path, index))
 
 
 def _key(item: Any, node: Node) -> str | None:
