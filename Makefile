@@ -10,7 +10,7 @@ STAMP := $(VENV)/.pcinfra-ready
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-$(STAMP): pyproject.toml tools/setup
+$(STAMP): pyproject.toml tools/setup tools/packages
 	@tools/setup "$(PYTHON)" "$(VENV)"
 	@touch $@
 
@@ -19,7 +19,8 @@ setup: $(STAMP)  ## Make the virtual environment, and install Slurm, munge and N
 demo: $(STAMP)  ## From nothing to a finished two-node Slurm job on this machine, and back to nothing.
 	@tools/demo "$(BIN)/pcinfra"
 
-test: $(STAMP)  ## Run every test.
+test: $(STAMP)  ## Run every test. Images are built and pushed where buildah, podman and a registry can be installed.
+	@tools/packages buildah podman docker-registry || echo "== tests that need them are skipped"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 soak: $(STAMP)  ## Let every call fail in every way, and kill up and down 200 times. About half an hour.
@@ -39,6 +40,7 @@ bench: $(STAMP)  ## Measure against the peers, as ratios.
 render: $(STAMP)  ## Rewrite cfn/ from the builders, docs/settings.md from the model, bootstrap/ from its parts, copies.
 	@$(BIN)/python -m pcinfra.stacks
 	@$(BIN)/python -m pcinfra.project
+	@$(BIN)/python -m pcinfra.jobs
 	@tools/bootstrap
 	@cp pcinfra/resume.py containers/pytorch/resume.py
 

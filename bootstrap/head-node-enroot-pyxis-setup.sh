@@ -26,7 +26,7 @@ Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
-LUSTRE/.pcinfra/nodes/NODE.json.
+LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
 USAGE
 }
 
@@ -383,6 +383,13 @@ huge_pages() {
   printf %s "${pages:-0}"
 }
 
+# ParallelCluster's name of the cluster, from what its cookbooks were started with.
+cluster_name() {
+  local name
+  name=$(sed -n 's/.*"cluster_name" *: *"\([^"]*\)".*/\1/p' "$ROOT/etc/chef/dna.json" 2>/dev/null || true)
+  printf %s "${name//[!A-Za-z0-9-]/}"
+}
+
 list() {
   local item separator=''
   for item in "$@"; do
@@ -404,6 +411,7 @@ report() {
   cat <<REPORT
 {
   "version": 1,
+  "cluster": $(json "$(cluster_name)"),
   "node": $(json "$node"),
   "role": "$ROLE",
   "status": "$1",
@@ -443,11 +451,13 @@ report() {
 REPORT
 }
 
-# One file for each node, on the node and, where that is mounted, on Lustre, where the head node reads them all.
+# One file for each node, on the node and, where that is mounted, on Lustre, where the head node reads them all. Nodes of
+# two clusters may have one name.
 write_report() {
-  local place text
+  local place text name
   text=$(report "$1") || return 1
-  for place in "$ROOT/var/log/pcinfra/node.json" "$ROOT$lustre/.pcinfra/nodes/$node.json"; do
+  name=$(cluster_name)
+  for place in "$ROOT/var/log/pcinfra/node.json" "$ROOT$lustre/.pcinfra/nodes/${name:+$name.}${node//\//-}.json"; do
     if [[ $place == "$ROOT$lustre/"* ]]; then mountpoint -q "$ROOT$lustre" || continue; fi
     mkdir -p "${place%/*}" || return 1
     printf '%s\n' "$text" >"$place.$$" && mv -f "$place.$$" "$place" || return 1

@@ -6,8 +6,8 @@ What depends on use (data kept, images kept, traffic) has a price and no total; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pcinfra.clusters.derive import root_volume
 from pcinfra.engine import Kind
@@ -22,6 +22,12 @@ UNKNOWN = "price not known"
 ROOT_VOLUME = "ebs/gp3"
 STACK = "prerequisites"
 ECR_ENDPOINTS, SSM_ENDPOINTS = 2, 3  # each in one zone
+
+
+class Prices(Protocol):
+    """Where prices are looked up: a :class:`~pcinfra.prices.Book`."""
+
+    def find(self, region: str, item: str) -> Price | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,28 @@ class Cost:
         return None if self.per_hour is None else self.per_hour * MONTH
 
 
-def cost_of(project: Project, book: Book) -> list[Cost]:
+def cost_of(project: Project, book: Prices) -> list[Cost]:
     """Return what everything that ``project`` describes costs, static nodes of every cluster included."""
     reckoner = _Reckoner(project.region, book)
     clusters = (line for name, cluster in project.clusters.items() for line in reckoner.cluster(name, cluster))
     return [*reckoner.prerequisites(project), *reckoner.by_use(), *clusters]
+
+
+def items_of(project: Project) -> list[str]:
+    """Return every item of the price book that the costs of ``project`` rest on."""
+    asked = _Asked()
+    cost_of(project, asked)
+    return list(asked.items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A book without prices that notes what it is asked for."""
+
+    items: dict[str, None] = field(default_factory=dict)
+
+    def find(self, region: str, item: str) -> None:
+        self.items[item] = None
 
 
 def of_plan(plan: Plan, project: Project, book: Book) -> list[Cost]:
@@ -108,7 +131,7 @@ class _Reckoner:
     """The prices of one region."""
 
     region: str
-    book: Book
+    book: Prices
 
     def prerequisites(self, project: Project) -> list[Cost]:
         """Return the costs of what the stack makes; what is adopted costs nothing more."""

@@ -84,20 +84,56 @@ def _sources(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:
             yield name, (address, date)
 
 
-# Price List API: service code, product family, and the attributes that leave one product; {} is the instance type.
-# Source: AWS Price List user guide, "Finding services and products", and the attributes of the EC2 offer file.
-_INSTANCE = {
-    "instanceType": "{}",
-    "operatingSystem": "Linux",
-    "tenancy": "Shared",
-    "preInstalledSw": "NA",
-    "capacitystatus": "Used",
-    "marketoption": "OnDemand",
+@dataclass(frozen=True, slots=True)
+class Product:
+    """How the Price List API names an item.
+
+    Args:
+        fields: attributes that it must have; ``{}`` is what follows the item's first slash.
+        usage: its usage type without the region's prefix (``USE1-``); empty for any.
+        unit: what the API calls the unit of its price.
+    """
+
+    service: str
+    fields: Mapping[str, str]
+    usage: str = ""
+    unit: str = "Hrs"
+
+
+UNITS = {"Hrs": "hour", "GB": "GB", "GB-Mo": "GB-month"}
+_NAT = {"productFamily": "NAT Gateway"}
+_LUSTRE = {
+    "productFamily": "Storage",
+    "fileSystemType": "Lustre",
+    "deploymentOption": "Persistent",
+    "storageType": "SSD",
 }
 
+# Source: AWS Price List user guide, "Finding services and products"; attributes of the EC2 offer file; attributes of
+# FSx for Lustre as cycloidio/terracost asks for them, of NAT gateways, endpoints and addresses as their usage types
+# stand in AWS's bills.
+PRODUCTS = {
+    "ec2": Product(
+        "AmazonEC2",
+        {
+            "instanceType": "{}", "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
+            "capacitystatus": "Used", "marketoption": "OnDemand",
+        },
+    ),
+    "nat-gateway": Product("AmazonEC2", _NAT, "NatGateway-Hours"),
+    "nat-gateway-data": Product("AmazonEC2", _NAT, "NatGateway-Bytes", "GB"),
+    "interface-endpoint": Product("AmazonVPC", {"productFamily": "VpcEndpoint"}, "VpcEndpoint-Hours"),
+    "public-ipv4": Product("AmazonVPC", {}, "PublicIPv4:InUseAddress"),
+    "ebs": Product("AmazonEC2", {"productFamily": "Storage", "volumeApiName": "{}"}, "EBS:VolumeUsage.gp3", "GB-Mo"),
+    "lustre/PERSISTENT_1": Product("AmazonFSx", {**_LUSTRE, "throughputCapacity": "{}"}, unit="GB-Mo"),
+    "lustre/PERSISTENT_2": Product("AmazonFSx", {**_LUSTRE, "throughputCapacity": "{}"}, unit="GB-Mo"),
+}  # fmt: skip
 
-def refreshed(book: Book, cloud: Cloud, region: str, instance_types: Iterable[str], today: str) -> tuple[Book, str]:
-    """Return ``book`` with the present prices of some instance types, and why that went no further.
+
+def refreshed(book: Book, cloud: Cloud, region: str, items: Iterable[str], today: str) -> tuple[Book, str]:
+    """Return ``book`` with the present prices of those of ``items`` that can be asked for.
+
+    What the API has no single price for keeps the one that the book has, or none: nothing is guessed.
 
     Args:
         cloud: an account, in :data:`API_REGION`.
@@ -107,34 +143,50 @@ def refreshed(book: Book, cloud: Cloud, region: str, instance_types: Iterable[st
         The book, and an empty text, or the reason why some of its prices are those of before.
     """
     found: list[Price] = []
-    for name in sorted(set(instance_types)):
+    for item in sorted(set(items)):
+        product, value = product_of(item)
+        if product is None:
+            continue
         try:
-            found.append(_instance_price(cloud, region, name, today))
+            found.append(_asked(cloud, region, item, product, value, today))
         except CloudError as error:
             if not isinstance(error, NotFound):
                 return book.plus(found), error.why
     return book.plus(found), ""
 
 
-def _instance_price(cloud: Cloud, region: str, name: str, today: str) -> Price:
-    """Return the on-demand price of an instance type.
+def product_of(item: str) -> tuple[Product | None, str]:
+    """Return how to ask for ``item``, and what to put in; None where nobody has found out."""
+    name, _, value = item.rpartition("/")
+    found = PRODUCTS.get(name or item)
+    return found, value if name else ""
+
+
+def _asked(cloud: Cloud, region: str, item: str, product: Product, value: str, today: str) -> Price:
+    """Return the on-demand price of an item.
 
     Raises:
-        NotFound: it is not sold on demand in ``region``.
+        NotFound: there is none in ``region``, or more than one.
     """
-    fields = {key: value.format(name) for key, value in _INSTANCE.items()} | {"regionCode": region}
-    filters = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in fields.items()]
-    products = cloud.call("pricing", "GetProducts", ServiceCode="AmazonEC2", Filters=filters)["PriceList"]
-    amounts = {amount for product in products for amount in _hourly(json.loads(product)) if amount > 0}
+    fields = {key: text.format(value) for key, text in product.fields.items()} | {"regionCode": region}
+    filters = [{"Type": "TERM_MATCH", "Field": key, "Value": text} for key, text in fields.items()]
+    answers = cloud.pages("pricing", "GetProducts", "PriceList", ServiceCode=product.service, Filters=filters)
+    offers = (offer for offer in map(json.loads, answers) if _is_used_as(offer, product.usage))
+    amounts = {amount for offer in offers for amount in _amounts(offer, product.unit) if amount > 0}
     if len(amounts) != 1:
-        raise NotFound(f"{len(amounts)} on-demand prices", where=f"{name} in {region}")
-    return Price(region, f"ec2/{name}", "hour", amounts.pop(), LIVE, today)
+        raise NotFound(f"{len(amounts)} on-demand prices", where=f"{item} in {region}")
+    return Price(region, item, UNITS[product.unit], amounts.pop(), LIVE, today)
 
 
-def _hourly(product: Mapping[str, Any]) -> Iterator[float]:
-    for term in product.get("terms", {}).get("OnDemand", {}).values():
+def _is_used_as(offer: Mapping[str, Any], usage: str) -> bool:
+    said = str(offer.get("product", {}).get("attributes", {}).get("usagetype", ""))
+    return not usage or said == usage or said.endswith(f"-{usage}")
+
+
+def _amounts(offer: Mapping[str, Any], unit: str) -> Iterator[float]:
+    for term in offer.get("terms", {}).get("OnDemand", {}).values():
         for dimension in term.get("priceDimensions", {}).values():
-            if dimension.get("unit") == "Hrs":
+            if dimension.get("unit") == unit:
                 yield float(dimension.get("pricePerUnit", {}).get("USD", 0))
 
 

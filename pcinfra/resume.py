@@ -42,7 +42,7 @@ from typing import Any, Protocol
 
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"step-(\d{1,18})")
-_LEFT = (".new-", ".old-")  # beginnings of names that a save which was killed leaves behind
+_LEFT = re.compile(r"\.(new|old)-(\d+)-.*")  # what a save that was killed leaves behind, with its attempt
 _THREADS = 8
 
 
@@ -176,8 +176,11 @@ def find_group(directory: Path, environ: Mapping[str, str] = os.environ) -> Grou
     starts = [environ.get(name, "") for name in (*names, "TORCHELASTIC_RESTART_COUNT")]
     if not any(starts):
         raise RuntimeError("the ranks cannot tell this start from an earlier one: give Run a group")
-    key = hashlib.sha256("\n".join(starts).encode()).hexdigest()[:16]
-    return FileGroup(directory / f".meet-{key}", rank, size)
+    place = directory / f".meet-{hashlib.sha256(chr(10).join(starts).encode()).hexdigest()[:16]}"
+    for earlier in directory.glob(".meet-*") if rank == 0 else ():
+        if earlier != place:
+            shutil.rmtree(earlier, ignore_errors=True)
+    return FileGroup(place, rank, size)
 
 
 class Checkpoints:
@@ -185,13 +188,15 @@ class Checkpoints:
 
     Args:
         keep: how many complete ones to keep.
+        attempt: of the run. What a later attempt is just writing is let alone: the processes of an earlier one may
+            live on for a while on a node that nobody reaches any more.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 3, group: Group | None = None) -> None:
+    def __init__(self, directory: str | Path, keep: int = 3, group: Group | None = None, attempt: int = 0) -> None:
         if keep < 1:
             raise ValueError(f"at least one checkpoint must be kept, not {keep}")
         self.directory, self.keep = Path(directory).absolute(), keep
-        self._group = group or Alone()
+        self._group, self._attempt = group or Alone(), attempt
         self._bad: set[Path] = set()  # those whose content is not what was written: their sizes do not tell
 
     def newest(self) -> Checkpoint | None:
@@ -258,9 +263,10 @@ class Checkpoints:
         if self._complete(self.directory / name):
             return ""
         for entry in os.listdir(self.directory):
-            if entry.startswith(_LEFT):
-                _remove(self.directory / entry)
-        place = f".new-{name}-{os.urandom(4).hex()}"
+            left = _LEFT.fullmatch(entry)
+            if left and int(left[2]) <= self._attempt:
+                shutil.rmtree(self.directory / entry, ignore_errors=True)
+        place = f".new-{self._attempt}-{name}-{os.urandom(4).hex()}"
         (self.directory / place).mkdir()
         (self.directory / f"{place}.parts").mkdir()
         return place
@@ -275,17 +281,25 @@ class Checkpoints:
         _replace(new / MANIFEST, json.dumps(text, indent=1))
         for folder in {new, *(file.parent for file in _files(new))}:
             _flush(folder)
-        _remove(final)  # damaged, or it would have been left as it is
+        self._remove(final)  # damaged, or it would have been left as it is
         new.rename(final)
         self._bad.discard(final)
         _flush(self.directory)
-        for path in (parts, *self._surplus()):
-            _remove(path)
+        shutil.rmtree(parts, ignore_errors=True)
+        for path in self._surplus():
+            self._remove(path)
 
     def _surplus(self) -> list[Path]:
         complete = [path for path in self._all() if self._complete(path)]
         oldest = complete[: self.keep][-1]
         return [path for path in self._all() if int(path.name[5:]) < int(oldest.name[5:])]
+
+    def _remove(self, path: Path) -> None:
+        """Remove a checkpoint, if it is there; it loses its name first, so that half of it is never found."""
+        if path.exists():
+            gone = self.directory / f".old-{self._attempt}-{path.name}-{os.urandom(4).hex()}"
+            path.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
     def _complete(self, path: Path) -> bool:
         try:
@@ -316,7 +330,7 @@ class Run:
         folder = environ.get("PCINFRA_RUN_DIR")
         self.attempt = int(environ.get("PCINFRA_ATTEMPT") or 0)
         self.group = group or find_group(directory, environ)
-        self.checkpoints = Checkpoints(directory, keep, self.group)
+        self.checkpoints = Checkpoints(directory, keep, self.group, self.attempt)
         self._folder = Path(folder) if folder else None
         stop, done = environ.get("PCINFRA_STOP_FILE"), environ.get("PCINFRA_DONE_FILE")
         self.stop_file = Path(stop) if stop else None
@@ -442,12 +456,3 @@ def _replace(file: Path, text: str, *, flush: bool = True) -> None:
         if flush:
             os.fsync(stream.fileno())
     new.replace(file)
-
-
-def _remove(path: Path) -> None:
-    """Remove a checkpoint or what is left of one; it loses its name first, so that half of it is never found."""
-    gone = path
-    if _NAME.fullmatch(path.name) and path.exists():
-        gone = path.with_name(f".old-{path.name}-{os.urandom(4).hex()}")
-        path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)

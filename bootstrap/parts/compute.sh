@@ -26,7 +26,7 @@ Switches on Enroot on a compute node, and checks what the node has.
   --efa N          EFA devices that the node must have (default: those it has)
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
-LUSTRE/.pcinfra/nodes/NODE.json.
+LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
 USAGE
 }
 

@@ -24,7 +24,7 @@ Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
-LUSTRE/.pcinfra/nodes/NODE.json.
+LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
 USAGE
 }
 

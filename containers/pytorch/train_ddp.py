@@ -53,7 +53,8 @@ class Block(nn.Module):
         query, key, value = mixed.permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.project(attended.transpose(1, 2).reshape(batch, length, width))
-        return x + self.feed(self.before_feed(x))
+        fed: Tensor = self.feed(self.before_feed(x))
+        return x + fed
 
 
 class TinyGPT(nn.Module):

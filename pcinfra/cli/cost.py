@@ -29,8 +29,9 @@ _EXPLAINED = "List prices in USD without tax and discounts"
 def cost(session: Session, offline: bool, output: str) -> None:
     """Show what the project costs while it is up: every part per hour and per month, with the date of its prices.
 
-    Prices of instances come from the AWS Price List API where your credentials allow it, and are kept in
-    .pcinfra/prices.jsonl; the others, and all of them without credentials, from a dated table that comes along.
+    Prices of instances, disks, NAT gateways, endpoints, addresses and persistent Lustre on SSD come from the AWS Price
+    List API where your credentials allow it, and are kept in .pcinfra/prices.jsonl; the others, and all of them without
+    credentials, from a dated table that comes along and knows us-east-1.
     Nothing is made, and nothing needs to be up.
 
     \b
@@ -86,16 +87,16 @@ def _book(session: Session, offline: bool) -> tuple[Book, str]:
     from datetime import UTC, datetime
 
     from pcinfra.aws import Aws, Patience
+    from pcinfra.costs import items_of
     from pcinfra.errors import CloudError
     from pcinfra.prices import API_REGION, LIVE, refreshed
-    from pcinfra.stages.zones import instance_types
 
     if offline:
         return at_hand(), "--offline"
     today = datetime.now(UTC).date().isoformat()
     cloud = Aws(replace(session.target, region=API_REGION), Patience(attempts=2, connect=3, read=15))
     try:
-        wanted = instance_types(session.project)
+        wanted = items_of(session.project)
         book, why = refreshed(at_hand(), cloud, session.project.region, wanted, today)
     except CloudError as error:
         return at_hand(), error.why

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--cancel-jobs", is_flag=True, help="Cancel jobs that run or wait.")
 @click.option("--sweep", is_flag=True, help="Remove what the look at the end finds, unless it may hold data.")
 @click.option("--timeout", type=click.IntRange(min=1), default=7200, show_default=True, help="Give up after SECONDS.")
+@options.jobs
 @options.yes
 @options.pass_session
 def down(

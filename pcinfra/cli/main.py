@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("pcinfra.cli.data", "data", "Bring files to S3 and Lustre and back."),
     "down": ("pcinfra.cli.down", "down", "Take everything away again, in the right order, and prove it."),
     "cost": ("pcinfra.cli.cost", "cost", "Show what the project costs per hour and per month."),
+    "instances": ("pcinfra.cli.instances", "instances", "Show instance types and how their parts are joined."),
     "doctor": ("pcinfra.cli.doctor", "doctor", "Check this machine, the account, quotas and capacity."),
     "iam-policy": ("pcinfra.cli.iam_policy", "iam_policy", "Print the least-privilege policy that pcinfra needs."),
     "local": ("pcinfra.cli.local", "local", "The local cloud: start, stop, status, reset."),

@@ -33,6 +33,25 @@ def yes(command: Command) -> Command:
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
 
 
+def jobs(command: Command) -> Command:
+    """Add ``--jobs``, the global option of this name, where one looks for it too."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: int | None) -> None:
+        session = ctx.find_object(Session)
+        if value is not None and session is not None:
+            session.jobs = value
+
+    option = click.option(
+        "--jobs",
+        "-j",
+        type=click.IntRange(1, 64),
+        callback=keep,
+        expose_value=False,
+        help="Calls at a time, 16 if not said.",
+    )
+    return option(command)
+
+
 def confirm(question: str, sure: bool) -> None:
     """Ask for a yes unless ``sure``.
 

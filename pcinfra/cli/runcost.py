@@ -17,7 +17,7 @@ class RunCosts:
     """Costs in USD by on-demand list prices, whole nodes.
 
     Args:
-        types: cluster's name -> queue's name -> instance type.
+        types: cluster's name -> queue's name -> instance type; a queue of several is left out.
         dates: of the prices that were used so far.
     """
 
@@ -68,7 +68,10 @@ def run_costs(session: Session) -> RunCosts:
     if not session.has_project:
         return RunCosts("", at_hand(), {})
     clusters = session.project.clusters.items()
-    types = {name: {queue.name: queue.instance_type for queue in settings.queues} for name, settings in clusters}
+    types = {
+        name: {queue.name: queue.instance_type for queue in settings.queues if len(queue.instance_types) == 1}
+        for name, settings in clusters
+    }
     return RunCosts(session.project.region, at_hand(), types)
 
 

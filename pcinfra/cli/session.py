@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pcinfra.stages import Facts
 
 
+REFRESHED = Path(".pcinfra") / "instances.csv"
+"""Beside the project file: the catalog of instance types as EC2 last told it."""
+
 _ALONE = ("init", "local", "schema", "completion")
 """Commands that no global option changes."""
 
@@ -58,7 +61,25 @@ class Session:
         """
         from pcinfra.project.load import load
 
+        self.use_refreshed_catalog()
         return load(Path(self.project_file) if self.project_file else None)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the project file; this one where there is none."""
+        from pcinfra.errors import InputError
+        from pcinfra.project.load import find
+
+        try:
+            return find(Path(self.project_file) if self.project_file else None).parent
+        except InputError:
+            return Path()
+
+    def use_refreshed_catalog(self) -> None:
+        """Let what ``pcinfra instances --refresh`` wrote for this project win over what came with pcinfra."""
+        from pcinfra import catalog
+
+        catalog.use(self.folder / REFRESHED)
 
     @property
     def has_project(self) -> bool:
@@ -74,13 +95,17 @@ class Session:
     @cached_property
     def target(self) -> Target:
         """Where the calls go; starts the local cloud when it is meant and does not run."""
+        return self.target_in(self.project.region)
+
+    def target_in(self, region: str) -> Target:
+        """Return where the calls go for another region."""
         from pcinfra.aws import Target
 
         if not self.local:
-            return Target(region=self.project.region, profile=self.profile)
+            return Target(region=region, profile=self.profile)
         from pcinfra.cli.local import endpoint
 
-        return endpoint(self.project.region)
+        return endpoint(region)
 
     @cached_property
     def cloud(self) -> Aws:

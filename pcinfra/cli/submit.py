@@ -70,7 +70,7 @@ def submit(
     name = backends.home(session, str(cluster)) if is_backend(cluster) else named(session, cluster)
     launcher = launcher_for(session, name)
     answers = submitted(launcher, manifests)
-    _tell(session, name, manifests, answers)
+    _tell(session, name, manifests, answers, follow)
     if follow:
         ctx.exit(follow_run(session, name, manifests[0].run))
 
@@ -120,8 +120,10 @@ def submitted(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | P
         raise Interrupted("it may have been submitted all the same", where=where, hint=look) from None
 
 
-def _tell(session: Session, cluster: str, manifests: Sequence[Manifest], answers: Sequence[str | PcinfraError]) -> None:
-    """Print the ids of the runs that were submitted.
+def _tell(
+    session: Session, cluster: str, manifests: Sequence[Manifest], answers: Sequence[str | PcinfraError], follow: bool
+) -> None:
+    """Print the ids of the runs that were submitted; standard output belongs to the log where one is followed.
 
     Raises:
         PcinfraError: one was refused; the others run.
@@ -129,11 +131,14 @@ def _tell(session: Session, cluster: str, manifests: Sequence[Manifest], answers
     refused = [(m.run, answer) for m, answer in zip(manifests, answers, strict=True) if not isinstance(answer, str)]
     if len(manifests) == 1 and refused:
         raise refused[0][1]
+    if len(manifests) == 1:
+        click.echo(f"submitted to {cluster} as job {answers[0]}", err=True)
+    if follow:
+        return
     for manifest, answer in zip(manifests, answers, strict=True):
         if isinstance(answer, str):
             click.echo(manifest.run)
     if len(manifests) == 1:
-        click.echo(f"submitted to {cluster} as job {answers[0]}", err=True)
         there = f" --on {cluster}" if is_backend(cluster) else ""
         click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run}{there} --follow"), err=True)
         return

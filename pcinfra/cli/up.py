@@ -58,6 +58,7 @@ def plan(
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @click.option("--allow-replace", is_flag=True, help="Allow changes that replace a file system and lose what is on it.")
 @click.option("--timeout", type=click.IntRange(min=1), default=7200, show_default=True, help="Give up after SECONDS.")
+@options.jobs
 @options.yes
 @options.pass_session
 def up(

@@ -41,6 +41,7 @@ def _merge_mapping(base: Mapping, over: MappingType[str, Any], here: Path, there
     for key, value in over.items():
         if value is None:
             base.entries.pop(key, None)
+            origins[*here, key] = (*there, key)
             continue
         merged = _merged(base.entries.get(key), value, key, (*here, key), (*there, key), origins)
         base.entries[key] = merged

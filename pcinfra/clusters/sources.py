@@ -71,12 +71,15 @@ def key_of(path: Path, cluster_name: str, origins: Origins) -> Path:
     for length in range(len(path), 0, -1):
         if path[:length] in origins:
             return ("clusters", cluster_name, "overrides", *origins[path[:length]], *path[length:])
+    for decided, place in origins.items():
+        if path and decided[: len(path)] == path:
+            return ("clusters", cluster_name, "overrides", *place[: len(place) - (len(decided) - len(path))])
     text = dotted(path)
     for pattern, key in _OF_CLUSTER:
-        if match := re.match(rf"{pattern}\b", text):
+        if match := re.match(rf"{pattern}(?!\w)", text):
             return ("clusters", cluster_name, *_steps(match.expand(key)))
     for pattern, key in _OF_PROJECT:
-        if re.match(rf"{pattern}(\b|$)", text):
+        if re.match(rf"{pattern}(?!\w)", text):
             return _steps(key)
     return ("clusters", cluster_name)
 
@@ -169,6 +172,7 @@ _USUALLY: dict[str, Path] = {
     "ArchitectureOsValidator": ("Image", "Os"),
     "DetailedMonitoringValidator": ("Monitoring", "DetailedMonitoring"),
     "KeyPairValidator": ("HeadNode", "Ssh"),
+    "EfaSecurityGroupValidator": ("Scheduling", "SlurmQueues", 0, "Networking", "SecurityGroups"),
 }
 
 # What a validator of a queue or of its nodes means, beside the name that it says.

@@ -28,6 +28,8 @@ OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 # Source: aws-parallelcluster, cloudformation/policies/parallelcluster-policies.yaml, the policies of its users.
 # These two are what they leave open for clusters as ours are: the policies of the nodes' roles, and the bucket's name.
 NODE_POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly")
+SESSION = "arn:{{partition}}:ssm:{{region}}:{{account}}:session/${{{{aws:{}}}}}-*"
+SESSIONS = ("InteractiveCommand", "PortForwardingSession", "PortForwardingSessionToRemoteHost", "SSHSession")
 UNPUBLISHED = "pcluster's published policies do not know it"
 
 ON_CHANGE = "when pcinfra.yaml changes, or a stack is mended"
@@ -329,14 +331,33 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:{partition}:ecr:{region}:{account}:repository/*",),
     ),
     Statement(
-        "RunOnHeadNodes", _of("jobs", "down"), called("ssm", "SendCommand"),
+        "RunOnHeadNodes", _of("cluster", "jobs", "down"), called("ssm", "SendCommand"),
         ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
     ),
     Statement(
-        "RunShellScripts", _of("jobs", "down"), called("ssm", "SendCommand"),
+        "RunShellScripts", _of("cluster", "jobs", "down"), called("ssm", "SendCommand"),
         ("arn:{partition}:ssm:{region}::document/AWS-RunShellScript",),
     ),
-    Statement("ReadAnswers", _of("jobs", "down"), called("ssm", "GetCommandInvocation")),
+    Statement("ReadAnswers", _of("cluster", "jobs", "down"), called("ssm", "GetCommandInvocation")),
+    Statement(
+        "OpenSessions", _of("cluster"), beyond("pcinfra cluster connect, by the AWS CLI", "ssm:StartSession"),
+        ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
+    ),
+    Statement(
+        "SessionDocuments", _of("cluster"), beyond("a shell, a port, ssh", "ssm:StartSession"),
+        tuple(f"arn:{{partition}}:ssm:{{region}}::document/AWS-Start{kind}" for kind in SESSIONS),
+    ),
+    Statement(
+        "EndSessions", _of("cluster"), beyond("one's own", "ssm:TerminateSession", "ssm:ResumeSession"),
+        tuple(SESSION.format(who) for who in ("username", "userid")),
+    ),
+    Statement(
+        "ReadReservations", _of("cluster"),
+        (
+            *called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
+            *called("ec2", "DescribeSubnets", why="the zone of a queue that names a reservation"),
+        ),
+    ),
     # Teardown
     Statement(
         "Sweep", _of("down"),

@@ -30,7 +30,7 @@ DELIVERY = 60  # seconds within which the agent must take a command; SSM allows 
 APPEARS = 30.0  # seconds for which GetCommandInvocation may not know a command that SendCommand has just accepted
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_LARGE = 100_000  # bytes from which on a file is fetched rather than sent in pieces
+_LARGE = 60_000  # bytes from which on a file is fetched rather than sent in pieces
 _HUGE = 4 << 20  # bytes for which pieces would take minutes
 _PIECE = 30_000  # bytes of a file that travel in one command, with room for base64 and the script around them
 
@@ -204,7 +204,7 @@ class SsmHeadNode:
         Raises:
             Unreachable: twice in a row nobody answered, in spite of all that the door has tried.
         """
-        start, pause, silent = self._clock(), 0.05, 0
+        start, silent = self._clock(), 0
         while (waited := self._clock() - start) < DELIVERY + timeout + 10:
             try:
                 invocation = self._invocation(command_id, waited)
@@ -215,8 +215,7 @@ class SsmHeadNode:
                     raise
             if invocation and invocation["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling"):
                 return invocation
-            self._sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+            self._sleep(min(max(waited / 6, 0.05), 2.0))
         raise self._silent(f"command {command_id} has not ended after {waited:.0f} s")
 
     def _invocation(self, command_id: str, waited: float) -> dict[str, Any] | None:

@@ -45,6 +45,10 @@ def archive(manifests: Iterable[Manifest]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for manifest in manifests:
+            if not manifest.logs:
+                logs = tarfile.TarInfo(f"{manifest.run}/logs")
+                logs.type, logs.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(logs)
             names = "".join(f"{file.name}\n" for file in manifest.files)
             for file in (*manifest.files, File("files", names.encode())):
                 entry = tarfile.TarInfo(f"{manifest.run}/{file.name}")

@@ -8,6 +8,7 @@ is in its directory, so that another process finds it again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,15 +60,30 @@ class HeadNodes:
             SetupFailed: with a reason that ParallelCluster knows (``get_cluster_creation_failure``).
         """
         head, home = condition.resource("HeadNode"), self._homes.home(condition.stack_name)
-        try:
-            with home.lock:
-                instance = Instance(head.physical_id, _address(condition, head), "")
-                config = _configuration(condition)
-                Convergence(home, condition, config, instance, self.file_system, self._port()).run()
-        except Exception as error:
-            _LOG.warning("cluster %s: %s", condition.stack_name, error)
-            raise SetupFailed(reason(error), head.physical_id) from error
+        instance = Instance(head.physical_id, _address(condition, head), "")
+        with home.lock:
+            before = home.config if home.exists else None
+            try:
+                self._converge(home, condition, _configuration(condition), instance)
+            except Exception as error:
+                _LOG.warning("cluster %s: %s", condition.stack_name, error)
+                self._take_back(home, condition, before, instance)
+                raise SetupFailed(reason(error), head.physical_id) from error
         return {head.physical_id: "HeadNode setup complete"}
+
+    def _converge(self, home: Home, condition: WaitCondition, config: Mapping[str, Any], head: Instance) -> None:
+        Convergence(home, condition, config, head, self.file_system, self._port()).run()
+
+    def _take_back(
+        self, home: Home, condition: WaitCondition, config: Mapping[str, Any] | None, head: Instance
+    ) -> None:
+        """After an update that failed, be again what the cluster was; CloudFormation rolls its own part back."""
+        if config is None:
+            return
+        try:
+            self._converge(home, dataclasses.replace(condition, cancelled=lambda: False), config, head)
+        except Exception:
+            _LOG.exception("cluster %s does not come back to what it was", condition.stack_name)
 
     def stack_deleted(self, deleted: StackDeleted) -> None:
         """Remove what is left of the cluster, if the stack was one."""

@@ -109,7 +109,8 @@ class Homes:
         """Return the cluster and the name of the machine that an instance is."""
         for home in self:
             with contextlib.suppress(NotFound):
-                node = home.machines.find(instance_id, home.cluster.spec.head.name)
-                if node:
-                    return home.cluster, node
+                cluster = home.cluster
+                node = home.machines.find(instance_id, cluster.spec.head.name)
+                if any(machine.name == node for machine in cluster.spec.machines):
+                    return cluster, str(node)
         return None

@@ -1,4 +1,4 @@
-"""Every setting of ``pcinfra.yaml`` as Markdown tables, from the model: the generated part of ``docs/settings.md``."""
+"""Every setting of ``pcinfra.yaml``, or of another file with a model, as Markdown tables: what pages have generated."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pcinfra.project.wording import as_yaml
 MARKER = "<!-- From here on: python -m pcinfra.project -->"
 
 
-def reference() -> str:
+def reference(model: type[BaseModel] = Project) -> str:
     """Return one table for each section of the file, in the file's order."""
-    return "\n".join(_section(Project, (), "Top level")) + "\n"
+    return "\n".join(_section(model, model, (), "Top level")) + "\n"
 
 
-def _section(section: type[BaseModel], path: KeyPath, title: str) -> Iterator[str]:
-    inner = {name: _below(path, name) for name in section.model_fields}
+def _section(model: type[BaseModel], section: type[BaseModel], path: KeyPath, title: str) -> Iterator[str]:
+    inner = {name: _below(model, path, name) for name in section.model_fields}
     yield from ("", f"## {title}", "", inspect.getdoc(section) or "", "")
     plain = [name for name, below in inner.items() if below is None]
     if plain:
@@ -32,14 +32,14 @@ def _section(section: type[BaseModel], path: KeyPath, title: str) -> Iterator[st
         yield from (_row(name, section.model_fields[name]) for name in plain)
     for below in inner.values():
         if below is not None:
-            yield from _section(below[1], below[0], f"`{_title(below[0])}`")
+            yield from _section(model, below[1], below[0], f"`{_title(below[0])}`")
 
 
-def _below(path: KeyPath, name: str) -> tuple[KeyPath, type[BaseModel]] | None:
+def _below(model: type[BaseModel], path: KeyPath, name: str) -> tuple[KeyPath, type[BaseModel]] | None:
     """Return the section that a setting is, or that it has one or many of, with its path."""
     for step in ((), ("NAME",), (0,)):
         here: KeyPath = (*path, name, *step)
-        found = shape.sections(shape.types_at(Project, here))
+        found = shape.sections(shape.types_at(model, here))
         if found:
             return here, found[0]
     return None

@@ -8,6 +8,7 @@ me="$(hostname -s) (node $((SLURM_NODEID + 1)) of $SLURM_JOB_NUM_NODES)"
 
 fail() {
   echo "$me: FAILED: $1"
+  sleep 2 # Slurm ends the other nodes' checks when one has failed; let them say theirs
   exit 1
 }
 
@@ -15,11 +16,13 @@ devices=0
 for driver in /sys/class/infiniband/*/device/driver; do
   [[ $(readlink "$driver") != */efa ]] || devices=$((devices + 1))
 done
-command -v "$fi_info" >/dev/null || fail "fi_info is not installed: this image has no libfabric for EFA"
+command -v "$fi_info" >/dev/null || fail "fi_info is not installed: there is no libfabric for EFA"
 found=$(timeout 30 "$fi_info" -p efa -t FI_EP_RDM 2>&1) || fail "libfabric finds no EFA ($devices devices): ${found%%$'\n'*}"
 domains=$(sed -n 's/^ *domain: *//p' <<<"$found" | sed 's/-rdm$//' | sort -u | wc -l)
 version=$("$fi_info" --version | sed -n 's/^libfabric: *//p')
-echo "$me: $domains EFA devices, libfabric ${version:-?}, aws-ofi-nccl: $(ls -d /opt/amazon/ofi-nccl /opt/aws-ofi-nccl 2>/dev/null | head -n 1)"
+plugin=none
+for place in /opt/aws-ofi-nccl /opt/amazon/ofi-nccl; do [ ! -d "$place" ] || plugin=$place; done
+echo "$me: $domains EFA devices, libfabric ${version:-?}, aws-ofi-nccl: $plugin"
 
 [ "$SLURM_JOB_NUM_NODES" -gt 1 ] && [ "$SLURM_NODEID" -lt 2 ] || exit 0
 if [ "$SLURM_NODEID" = 0 ]; then

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pcinfra.jobs.headnode import MAX_COMMAND, MAX_OUTPUT, at_terminal, decoded, encoder, put_scripts, wrapped
+from pcinfra.localcloud.slurm import fleet
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.localcloud.slurm.commands import Command
 from pcinfra.localcloud.slurm.spec import Node, Partition, Spec
 from pcinfra.shell import Completed
 
 NODES = ("gpu-st-p5-1", "gpu-st-p5-2")
 
 
-def two_nodes(directory: Path) -> SlurmCluster:
-    """Return a cluster that is described but not started."""
+def two_nodes(directory: Path, **settings: str) -> SlurmCluster:
+    """Return a cluster that is described but not started; ``settings`` are of slurm.conf."""
     nodes = tuple(
         Node(name, f"10.1.0.{number}", cpus=2, memory=1024, gpus=8, gpu="h100")
         for number, name in enumerate(NODES, start=11)
@@ -26,7 +28,7 @@ def two_nodes(directory: Path) -> SlurmCluster:
         nodes=nodes,
         partitions=(Partition("gpu", NODES),),
         shared=("/home", "/lustre"),
-        settings={"KillWait": "5", "MinJobAge": "300"},
+        settings={"KillWait": "5", "MinJobAge": "300", **settings},
     )
     return SlurmCluster.create(directory, spec)
 
@@ -58,3 +60,11 @@ class DirectHeadNode:
         done = self.run(f"{encoder()}\nencoded 22000 {path} {offset}").check()
         data = decoded(done.stdout)
         return data, offset + len(data)
+
+
+def at_terminal_of_head(cluster: SlurmCluster, argv: Sequence[str]) -> list[str]:
+    """Return the command that runs ``argv`` on the head node as root, with the terminal of whoever starts it."""
+    head = cluster.spec.head
+    record = fleet.alive(cluster.paths, head.name)
+    assert record is not None
+    return cluster._nodes.enter(cluster.spec, head, record, Command(tuple(argv)))

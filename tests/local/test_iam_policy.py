@@ -25,6 +25,8 @@ WAY: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("up", ("status",)),
     ("cluster", ("cluster", "create", "train")),
     ("cluster", ("cluster", "list")),
+    ("cluster", ("cluster", "show", "train")),
+    ("cluster", ("cluster", "logs", "train", "slurmctld")),
     ("jobs", ("submit", "{examples}/hello.yaml", "--follow")),
     ("jobs", ("jobs",)),
     ("down", ("down", "--yes")),

@@ -122,6 +122,26 @@ def test_an_image_is_built_and_pushed_to_a_real_registry(
     assert any(line.startswith("STEP 1/2") for line in shell.lines)
 
 
+def test_what_is_ignored_is_in_no_image_and_what_is_not_ignored_is(
+    engine: Engine, registry: Registry, folder: Path, local_target: Target
+) -> None:
+    """The engine reads the same file as the digest, and reads it alike."""
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    for name in ("a.log", "logs/b.log", "logs/keep.log", "x/y/z.tmp", "temp1", "temp12"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / ".dockerignore").write_text("# ours\n*.log\nlogs\n!logs/keep.log\n**/*.tmp\ntemp?\n")
+    (folder / ".containerignore").write_text("hello\n")
+    order = ordered(folder, registry.host)
+    BuildAndPush(engine, order).start(doors(local_target, Watched()), {})
+    manifest = json.loads(registry.get(f"{NAME}/manifests/latest")[0])
+    [layer] = [registry.get(f"{NAME}/blobs/{each['digest']}")[0] for each in manifest["layers"]]
+    with tarfile.open(fileobj=io.BytesIO(layer)) as packed:
+        found = {entry.name.removeprefix("./").lstrip("/") for entry in packed if entry.isfile()}
+    assert found == {path.relative_to(folder).as_posix() for path in context.files(folder)}
+    assert {"hello", "logs/keep.log", "temp12"} <= found
+
+
 def test_what_was_built_is_not_built_again_until_a_file_changes(
     engine: Engine, registry: Registry, folder: Path, local_target: Target
 ) -> None:

@@ -49,6 +49,7 @@ def test_up_and_down_work_outside_the_checkout(installed: Path, tmp_path: Path) 
         assert {row["health"] for row in rows} == {"ok"}
         assert "OnNodeConfigured" in run(pcinfra, "--local", "cluster", "render", "train", cwd=tmp_path)
         run(pcinfra, "--local", "submit", "examples/hello.yaml", "--dry-run", cwd=tmp_path)
+        run(pcinfra, "--local", "recipe", "run", "torchrun-ddp", "--container", "off", "--dry-run", cwd=tmp_path)
         run(pcinfra, "--local", "down", "--yes", cwd=tmp_path)
     finally:
         run(pcinfra, "local", "stop", cwd=tmp_path)

@@ -128,9 +128,10 @@ def test_a_plan_costs_what_it_makes() -> None:
     assert costs.of_plan(Plan((action("bucket/policy", Kind.UPDATE),)), Project(), BOOK) == []
 
 
-def product(usd: str, unit: str = "Hrs") -> str:
+def product(usd: str, unit: str = "Hrs", usage: str = "") -> str:
     dimension = {"unit": unit, "pricePerUnit": {"USD": usd}}
-    return json.dumps({"product": {}, "terms": {"OnDemand": {"x": {"priceDimensions": {"y": dimension}}}}})
+    attributes = {"attributes": {"usagetype": usage}} if usage else {}
+    return json.dumps({"product": attributes, "terms": {"OnDemand": {"x": {"priceDimensions": {"y": dimension}}}}})
 
 
 def answering(answer: Callable[[dict[str, Any]], Any]) -> FakeCloud:
@@ -144,7 +145,7 @@ def test_the_price_list_api_goes_before_the_table() -> None:
         asked.append({f["Field"]: f["Value"] for f in parameters["Filters"]})
         return {"PriceList": [product("44.5"), product("0.0")]}
 
-    book, why = prices.refreshed(BOOK, answering(answer), "us-east-1", ["p5.48xlarge", "p5.48xlarge"], TODAY)
+    book, why = prices.refreshed(BOOK, answering(answer), "us-east-1", ["ec2/p5.48xlarge", "ec2/p5.48xlarge"], TODAY)
     assert (why, len(asked)) == ("", 1)
     assert asked[0]["instanceType"] == "p5.48xlarge"
     assert asked[0]["regionCode"] == "us-east-1"
@@ -153,20 +154,60 @@ def test_the_price_list_api_goes_before_the_table() -> None:
     assert book.find("us-east-1", "nat-gateway") == BOOK.find("us-east-1", "nat-gateway")
 
 
+def test_in_another_region_the_api_says_what_it_can_and_the_rest_stays_open() -> None:
+    """Regional NAT gateways are another product; two prices for one item are none."""
+
+    def answer(parameters: dict[str, Any]) -> dict[str, Any]:
+        fields = {f["Field"]: f["Value"] for f in parameters["Filters"]}
+        assert fields["regionCode"] == "eu-north-1"
+        if fields.get("productFamily") == "NAT Gateway":
+            rows = [("0.046", "Hrs", "EUN1-NatGateway-Hours"), ("0.09", "Hrs", "EUN1-RegionalNatGateway-Hours"),
+                    ("0.047", "GB", "EUN1-NatGateway-Bytes")]  # fmt: skip
+            return {"PriceList": [product(*row) for row in rows]}
+        if fields.get("fileSystemType") == "Lustre":
+            assert fields["throughputCapacity"] == "250"
+            return {"PriceList": [product("0.22", "GB-Mo", "EUN1-Storage")]}
+        if parameters["ServiceCode"] == "AmazonVPC":
+            rows = [("0.005", "Hrs", "EUN1-PublicIPv4:InUseAddress"), ("0.01", "Hrs", "EUN1-PublicIPv4:IdleAddress")]
+            return {"PriceList": [product(*row) for row in rows]}
+        return {"PriceList": [product("1"), product("2")]}
+
+    project = Project(region="eu-north-1")
+    book, why = prices.refreshed(BOOK, answering(answer), "eu-north-1", costs.items_of(project), TODAY)
+    assert why == ""
+    lines = {line.what: line for line in cost_of(project, book)}
+    assert lines["NAT gateway"].per_hour == 0.046
+    assert lines["public IPv4 address"].per_hour == 0.005
+    assert lines["traffic through the NAT gateway"].note == "depends on use: 0.047 per GB"
+    assert lines["FSx for Lustre"].per_month == pytest.approx(1200 * 0.22)
+    assert {line.what for line in costs.unknown(lines.values())} >= {"FSx for OpenZFS", "head node", "queue gpu"}
+
+
+def test_every_item_of_a_project_has_the_unit_that_its_table_has() -> None:
+    for item in costs.items_of(Project()):
+        product_, _ = prices.product_of(item)
+        known = BOOK.find("us-east-1", item)
+        assert known is not None, item
+        assert product_ is None or prices.UNITS[product_.unit] == known.unit, item
+
+
 @pytest.mark.parametrize(
     "answer",
     [[], [product("0")], [product("1"), product("2")], [json.dumps({})], [product("5", "Quantity")]],
 )
 def test_an_answer_that_is_no_single_price_changes_nothing(answer: list[str]) -> None:
     cloud = answering(lambda _: {"PriceList": answer})
-    assert prices.refreshed(BOOK, cloud, "us-east-1", ["p5.48xlarge"], TODAY) == (BOOK, "")
+    assert prices.refreshed(BOOK, cloud, "us-east-1", ["ec2/p5.48xlarge"], TODAY) == (BOOK, "")
 
 
 def test_where_the_api_may_not_be_asked_the_table_holds() -> None:
     def refuse(_: object) -> NoReturn:
         raise AccessDenied("not authorized", where="pricing:GetProducts")
 
-    assert prices.refreshed(BOOK, answering(refuse), "us-east-1", ["p5.48xlarge"], TODAY) == (BOOK, "not authorized")
+    assert prices.refreshed(BOOK, answering(refuse), "us-east-1", ["ec2/p5.48xlarge"], TODAY) == (
+        BOOK,
+        "not authorized",
+    )
 
 
 def test_what_was_fetched_is_read_again_and_rubbish_is_left_out() -> None:

@@ -166,6 +166,13 @@ def test_at_least_one_is_kept(tmp_path: Path) -> None:
         resume.Checkpoints(tmp_path, keep=0)
 
 
+def test_what_a_later_attempt_writes_is_let_alone(tmp_path: Path) -> None:
+    for name in (".new-1-step-9-aa", ".new-2-step-9-aa", ".new-3-step-9-bb", ".old-2-step-1-cc"):
+        (tmp_path / name).mkdir()
+    resume.Checkpoints(tmp_path, attempt=2).save(1, writer(a=b"x"))
+    assert names(tmp_path) == [".new-3-step-9-bb", "step-1"]
+
+
 file_names = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40
 ).filter(lambda name: name not in (".", "..", "manifest.json") and len(name.encode()) < 200)
@@ -294,6 +301,7 @@ def test_kill_9_at_any_moment_costs_at_most_the_save_under_way(tmp_path: Path, s
         assert (found.step if found else 0) >= known
         known = found.step if found else 0
     assert known > 0
-    resume.Checkpoints(tmp_path / "c", keep=1).save(known + 1, writer(a=b"x"))
-    left = [name for name in names(tmp_path / "c") if not name.startswith(".meet-")]
-    assert left == [f"step-{known + 1}"]  # nothing of any save that was killed
+    resume.Checkpoints(tmp_path / "c", keep=1, attempt=kills).save(known + 1, writer(a=b"x"))
+    left = names(tmp_path / "c")
+    assert left[-1] == f"step-{known + 1}"
+    assert len(left) == (1 if size == 1 else 2)  # nothing of any save that was killed; one place where ranks met

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pcinfra.aws import Cloud
     from pcinfra.cli.session import Session
     from pcinfra.clusters.facts import ClusterFacts
+    from pcinfra.errors import PcinfraError
     from pcinfra.jobs.headnode import SsmHeadNode
     from pcinfra.jobs.slurm.view import View
 
@@ -68,24 +69,41 @@ def slurm_view(session: Session, name: str) -> View:
 
 
 @contextmanager
-def told(session: Session, name: str) -> Iterator[None]:
-    """Where a Plan for cluster ``name`` fails because the cluster did, raise what failed there in its place."""
-    from pcinfra.clusters.failure import failure_of
-    from pcinfra.errors import PcinfraError, PlanFailed, ResourceFailed
+def told(session: Session, name: str, *, also: str = "") -> Iterator[None]:
+    """Where a Plan for cluster ``name`` fails because the cluster did, raise what failed there in its place.
+
+    Args:
+        also: what else to type after any failure on the way.
+    """
+    from pcinfra.errors import Interrupted, PlanFailed, ResourceFailed
 
     try:
         yield
     except PlanFailed as error:
-        if not isinstance(error.__cause__, ResourceFailed):
-            raise
-        click.echo("looking for the cause in its events and logs", err=True)
-        try:
-            failure = failure_of(session.doors, name)
-        except PcinfraError:
-            failure = None
-        if failure is None:
-            raise
-        raise failure.error() from error
+        found = _failure(session, name) if isinstance(error.__cause__, ResourceFailed) else None
+        _add(found or error, also)
+        if found:
+            raise found from error
+        raise
+    except Interrupted as error:
+        _add(error, also)
+        raise
+
+
+def _failure(session: Session, name: str) -> PcinfraError | None:
+    from pcinfra.clusters.failure import failure_of
+    from pcinfra.errors import PcinfraError
+
+    click.echo("looking for the cause in its events and logs", err=True)
+    try:
+        failure = failure_of(session.doors, name)
+    except PcinfraError:
+        return None
+    return failure.error() if failure else None
+
+
+def _add(error: PcinfraError, also: str) -> None:
+    error.hint = "\n  try: ".join(filter(None, (error.hint, also)))
 
 
 def zone_of(cloud: Cloud, config: str) -> str:

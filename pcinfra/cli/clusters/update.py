@@ -54,8 +54,11 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
         print_plan(plan)
     if dry_run or not plan.actions:
         return
+    if asked.stops:
+        _refuse_what_validators_find(session, name, config)
     options.confirm(f"Update cluster {name}?" + (" Jobs will be ended." if plan.losses else ""), yes)
-    with told(session, name):
+    held = f"its queues are held and its compute fleet may be stopped: pcinfra cluster start {name}"
+    with told(session, name, also=held if asked.stops else ""):
         session.run(plan)
     click.echo(f"cluster {name} is up to date", err=output == "json")
 
@@ -79,6 +82,20 @@ def _asked(session: Session, facts: ClusterFacts, config: str) -> Update:
     login = login_nodes_run(session.cloud, facts)
     verdicts = program.verdicts(facts.name, facts.config, config, login=login)
     return Update(verdicts, fleet_of(session.cloud, facts.name), strategy_of(config))
+
+
+def _refuse_what_validators_find(session: Session, name: str, config: str) -> None:
+    """Before anything stops; where nothing must, the update itself runs them first.
+
+    Raises:
+        InputError: it carries all of them.
+    """
+    from pcinfra.clusters.findings import errors, refusal
+    from pcinfra.clusters.pcluster import Pcluster
+
+    findings = Pcluster(session.shell, session.target).dryrun(name, config, update=True)
+    if errors(findings):
+        raise refusal(name, findings)
 
 
 def _plan(session: Session, facts: ClusterFacts, config: str, asked: Update, *, kill: bool) -> Plan:

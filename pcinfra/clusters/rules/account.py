@@ -40,13 +40,24 @@ def subnet_room(config: Config, cloud: Cloud) -> Iterator[Remark]:
         static[subnet] += int(pool["Count"]) + 1
         most[subnet] += int(pool["Count"]) + 1
         where.setdefault(subnet, ("LoginNodes", "Pools", index, "Count"))
-    for answer in cloud.call("ec2", "DescribeSubnets", SubnetIds=sorted(most))["Subnets"]:
-        subnet, free = answer["SubnetId"], int(answer["AvailableIpAddressCount"])
-        said = f"{subnet} has {free} free addresses; "
-        if free < static[subnet]:
-            yield Remark(where[subnet], f"{said}the nodes that always run need {static[subnet]}", "fewer nodes")
-        elif free < most[subnet]:
-            yield warning(where[subnet], f"{said}all nodes together need {most[subnet]}", "fewer max_nodes")
+    there = {row["SubnetId"]: int(row["AvailableIpAddressCount"]) for row in _subnets(cloud, sorted(most))}
+    for subnet, path in where.items():
+        if subnet not in there:
+            yield Remark(path, f"{subnet} does not exist", "the project's own subnet: leave it out")
+        elif there[subnet] < static[subnet]:
+            said = f"{subnet} has {there[subnet]} free addresses; the nodes that always run need {static[subnet]}"
+            yield Remark(path, said, "fewer nodes")
+        elif there[subnet] < most[subnet]:
+            said = f"{subnet} has {there[subnet]} free addresses; all nodes together need {most[subnet]}"
+            yield warning(path, said, "fewer max_nodes")
+
+
+def _subnets(cloud: Cloud, ids: list[str]) -> list[Mapping[str, Any]]:
+    """Return those of the subnets that exist."""
+    found: list[Mapping[str, Any]] = cloud.call(
+        "ec2", "DescribeSubnets", Filters=[{"Name": "subnet-id", "Values": ids}]
+    )["Subnets"]
+    return found
 
 
 def addresses(nodes: Nodes, version: str) -> int:
@@ -89,8 +100,7 @@ def reservations(config: Config, cloud: Cloud) -> Iterator[Remark]:
 
 def _zones(config: Config, cloud: Cloud) -> Mapping[str, str]:
     ids = sorted({str(queue["Networking"]["SubnetIds"][0]) for queue in config.queues})
-    found = cloud.call("ec2", "DescribeSubnets", SubnetIds=ids)["Subnets"]
-    return {row["SubnetId"]: row["AvailabilityZone"] for row in found}
+    return {row["SubnetId"]: row["AvailabilityZone"] for row in _subnets(cloud, ids)}
 
 
 def _target(nodes: Nodes) -> Path:
@@ -188,7 +198,7 @@ def offered(config: Config, cloud: Cloud) -> Iterator[Remark]:
     for nodes in config.nodes:
         zone = zones.get(str(nodes.queue["Networking"]["SubnetIds"][0]), "")
         for name in nodes.types:
-            if (name, zone) not in there:
+            if zone and (name, zone) not in there:
                 elsewhere = sorted(place for kind, place in there if kind == name)
                 what = f"{name} is not offered in {zone}"
                 hint = (

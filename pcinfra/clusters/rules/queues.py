@@ -143,7 +143,8 @@ def several_types(config: Config) -> Iterator[Remark]:
                 yield Remark(path, f"have different numbers of vCPUs: {_each(nodes, 'vcpus')}", _alike(nodes))
             if len({kind.gpus for kind in nodes.known}) > 1:
                 yield Remark(path, f"have different numbers of GPUs: {_each(nodes, 'gpus')}", _alike(nodes))
-        yield from _strategy(nodes)
+        if "Instances" in nodes.resource:
+            yield from _strategy(nodes)
 
 
 _FOR_SPOT = ("capacity-optimized", "price-capacity-optimized", "capacity-optimized-prioritized")
@@ -152,7 +153,9 @@ _FOR_SPOT = ("capacity-optimized", "price-capacity-optimized", "capacity-optimiz
 def _strategy(nodes: Nodes) -> Iterator[Remark]:
     said = nodes.queue.get("AllocationStrategy")
     path = (*nodes.queue_path, "AllocationStrategy")
-    if said in _FOR_SPOT and nodes.capacity_type != "SPOT":
+    if said and nodes.capacity_type == "CAPACITY_BLOCK":
+        yield Remark(path, "a capacity block is of one type: there is nothing to choose", "remove it")
+    elif said in _FOR_SPOT and nodes.capacity_type != "SPOT":
         yield Remark(path, f"{said} is for SPOT", "lowest-price or prioritized")
     if said == "prioritized" and nodes.capacity_type == "SPOT":
         yield Remark(path, f"{said} is not for SPOT", "capacity-optimized-prioritized")

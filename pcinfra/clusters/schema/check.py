@@ -156,7 +156,10 @@ def _one_of(asked: list[Any], value: Any, kind: str) -> tuple[str, str] | None:
 
     if value in asked or (kind == "integer" and int(value) in asked):
         return None
-    near = get_close_matches(str(value), [str(choice) for choice in asked], 1)
+    if kind == "integer":
+        near = [str(min(asked, key=lambda choice: abs(choice - int(value))))]
+    else:
+        near = get_close_matches(str(value), [str(choice) for choice in asked], 1)
     return f"must be one of {', '.join(str(choice) for choice in asked)}", near[0] if near else ""
 
 

@@ -23,7 +23,7 @@ _INLINE = 30_000  # base64 characters of an archive that travel inside the submi
 _ANSWER = 23_000  # characters of an answer, of SSM's 24,000
 _PAGE = 500  # runs that one answer is asked for; fewer come when they do not fit
 _AGE = 16  # characters at the end of a run's id, by which runs sort
-_TOGETHER = 400  # runs in one command: their ids must fit into it, and its answer into SSM's
+_TOGETHER = 1000  # runs in one command: their ids must fit into it, and its answer into SSM's
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -79,10 +79,12 @@ class SlurmLauncher:
         found: list[Status] = []
         before, more = "", True
         while more and len(found) < query.limit:
-            answer = self._page(query, before)
+            asked = min(_PAGE, _PAGE if _only_ended(query) else query.limit - len(found))
+            answer = self._page(query, before, asked)
             page = answer.statuses()
             found += [each for each in page if not query.states or each.state in query.states]
-            before, more = (page[-1].run[-_AGE:], "more" in answer.other) if page else ("", False)
+            more = bool(page) and ("more" in answer.other or len(page) == asked)
+            before = page[-1].run[-_AGE:] if page else ""
         return found[: query.limit]
 
     def history(self, run: str) -> History:
@@ -111,10 +113,9 @@ class SlurmLauncher:
         values = {"RUN": status.run, "JOB": status.job, "NODE": name, "GPUS": str(attempt.gpus)}
         return self._head.interactive(_script("shell", **values))
 
-    def _page(self, query: Query, before: str) -> Answer:
-        active = bool(query.states) and not any(state.ended for state in query.states)
-        limit = min(_PAGE, query.limit if active or not query.states else _PAGE)
-        values = {"LIMIT": str(limit + 1), "BEFORE": before, "NAME": query.name, "ACTIVE": "yes" if active else ""}
+    def _page(self, query: Query, before: str, limit: int) -> Answer:
+        active = "yes" if query.states and not _only_ended(query) else ""
+        values = {"LIMIT": str(limit), "BEFORE": before, "NAME": query.name, "ACTIVE": active}
         return _answer("jobs", self._run(_script("record", "list", **values)))
 
     def _steered(self, script: str, run: str) -> Status:
@@ -126,6 +127,11 @@ class SlurmLauncher:
         if done.status:
             raise CommandFailed(["head node"], done.status, done.stderr or done.stdout)
         return done.stdout
+
+
+def _only_ended(query: Query) -> bool:
+    """Return whether a query needs runs that Slurm may have forgotten; how many must be looked at, nobody knows."""
+    return any(state.ended for state in query.states)
 
 
 def _submitted(runs: Sequence[str], lines: Sequence[str]) -> list[str | PcinfraError]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pcinfra.jobs.launcher import State, Status
+from pcinfra.jobs.slurm.reasons import PASSING, reason_in_words
 
 # Job states of squeue(1), "JOB STATE CODES".
 _STATES = {
@@ -44,39 +45,6 @@ _ENDINGS = {
     "DEADLINE": "its deadline passed",
     "SUSPENDED": "suspended",
 }
-# Reasons of squeue(1), "JOB REASON CODES", as far as a user of a training cluster meets them.
-_REASONS = {
-    "None": "",
-    "Priority": "other jobs come first",
-    "Resources": "no free nodes for it yet",
-    "BeginTime": "its start time has not come",
-    "Dependency": "another job must end first",
-    "DependencyNeverSatisfied": "the job that it waits for can never succeed",
-    "JobHeldUser": "held by its user",
-    "JobHeldAdmin": "held by an administrator",
-    "PartitionNodeLimit": "the queue has fewer nodes than it asks for, or its limit is lower",
-    "PartitionTimeLimit": "its time limit is longer than the queue allows",
-    "PartitionDown": "the queue is down",
-    "PartitionInactive": "the queue is inactive",
-    "ReqNodeNotAvail": "nodes that it needs are down or reserved",
-    "NodeDown": "a node that it needs is down",
-    "BadConstraints": "no node can ever have what it asks for",
-    "Licenses": "a license is not free",
-    "Reservation": "its reservation has not begun",
-    "TimeLimit": "the time limit was reached",
-    "NonZeroExitCode": "",
-}
-_PASSING = (
-    "Priority",
-    "Resources",
-    "BeginTime",
-    "Dependency",
-    "JobHeldUser",
-    "JobHeldAdmin",
-    "Licenses",
-    "Reservation",
-)
-"""What a job only waits for. Slurm goes on telling it of one that was cancelled meanwhile."""
 
 
 def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
@@ -151,18 +119,8 @@ def _slurm(line: str) -> tuple[State | None, str, str]:
     if not word:
         return None, "", ""
     state = _STATES.get(word.split()[0], State.UNKNOWN)
-    why = "" if state.ended and reason.strip("()") in _PASSING else reason_in_words(reason)
+    why = "" if state.ended and reason.strip("()") in PASSING else reason_in_words(reason)
     return state, _ENDINGS.get(word, "") or why, nodes
-
-
-def reason_in_words(reason: str) -> str:
-    """Return Slurm's reason for a job's state in plain words; one that is not known, as Slurm writes it."""
-    code = reason.strip("() ").partition(",")[0]
-    if code in _REASONS:
-        return _REASONS[code]
-    if code.startswith(("QOS", "Assoc", "MaxCpuPerAccount")):
-        return f"a limit of the account is reached ({code})"
-    return code
 
 
 def _result(line: str) -> dict[str, Any] | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pcinfra.doors import Doors
 
 _SCRIPT = Path(__file__).parent / "scripts" / "view.sh"
+_STOPPED = "stopping cluster"
+"""The reason that clustermgtd gives to nodes when the compute fleet stops (aws-parallelcluster-node)."""
+
 _ON_NODES = ("RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
 
 
@@ -55,7 +58,7 @@ class Node:
         down, ``*`` does not answer.
         """
         word, flag = self.state.rstrip("*~#!%$@^-+"), self.state[len(self.state.rstrip("*~#!%$@^-+")) :]
-        if "~" in flag or word == "powered_down":
+        if "~" in flag or word == "powered_down" or self.reason == _STOPPED:
             return "off"
         if "#" in flag or "^" in flag:
             return "starting"

@@ -9,7 +9,9 @@ from typing import Any
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.key_pairs import KeyPair
+from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import parse_user_data
 
 from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies, ec2_supply
 from pcinfra.localcloud.services.patching import put
@@ -28,6 +30,7 @@ def install(on_terminate: OnTerminate) -> None:
     _name_key_type()
     _open_default_groups()
     _filter_nat_gateways_by_tag()
+    _decode_user_data_of_new_versions()
     _own_endpoint_interfaces()
     _tell_of_ends(on_terminate)
     ec2_capacity.install()
@@ -99,6 +102,17 @@ def _filter_nat_gateways_by_tag() -> None:
         return [n for n in describe(self, filters, nat_gateway_ids) if _carries(n.get_tags(), wanted)]
 
     put(EC2Backend, describe_nat_gateways=described)
+
+
+def _decode_user_data_of_new_versions() -> None:
+    """moto decodes the user data of a template's first version only, and then cannot launch from a later one."""
+    create = LaunchTemplate.create_version
+
+    def create_decoded(self: Any, data: dict[str, Any], description: str) -> Any:
+        decoded = {"UserData": parse_user_data(data["UserData"])} if data.get("UserData") else {}
+        return create(self, {**data, **decoded}, description)
+
+    put(LaunchTemplate, create_version=create_decoded)
 
 
 def _own_endpoint_interfaces() -> None:

@@ -206,9 +206,9 @@ class SlurmCluster:
             self._sow(seeds)
             self._save(self.spec.at(addresses))
             self._describe()
-            self.control(
-                *(["update", f"NodeName={n}", f"NodeAddr={a}", f"NodeHostname={n}"] for n, a in addresses.items())
-            )
+            if self._nodes.bridged:
+                moved = addresses.items()
+                self.control(*(["update", f"NodeName={n}", f"NodeAddr={a}", f"NodeHostname={n}"] for n, a in moved))
             self._launch([self.spec.node(name) for name in addresses], fleet.generation(self.paths))
 
     def unplug(self, names: Collection[str]) -> None:

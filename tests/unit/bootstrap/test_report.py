@@ -57,6 +57,16 @@ def test_the_report_says_what_the_node_has(node: Node, fabric: str) -> None:
     assert (report["status"], report["role"], report["warnings"]) == ("ok", "compute", [])
 
 
+def test_nodes_of_two_clusters_do_not_share_a_report(node: Node) -> None:
+    node.add(
+        "etc/chef/dna.json", '{"cluster": {"stack_name": "x", "cluster_name": "train-2", "node_type": "ComputeFleet"}}'
+    )
+    assert node.run(COMPUTE, *ACCOUNT).returncode == 0
+    assert node.report()["cluster"] == "train-2"
+    (file,) = (node.root / "lustre/.pcinfra/nodes").iterdir()
+    assert file.name == f"train-2.{node.report()['node']}.json"
+
+
 def test_the_status_line_says_the_same(node: Node) -> None:
     done = gpu_node(node, pages=0, lock="65536").run(COMPUTE, *ACCOUNT)
     line = status(done)

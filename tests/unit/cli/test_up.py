@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pcinfra.cli.up import plan, up
 from pcinfra.errors import InputError, Refused, UsageError
 from tests.account import Account
-from tests.commands import run
+from tests.commands import run, session
 
 
 def test_a_plan_file_is_carried_out_as_it_is(account: Account, tmp_path: Path) -> None:
@@ -42,6 +43,12 @@ def test_a_plan_file_is_refused_when_the_project_has_changed(account: Account, t
     other = Account(account.target, account.project.model_copy(update={"images": {"pytorch": image}}))
     with pytest.raises(Refused, match="would write something else"):
         run(up, other, str(file))
+
+
+def test_the_number_of_calls_at_a_time_is_said_to_up_too(account: Account) -> None:
+    told = session(account)
+    CliRunner().invoke(up, ["--jobs", "3", "--dry-run", "--only", "image"], obj=told, standalone_mode=False)
+    assert told.jobs == 3
 
 
 @pytest.mark.parametrize("text", ["", "no plan", "[]", "{}", '{"format": 1}', '{"format": 99}', "\x00"])

@@ -210,6 +210,16 @@ def test_a_refusal_of_pclusters_own_is_told_with_every_change() -> None:
         program.update("train", "Region: r\n")
 
 
+def test_validators_are_asked_about_an_update_whether_or_not_it_can_be_made_now() -> None:
+    not_now = {"message": "Update failure", "updateValidationErrors": [{"parameter": "A", "message": "stop"}]}
+    wrong = {"configurationValidationErrors": [{"level": "ERROR", "type": "V", "message": "bad"}], "message": "Invalid"}
+    fine = {"message": "Request would have succeeded, but DryRun flag is set."}
+    shell = FakeShell([(1, not_now), (1, wrong), (1, fine)])
+    found = [Pcluster(shell, Target("r")).dryrun("train", "Region: r\n", update=True) for _ in range(3)]
+    assert [[finding.what for finding in findings] for findings in found] == [[], ["bad"], []]
+    assert all("update-cluster" in command for command in shell.commands)
+
+
 @pytest.mark.parametrize("text", ["RUNNING", "STOPPED", "PROTECTED", "SOMETHING_NEW"])
 def test_the_fleet_is_read_from_pclusters_table(text: str) -> None:
     cloud = FakeCloud({"GetItem": {"Item": {"Data": {"M": {"status": {"S": text}}}}}})

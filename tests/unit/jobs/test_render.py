@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pcinfra.jobs.manifest import Manifest, archive, new_run_id
 from pcinfra.jobs.slurm.render import directive, render
@@ -72,6 +75,10 @@ WORDS = st.lists(TEXTS | HOSTILE, max_size=6)
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}X", fullmatch=True)
 RUN_FILES = ["spec.json", "job.sbatch", "node.sh", "command.sh", "env.sh", "submit.env", "files"]
 STUB = '#!/bin/sh\nfor last do :; done\nexec bash "$last"\n'  # srun, as far as one node goes
+PYXIS = """#!/bin/bash
+[ "$1" != --help ] || { echo '  --container-image=[USER@]...'; exit; }
+printf '%s\\0' "$@"
+"""
 PROBE = "import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open(os.environ['OUT_X'], 'w'))"
 
 
@@ -114,6 +121,52 @@ def test_any_argument_and_variable_arrives_unchanged(words: list[str], environme
     assert arguments == words
     assert {name: seen[name] for name in environment} == environment
     assert seen["PWD"] == str(top / workdir)
+
+
+@settings(max_examples=20, deadline=None)
+@given(paths=st.lists(st.text(max_size=30) | st.from_regex(r"/[A-Za-z0-9 ._/@%+=~-]*", fullmatch=True), max_size=4))
+def test_any_mount_arrives_exactly_or_is_refused(paths: list[str]) -> None:
+    """A stand-in for srun says that it has Pyxis, and what it was told."""
+    try:
+        mounts = tuple(Mount(source=path, read_only=number % 2 == 1) for number, path in enumerate(paths))
+    except ValidationError:
+        assert not all(re.fullmatch(r"/[A-Za-z0-9 ._/@%+=~-]*", path) for path in paths)
+        return
+    spec = JobSpec(command=("true",), image="/a/b.sqsh", mounts=mounts, data="/lustre/d", secrets={})
+    with tempfile.TemporaryDirectory() as folder:
+        done = run_batch(Path(folder), render(spec, "x-1"), PYXIS)
+        run = f"{folder}/run"
+    assert done.returncode == 0
+    told = dict(
+        word.partition("=")[::2] for word in done.stdout.decode().split("\0") if word.startswith("--container-")
+    )
+    assert told["--container-image"] == "/a/b.sqsh"
+    said = [(each.source, each.inside, ["ro"] if each.read_only else []) for each in mounts]
+    expected = [(run, run, []), *said, *([("/lustre/d", "/lustre/d", [])] if "/lustre/d" not in paths else [])]
+    found = [each.split(":") for each in told["--container-mounts"].split(",")]
+    assert [(source, target, rest) for source, target, *rest in found] == expected
+    names = told["--container-env"].split(",")
+    assert {"PCINFRA_RUN", "PCINFRA_STOP_FILE", "MASTER_ADDR", "NVIDIA_VISIBLE_DEVICES"} <= set(names)
+
+
+def test_a_container_gets_its_image_from_where_it_was_imported(tmp_path: Path) -> None:
+    spec = JobSpec(command=("true",), image="r.io/a:1@sha256:" + "ab" * 32)
+    done = run_batch(tmp_path, render(spec, "x-1"), PYXIS)
+    assert done.returncode == 1
+    assert b"The image was not imported" in done.stderr
+    image = tmp_path / ".images" / f"{'ab' * 32}.sqsh"
+    image.parent.mkdir()
+    image.touch()
+    shutil.rmtree(tmp_path / "run")
+    shutil.rmtree(tmp_path / "bin")
+    done = run_batch(tmp_path, render(spec, "x-1"), PYXIS)
+    assert f"--container-image={image}\0".encode() in done.stdout
+
+
+def test_between_nodes_with_efa_nothing_else_will_do(tmp_path: Path) -> None:
+    command = ("sh", "-c", 'echo "$FI_PROVIDER,$NCCL_NET"')
+    done = run_batch(tmp_path, render(JobSpec(command=command), "x-1", efa=True))
+    assert done.stdout == b"efa,AWS Libfabric\n"
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 137, 255])
@@ -175,13 +228,16 @@ def test_the_archive_is_the_same_for_the_same_files() -> None:
     first, second = (archive([render(SPECS["full"], "x-1"), render(SPECS["plain"], "y-1")]) for _ in range(2))
     assert first == second
     with tarfile.open(fileobj=BytesIO(first)) as tar:
-        assert [entry.name for entry in tar] == [f"{run}/{name}" for run in ("x-1", "y-1") for name in RUN_FILES]
+        assert [entry.name for entry in tar] == [
+            *(f"x-1/{name}" for name in RUN_FILES),
+            *(f"y-1/{name}" for name in ("logs", *RUN_FILES)),
+        ]
         listed = tar.extractfile("x-1/files")
         assert listed
         assert listed.read().decode().split() == RUN_FILES[:-1]
 
 
-def run_batch(top: Path, manifest: Manifest) -> subprocess.CompletedProcess[bytes]:
+def run_batch(top: Path, manifest: Manifest, srun: str = STUB) -> subprocess.CompletedProcess[bytes]:
     """Run job.sbatch as slurmd would on the first node."""
     run, programs = top / "run", top / "bin"
     for folder in (run / "logs", programs):
@@ -189,7 +245,7 @@ def run_batch(top: Path, manifest: Manifest) -> subprocess.CompletedProcess[byte
     for file in manifest.files:
         (run / file.name).write_bytes(file.content)
         (run / file.name).chmod(file.mode)
-    for program, text in (("srun", STUB), ("scontrol", "#!/bin/sh\n"), ("squeue", "#!/bin/sh\n")):
+    for program, text in (("srun", srun), ("scontrol", "#!/bin/sh\n"), ("squeue", "#!/bin/sh\n")):
         (programs / program).write_text(text)
         (programs / program).chmod(0o755)
     slurm = {"SLURM_SUBMIT_DIR": str(run), "SLURM_JOB_ID": "5", "SLURM_JOB_NODELIST": "n[1-2]"}

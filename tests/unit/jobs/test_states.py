@@ -6,7 +6,8 @@ import pytest
 
 from pcinfra.jobs.follow import in_words
 from pcinfra.jobs.launcher import State, Status
-from pcinfra.jobs.slurm.states import reason_in_words, status
+from pcinfra.jobs.slurm.reasons import reason_in_words
+from pcinfra.jobs.slurm.states import status, together
 
 DONE = '{"job":"5","attempt":0,"exit_code":0,"verdict":"done","nodes":"n[1-2]","ended":"2026-01-01T00:00:00Z"}'
 SEVEN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":7,"verdict":"failed"')
@@ -82,3 +83,68 @@ def test_a_reason_that_is_not_known_is_shown_as_slurm_writes_it() -> None:
     assert reason_in_words("SomethingNew") == "SomethingNew"
     assert reason_in_words("QOSMaxGRESPerUser") == "a limit of the account is reached (QOSMaxGRESPerUser)"
     assert reason_in_words("ReqNodeNotAvail, UnavailableNodes:n1") == "nodes that it needs are down or reserved"
+
+
+# Slurm's own list, as of 25.11; 22.05 has no other ones.
+REASONS = [
+    "AccountNotAllowed", "AccountingPolicy", "AssocGrpBB", "AssocGrpBBMinutes", "AssocGrpBilling",
+    "AssocGrpCPUMinutesLimit", "AssocGrpCPURunMinutesLimit", "AssocGrpCpuLimit", "AssocGrpEnergy", "AssocGrpGRES",
+    "AssocGrpGRESMinutes", "AssocGrpGRESRunMinutes", "AssocGrpJobsLimit", "AssocGrpLicense", "AssocGrpMemLimit",
+    "AssocGrpNodeLimit", "AssocGrpSubmitJobsLimit", "AssocGrpUnknown", "AssocGrpWallLimit", "AssocMaxBBPerJob",
+    "AssocMaxBillingPerJob", "AssocMaxCpuMinutesPerJobLimit", "AssocMaxCpuPerJobLimit", "AssocMaxCpuPerNode",
+    "AssocMaxEnergyPerJob", "AssocMaxGRESPerJob", "AssocMaxJobsLimit", "AssocMaxMemPerNode",
+    "AssocMaxNodePerJobLimit", "AssocMaxSubmitJobLimit", "AssocMaxWallDurationPerJobLimit", "AssociationJobLimit",
+    "AssociationResourceLimit", "AssociationTimeLimit", "BadConstraints", "BeginTime", "BurstBufferOperation",
+    "BurstBufferResources", "BurstBufferStageIn", "Cleaning", "Constraints", "DeadLine", "Dependency",
+    "DependencyNeverSatisfied", "FedJobLock", "FrontEndDown", "InactiveLimit", "InvalidAccount", "InvalidQOS",
+    "JobArrayTaskLimit", "JobHeldAdmin", "JobHeldUser", "JobHoldMaxRequeue", "JobLaunchFailure", "Licenses",
+    "MaxBBPerAccount", "MaxBillingPerAccount", "MaxCpuPerAccount", "MaxEnergyPerAccount", "MaxGRESPerAccount",
+    "MaxJobsPerAccount", "MaxLicensePerAccount", "MaxMemPerLimit", "MaxMemoryPerAccount", "MaxNodePerAccount",
+    "MaxSubmitJobsPerAccount", "MaxUnknownPerAccount", "NodeDown", "OutOfMemory", "PartitionConfig",
+    "PartitionDown", "PartitionInactive", "PartitionNodeLimit", "PartitionTimeLimit", "PowerNotAvail",
+    "PowerReserved", "Priority", "Prolog", "QOSGrpBB", "QOSGrpBilling", "QOSGrpCPUMinutesLimit", "QOSGrpCpuLimit",
+    "QOSGrpGRES", "QOSGrpJobsLimit", "QOSGrpMemLimit", "QOSGrpNodeLimit", "QOSGrpWallLimit", "QOSJobLimit",
+    "QOSMaxBillingPerJob", "QOSMaxCpuPerJobLimit", "QOSMaxCpuPerUserLimit", "QOSMaxGRESPerUser",
+    "QOSMaxJobsPerUserLimit", "QOSMaxMemoryPerJob", "QOSMaxNodePerJobLimit", "QOSMaxSubmitJobPerUserLimit",
+    "QOSMaxWallDurationPerJobLimit", "QOSMinCpuNotSatisfied", "QOSMinGRES", "QOSNotAllowed", "QOSResourceLimit",
+    "QOSTimeLimit", "QOSUsageThreshold", "RaisedSignal", "ReqNodeNotAvail", "Reservation", "ReservationDeleted",
+    "ReservationInvalid", "Resources", "SchedDefer", "SystemFailure", "TimeLimit",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_of_slurm_is_said_in_plain_words(reason: str) -> None:
+    words = reason_in_words(reason)
+    assert " " in words
+    assert status("x", "5", {"asked": "0", "slurm": f"PENDING|({reason})|"}).why == words
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("ReqNodeNotAvail, UnavailableNodes:n[1-2]", "nodes that it needs are down or reserved"),
+        ("ReqNodeNotAvail, Reserved for maintenance", "its nodes are reserved for maintenance"),
+        ("ReqNodeNotAvail,_Reserved_for_maintenance", "its nodes are reserved for maintenance"),
+        ("Nodes required for job are DOWN, DRAINED or reserved", "nodes that it needs are down, drained"),
+        ("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved", "nodes that it needs are down, drained"),
+        ("launch failed requeued held", "it could not be started on its nodes"),
+        ("(launch_failed_requeued_held)", "it could not be started on its nodes"),
+        ("", ""),
+    ],
+)
+def test_the_sentences_of_slurmctld_too(reason: str, words: str) -> None:
+    assert reason_in_words(reason).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        (["PENDING|Resources|", "RUNNING|None|n1", "RUNNING|None|n2", "RUNNING|None|n1"], "RUNNING|None|n1,n2"),
+        (["PENDING|JobArrayTaskLimit|", "COMPLETED|None|n1"], "PENDING|JobArrayTaskLimit|"),
+        (["COMPLETED|None|n1", "FAILED|NonZeroExitCode|n2", "COMPLETED|None|n3"], "FAILED|NonZeroExitCode|n2"),
+        (["COMPLETED|None|n1", "COMPLETED|None|n2"], "COMPLETED|None|n1,n2"),
+        (["COMPLETING|None|n1", "COMPLETED|None|n2"], "COMPLETING|None|n1"),
+    ],
+)
+def test_the_tasks_of_an_array_are_one(lines: list[str], line: str) -> None:
+    assert together(lines) == line

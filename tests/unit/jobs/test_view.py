@@ -51,6 +51,10 @@ def test_every_state_of_sinfo_has_a_plain_word(state: str, kind: str) -> None:
     assert Node("n-st-x-1", "q", state).kind == kind
 
 
+def test_nodes_of_a_stopped_fleet_are_off_and_not_broken() -> None:
+    assert Node("n-st-x-1", "q", "down", "stopping cluster").kind == "off"
+
+
 @given(st.lists(st.text(max_size=60)))
 def test_no_answer_breaks_the_reader(lines: list[str]) -> None:
     found = parse(lines)

@@ -100,9 +100,13 @@ before_limit() {
   kill -KILL "$srun" 2>/dev/null
 }
 
+said=$mine/srun.$PCINFRA_ATTEMPT # the first to fail says why; the others are then killed for it
+exec 7> >(trap '' TERM && exec tee -- "$said" >&2)
+tee=$!
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
-  --output="logs/$log.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" &
+  --output="logs/$log.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" 2>&7 7>&- &
 srun=$! timer=''
+exec 7>&-
 while :; do # a trap interrupts wait; go on until srun itself has ended
   wait "$srun"
   rc=$?
@@ -112,6 +116,10 @@ wait "$srun" 2>/dev/null
 last=$?
 [ "$last" -eq 127 ] || rc=$last
 [ -z "$timer" ] || kill "$timer" 2>/dev/null
+wait "$tee" 2>/dev/null
+failed=$(grep -m 1 -oE 'tasks? [0-9,-]+: .*' "$said" 2>/dev/null)
+[ "$rc" -le 128 ] || [[ $failed != *'Exited with exit code '* ]] || rc=${failed##* }
+rm -f -- "$said"
 
 verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed

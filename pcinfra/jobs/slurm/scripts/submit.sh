@@ -32,18 +32,17 @@ if [ -n "$again" ]; then
   wait $! || exit
 fi
 
-# job_of PART OPTION...: submit the run that we are in, unless Slurm has it, and add its job id to $ids.
+# job_of PART OPTION...: submit a part of the run that we are in, unless Slurm has it, and leave what sbatch says in
+# the file "said". The last one becomes sbatch: of a thousand runs, every process counts.
 job_of() {
-  local part=$1 answer
-  shift
-  answer=${known[$RUN|$part]:-}
-  if [ -z "$answer" ]; then
-    answer=$(umask 022 && sbatch --parsable --comment="$part" "$@" job.sbatch "$part" 2>submit.err 9>&-) || return
+  local part=$1 last=$2
+  shift 2
+  if [ -n "${known[$RUN|$part]:-}" ]; then
+    echo "${known[$RUN|$part]}" >>said
+    return
   fi
-  answer=${answer##*$'\n'}
-  answer=${answer%%;*}
-  [[ $answer =~ ^[0-9]+$ ]] || { echo "sbatch said: $answer" >submit.err; return 1; }
-  ids+="$answer"$'\n'
+  [ -n "$last" ] || (job_of "$part" last "$@") || return
+  [ -z "$last" ] || exec sbatch --parsable --comment="$part" "$@" job.sbatch "$part" >>said 2>submit.err 9>&-
 }
 
 # dependency_on WHEN:RUN...: set $depends to what sbatch is told; a run that has ended needs no telling.
@@ -81,9 +80,9 @@ image_here() {
   depends=afterany:${job%%;*} # what became of it, the job looks itself
 }
 
-# submit_run RUN: leave job.id in its directory, or submit.err.
+# submit_run RUN: leave in its directory what sbatch says, or why not. In a process of its own.
 submit_run() {
-  RUN=$1 ids='' depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER='' DIGEST='' QUEUE=''
+  RUN=$1 depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER='' DIGEST='' QUEUE=''
   local options=() size offset
   # shellcheck disable=SC1091 # render.py writes it
   cd -- "$RUN" && . ./submit.env || return
@@ -99,31 +98,50 @@ submit_run() {
   else
     [ -d logs ] || mkdir logs || return
   fi
+  : >said
   [ -z "$DIGEST" ] || ! containers || image_here || return
   # shellcheck disable=SC2086 # a list of words without spaces in them
   dependency_on $AFTER || return
   [ -z "$depends" ] || options=(--dependency="$depends" --kill-on-invalid-dep=yes)
   if [ -z "$TASKS" ]; then
-    job_of 0 "${options[@]}" || return
+    job_of 0 last "${options[@]}"
   else
     size=$(scontrol show config | sed -n 's/^MaxArraySize *= *\([0-9]*\).*/\1/p')
     for ((offset = 0; offset < TASKS; offset += size)); do
       last=$((TASKS - offset < size ? TASKS - offset - 1 : size - 1))
-      job_of "$offset" --array="0-$last${AT_ONCE:+%$AT_ONCE}" "${options[@]}" || return
+      job_of "$offset" '' --array="0-$last${AT_ONCE:+%$AT_ONCE}" "${options[@]}" || return
     done
   fi
-  printf %s "$ids" >job.id
+}
+# keep_ids: write the ids that sbatch said into job.id, where all is well; we are in the runs directory.
+keep_ids() {
+  local line ids='' lines
+  mapfile -t lines <"$1/said"
+  for line in "${lines[@]}"; do
+    line=${line%%;*}
+    [[ ! $line =~ ^[0-9]+$ ]] || ids+=$line$'\n'
+  done
+  [ -z "$ids" ] || printf %s "$ids" >"$1/job.id"
 }
 containers() { srun --help 2>/dev/null | grep -q -e --container-image; }
 
-running=0
+declare -A runs_of=()
+# reap: wait for one that is being submitted.
+reap() {
+  local process status
+  wait -n -p process
+  status=$?
+  [ "$status" != 0 ] || keep_ids "${runs_of[$process]}"
+  unset "runs_of[$process]"
+}
+umask 022 # the job inherits it
 for run in "${runs[@]}"; do
   [ ! -s "$run/job.id" ] || continue
-  [ "$running" -lt 8 ] || { wait -n; running=$((running - 1)); }
+  [ "${#runs_of[@]}" -lt 8 ] || reap
   (submit_run "$run") &
-  running=$((running + 1))
+  runs_of[$!]=$run
 done
-wait
+while [ "${#runs_of[@]}" -gt 0 ]; do reap; done
 answer=jobs refused=()
 for run in "${runs[@]}"; do
   if [ -s "$run/job.id" ]; then

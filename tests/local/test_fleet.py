@@ -1,0 +1,318 @@
+"""A cluster's machines as they come and go, with the real pcluster and a real Slurm: one cluster for all of it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+
+from pcinfra.aws import Aws, Target
+from pcinfra.clusters.pcluster import Pcluster
+from pcinfra.errors import NotFound
+from pcinfra.localcloud.process import LocalCloud
+from pcinfra.localcloud.slurm import packages
+from pcinfra.project import Project
+from pcinfra.shell import Subprocess
+from tests.local.infrastructure import infrastructure
+from tests.local.slurm.machine import processes_about
+
+pytestmark = [pytest.mark.slow, pytest.mark.root]
+
+T = TypeVar("T")
+
+NAME = "fleet"
+SCRIPT = """#!/bin/bash
+echo "$1 ran on $(hostname) as $(id -un)" | tee -a /home/actions
+[[ $1 != fail ]] || { echo "no such thing" >&2; exit 3; }
+"""
+
+
+class Fleet:
+    """The cluster, and how a user of it sees what goes on."""
+
+    def __init__(self, directory: Path) -> None:
+        self.cloud = LocalCloud(directory)
+        endpoint = self.cloud.start()
+        target = Target("us-east-1", endpoint.url, credentials=endpoint.credentials)
+        self.aws = Aws(target)
+        self.pcluster = Pcluster(Subprocess(), target)
+        self.inputs = infrastructure(self.aws, Project())
+        self.aws.call("s3", "PutObject", Bucket=self.inputs.bucket, Key="my/action.sh", Body=SCRIPT.encode())
+
+    def config(self, action: str = "configured") -> dict[str, Any]:
+        inputs = self.inputs
+        script = f"s3://{inputs.bucket}/my/action.sh"
+        access = {"S3Access": [{"BucketName": inputs.bucket}]}
+        inside = {"SubnetIds": [inputs.private_subnet]}
+        p5 = {"Name": "p5", "InstanceType": "p5.48xlarge", "MinCount": 1, "MaxCount": 2}
+        types = [{"InstanceType": "c7i.large"}, {"InstanceType": "c6i.large"}]
+        return {
+            "Region": "us-east-1",
+            "Image": {"Os": "ubuntu2204"},
+            "CustomS3Bucket": inputs.bucket,
+            "HeadNode": {
+                "InstanceType": "m5.2xlarge",
+                "Networking": {"SubnetId": inputs.public_subnet, "ElasticIp": True},
+                "CustomActions": {"OnNodeConfigured": {"Script": script, "Args": [action]}},
+                "Iam": access,
+            },
+            "LoginNodes": {
+                "Pools": [
+                    {
+                        "Name": "login",
+                        "Count": 1,
+                        "InstanceType": "c7i.large",
+                        "Networking": {"SubnetIds": [inputs.public_subnet]},
+                    }
+                ]
+            },
+            "Scheduling": {
+                "Scheduler": "slurm",
+                "SlurmSettings": {
+                    "ScaledownIdletime": 60,
+                    "QueueUpdateStrategy": "DRAIN",
+                    "CustomSlurmSettings": [{"MaxArraySize": 5000}],
+                },
+                "SlurmQueues": [
+                    {
+                        "Name": "gpu",
+                        "Networking": inside,
+                        "ComputeResources": [p5],
+                        "CustomActions": {"OnNodeStart": {"Script": script, "Args": ["a 'b'"]}},
+                        "Iam": access,
+                    },
+                    {
+                        "Name": "spot",
+                        "CapacityType": "SPOT",
+                        "Networking": inside,
+                        "ComputeResources": [{"Name": "c", "Instances": types, "MinCount": 0, "MaxCount": 3}],
+                    },
+                ],
+            },
+            "SharedStorage": [
+                {"Name": "home", "MountDir": "/home", "StorageType": "Efs", "EfsSettings": {"DeletionPolicy": "Delete"}}
+            ],
+        }
+
+    def settle(self, name: str = NAME) -> str:
+        def status() -> str:
+            found = self.aws.call("cloudformation", "DescribeStacks", StackName=name)["Stacks"][0]["StackStatus"]
+            return "" if found.endswith("IN_PROGRESS") else str(found)
+
+        return eventually(status, 120)
+
+    def failures(self, name: str = NAME) -> list[str]:
+        """Return what the stack and those inside it say of what failed."""
+        stacks = self.aws.call("cloudformation", "DescribeStacks")["Stacks"]
+        names = [each["StackName"] for each in stacks if each["StackName"].startswith(name)]
+        pages = [self.aws.call("cloudformation", "DescribeStackEvents", StackName=each) for each in names]
+        events = [event for page in pages for event in page["StackEvents"]]
+        return [
+            str(event.get("ResourceStatusReason", "")) for event in events if event["ResourceStatus"].endswith("FAILED")
+        ]
+
+    def instances(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the running instances of a kind of node by id."""
+        filters = [
+            {"Name": "tag:parallelcluster:cluster-name", "Values": [NAME]},
+            {"Name": "tag:parallelcluster:node-type", "Values": [kind]},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+        rows = self.aws.call("ec2", "DescribeInstances", Filters=filters)["Reservations"]
+        return {each["InstanceId"]: each for row in rows for each in row["Instances"]}
+
+    def shell(self, script: str, instance: str = "") -> str:
+        """Run a script as root on an instance, the head node if nothing is said, and return what it printed."""
+        where = instance or next(iter(self.instances("HeadNode")))
+        sent = self.aws.call(
+            "ssm", "SendCommand", DocumentName="AWS-RunShellScript", InstanceIds=[where],
+            Parameters={"commands": script.splitlines()},
+        )  # fmt: skip
+        command = sent["Command"]["CommandId"]
+
+        def ended() -> dict[str, Any]:
+            found = self.aws.call("ssm", "GetCommandInvocation", CommandId=command, InstanceId=where)
+            return found if found["Status"] not in ("Pending", "InProgress") else {}
+
+        done = eventually(ended, 120)
+        assert done["Status"] == "Success", done
+        return str(done["StandardOutputContent"])
+
+    def online(self) -> list[str]:
+        rows = self.aws.call("ssm", "DescribeInstanceInformation")["InstanceInformationList"]
+        return [row["InstanceId"] for row in rows]
+
+    def user(self, command: str) -> str:
+        return self.shell(f"su - ubuntu -c {shlex.quote(command)}").strip()
+
+    def states(self, queue: str) -> dict[str, str]:
+        lines = self.shell(f"sinfo -h -N -p {queue} -o '%N %T'").splitlines()
+        return dict(line.split() for line in lines)
+
+    def job(self, number: str) -> str:
+        return self.user(f"squeue -h -j {number} -o '%T %N' 2>/dev/null || true")
+
+
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
+    """Return the first answer that is true."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, inspect.getsource(look)
+        time.sleep(0.3)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    if os.geteuid() != 0:
+        pytest.skip("nodes with namespaces of their own need root")
+    if absent := packages.missing(root=True):
+        pytest.skip(f"the local Slurm needs {', '.join(absent)}: {packages.INSTALL}")
+    directory = tmp_path_factory.mktemp("fleet")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # pcluster keeps its log there
+        made = Fleet(directory)
+        try:
+            made.pcluster.create(NAME, yaml.safe_dump(made.config()))
+            assert made.settle() == "CREATE_COMPLETE"
+            yield made
+        finally:
+            made.cloud.stop()
+    assert processes_about(directory) == []
+
+
+def test_every_kind_of_node_is_there(fleet: Fleet) -> None:
+    head, login = (next(iter(fleet.instances(kind).values())) for kind in ("HeadNode", "LoginNode"))
+    assert head["PublicIpAddress"]
+    eventually(lambda: login["InstanceId"] in fleet.online())
+    eventually(lambda: "gpu-st-p5-1" in fleet.shell("srun hostname", login["InstanceId"]))
+    mounted = fleet.shell("touch /home/seen; hostname", login["InstanceId"])
+    assert mounted.strip() == f"ip-{login['PrivateIpAddress'].replace('.', '-')}"
+    assert fleet.shell("ls /home/seen") == "/home/seen\n"
+    assert fleet.user("scontrol show config | grep MaxArraySize").split()[-1] == "5000"
+
+
+def test_custom_actions_have_run_where_they_belong(fleet: Fleet) -> None:
+    lines = fleet.shell("cat /home/actions").splitlines()
+    head = fleet.shell("hostname").strip()
+    assert f"configured ran on {head} as root" in lines
+    assert "a 'b' ran on gpu-st-p5-1 as root" in lines
+    group = fleet.aws.call("logs", "DescribeLogGroups", logGroupNamePrefix="/aws/parallelcluster/")["logGroups"][0]
+    name = group["logGroupName"]
+    streams = fleet.aws.call("logs", "DescribeLogStreams", logGroupName=name)["logStreams"]
+    stream = next(each["logStreamName"] for each in streams if each["logStreamName"].endswith(".cfn-init"))
+    events = fleet.aws.call("logs", "GetLogEvents", logGroupName=name, logStreamName=stream)["events"]
+    assert f"configured ran on {head} as root" in [event["message"] for event in events]
+
+
+def test_a_dynamic_node_comes_when_a_job_needs_it_and_goes(fleet: Fleet) -> None:
+    assert fleet.user("srun -p spot -w spot-dy-c-1 hostname") == "spot-dy-c-1"
+    instance = next(i for i in fleet.instances("Compute").values() if i.get("InstanceLifecycle") == "spot")
+    assert instance["InstanceType"] == "c7i.large"
+    assert fleet.shell("hostname", instance["InstanceId"]).strip() == "spot-dy-c-1"
+    eventually(lambda: fleet.states("spot")["spot-dy-c-1"] == "idle")
+    fleet.shell("scontrol update NodeName=spot-dy-c-1 State=POWER_DOWN")
+    eventually(lambda: fleet.states("spot")["spot-dy-c-1"] == "idle~")
+    assert instance["InstanceId"] not in fleet.instances("Compute")
+
+
+def test_without_capacity_a_node_is_down_with_the_reason_and_its_job_waits(fleet: Fleet) -> None:
+    fleet.cloud.limit("c7i.large", 0)
+    try:
+        job = fleet.user("sbatch --parsable -p spot -w spot-dy-c-3 -o /dev/null --wrap true")
+        reason = eventually(lambda: fleet.shell("sinfo -h -R -n spot-dy-c-3 -o %E").strip())
+    finally:
+        fleet.cloud.limit("c7i.large", None)
+    assert reason == "(Code:InsufficientInstanceCapacity)Failure when resuming nodes"
+    assert fleet.job(job).startswith("PENDING")
+    fleet.shell(f"scancel {job}")
+
+
+def test_a_node_that_dies_is_replaced_and_its_job_starts_again(fleet: Fleet) -> None:
+    before = fleet.instances("Compute")
+    script = shlex.quote("echo started $SLURM_RESTART_COUNT >> /home/ubuntu/log; sleep 300")
+    job = fleet.user(f"sbatch --parsable -p gpu -w gpu-st-p5-1 --requeue -o /dev/null --wrap {script}")
+    eventually(lambda: fleet.job(job) == "RUNNING gpu-st-p5-1")
+    eventually(lambda: "started" in fleet.shell("cat /home/ubuntu/log"))
+    assert fleet.cloud.fail_node("gpu-st-p5-1") == NAME
+    eventually(lambda: "started 1" in fleet.shell("cat /home/ubuntu/log"))
+    now = fleet.instances("Compute")
+    dead = [each for each in before.values() if each["InstanceType"] == "p5.48xlarge"]
+    assert dead[0]["InstanceId"] not in now
+    assert fleet.shell("cat /home/actions").count("ran on gpu-st-p5-1") >= 2, "a new machine boots anew"
+    fleet.shell(f"scancel {job}")
+
+
+def test_only_a_node_that_runs_can_be_failed(fleet: Fleet) -> None:
+    for wrong in ("gpu-st-p5-9", "../fleet", "*", ""):
+        with pytest.raises(NotFound, match="no machine of that name"):
+            fleet.cloud.fail_node(wrong)
+    with pytest.raises(NotFound):
+        fleet.cloud.fail_node("gpu-st-p5-1", cluster="*")
+
+
+def test_what_machines_ask_is_taken_with_caution(fleet: Fleet) -> None:
+    url = fleet.cloud.ensure().url
+    for path, body in (("clusters/nix/resume", b""), ("clusters/fleet/format", b""), ("capacity/c7i.large", b"many")):
+        with pytest.raises(OSError, match="404"):
+            urllib.request.urlopen(f"{url}/_pcinfra/{path}", data=body, timeout=10)
+    before = fleet.instances("Compute")
+    asked = b"gpu-st-p5-1\nip-10-0-0-1\nspot-dy-c-99\n$(reboot)"
+    urllib.request.urlopen(f"{url}/_pcinfra/clusters/{NAME}/suspend", data=asked, timeout=10).close()
+    urllib.request.urlopen(f"{url}/_pcinfra/clusters/{NAME}/resume", data=asked, timeout=10).close()
+    assert fleet.instances("Compute").keys() == before.keys()
+
+
+def test_an_update_adds_a_queue_while_a_job_runs(fleet: Fleet) -> None:
+    eventually(lambda: fleet.states("gpu")["gpu-st-p5-1"] == "idle")
+    job = fleet.user("sbatch --parsable -p gpu -w gpu-st-p5-1 -o /dev/null --wrap 'sleep 300'")
+    eventually(lambda: fleet.job(job) == "RUNNING gpu-st-p5-1")
+    config = fleet.config()
+    queue = {**config["Scheduling"]["SlurmQueues"][1], "Name": "more"}
+    queue["ComputeResources"] = [{**queue["ComputeResources"][0], "MinCount": 1}]
+    config["Scheduling"]["SlurmQueues"].append(queue)
+    config["LoginNodes"]["Pools"][0]["Count"] = 2
+    fleet.pcluster.update(NAME, yaml.safe_dump(config))
+    assert fleet.settle() == "UPDATE_COMPLETE", fleet.failures()
+    assert fleet.states("more") == {"more-st-c-1": "idle", "more-dy-c-1": "idle~", "more-dy-c-2": "idle~"}
+    assert fleet.job(job) == "RUNNING gpu-st-p5-1"
+    assert fleet.user("srun -p more hostname") == "more-st-c-1"
+    assert len(eventually(lambda: fleet.instances("LoginNode"))) == 2
+    fleet.shell(f"scancel {job}")
+
+
+def test_a_fleet_that_is_stopped_has_no_machines_until_it_is_started(fleet: Fleet) -> None:
+    fleet.pcluster.set_fleet(NAME, running=False)
+    eventually(lambda: fleet.pcluster.describe(NAME).fleet_status == "STOPPED")
+    assert fleet.instances("Compute") == {}
+    assert fleet.user("sinfo -h -p gpu -o %a | sort -u") == "inactive"
+    fleet.pcluster.set_fleet(NAME, running=True)
+    eventually(lambda: fleet.pcluster.describe(NAME).fleet_status == "RUNNING")
+    eventually(lambda: fleet.states("gpu")["gpu-st-p5-1"] == "idle")
+    assert fleet.user("srun -p gpu hostname") == "gpu-st-p5-1"
+
+
+def test_a_creation_that_fails_in_a_custom_action_says_so(fleet: Fleet) -> None:
+    config = fleet.config("fail")
+    del config["LoginNodes"], config["SharedStorage"]
+    config["HeadNode"]["Networking"].pop("ElasticIp")
+    config["Scheduling"]["SlurmQueues"] = config["Scheduling"]["SlurmQueues"][1:]
+    fleet.pcluster.create("broken", yaml.safe_dump(config))
+    assert fleet.settle("broken") == "CREATE_FAILED"
+    assert any(
+        "Failed to execute OnNodeConfigured script 1" in why and "return code: 3." in why
+        for why in fleet.failures("broken")
+    )
+    head = fleet.aws.call(
+        "ec2", "DescribeInstances", Filters=[{"Name": "tag:parallelcluster:cluster-name", "Values": ["broken"]}]
+    )["Reservations"][0]["Instances"][0]["InstanceId"]
+    assert "no such thing" in fleet.shell("cat /var/log/cfn-init.log", head), "its head node is there to look at"
+    fleet.pcluster.delete("broken")

@@ -1,0 +1,146 @@
+"""The recipes on a real Slurm, as far as a machine without GPUs, EFA and Pyxis goes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import sysconfig
+from collections.abc import Iterator
+
+import pytest
+
+from pcinfra.jobs.follow import Follower
+from pcinfra.jobs.launcher import Status
+from pcinfra.jobs.load import load
+from pcinfra.jobs.manifest import new_run_id
+from pcinfra.jobs.slurm.launcher import SlurmLauncher
+from pcinfra.jobs.slurm.render import render
+from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.recipes import find
+from tests.local.machine import NODES, DirectHeadNode, two_nodes
+
+FI_INFO = """#!/bin/bash
+[ "$1" = --version ] && { echo "libfabric: 2.1.0amzn3.0"; exit; }
+printf 'provider: efa\\n    domain: rdmap0s0-rdm\\nprovider: efa\\n    domain: rdmap1s0-rdm\\n'
+"""
+PINGPONG = """#!/bin/bash
+echo 'bytes   #sent   #ack     total       time     MB/sec'
+echo "64      1k      =1k      125k  $*"
+"""
+NEEDS_TORCH = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="torch is not installed: pip install torch"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    cluster = two_nodes(tmp_path_factory.mktemp("slurm") / "train")
+    cluster.start()
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def head(cluster: SlurmCluster) -> DirectHeadNode:
+    return DirectHeadNode(cluster)
+
+
+def start(head: DirectHeadNode, name: str, **changes: object) -> str:
+    job = load(find(name).job)
+    spec = job.spec.model_copy(update={"cpus": 1, **changes})
+    made = render(spec, new_run_id(name), job.script, job.code)
+    SlurmLauncher(head).submit(made)
+    return made.run
+
+
+def end(head: DirectHeadNode, run: str) -> tuple[Status, str]:
+    shown: list[bytes] = []
+    status = Follower(SlurmLauncher(head), shown.append, lambda _: None).follow(run)
+    return status, b"".join(shown).decode()
+
+
+def read(head: DirectHeadNode, file: str) -> str:
+    return head.run(f"cat {file}").check().stdout
+
+
+def test_hello(head: DirectHeadNode) -> None:
+    status, log = end(head, start(head, "hello"))
+    assert status.exit_code == 0, log
+    for number, node in enumerate(NODES, start=1):
+        assert f"{node}: Hello from node {number} of 2: " in log
+
+
+def test_efa_check_says_that_there_is_none(head: DirectHeadNode) -> None:
+    status, log = end(head, start(head, "efa-check"))
+    assert status.exit_code
+    assert log.count("FAILED: fi_info is not installed") == 2
+
+
+def test_efa_check_with_programs_that_answer(head: DirectHeadNode) -> None:
+    head.put({"../tools/fi_info": FI_INFO.encode(), "../tools/fi_pingpong": PINGPONG.encode()})
+    tools = head.run("chmod 755 ../tools/*; realpath ../tools").check().stdout.strip()
+    status, log = end(head, start(head, "efa-check", environment={"PATH": f"{tools}:/usr/bin:/bin"}))
+    assert status.exit_code == 0, log
+    assert log.count("2 EFA devices, libfabric 2.1.0amzn3.0") == 2
+    assert log.count("messages over EFA arrive") == 2
+    assert "-p efa -e rdm -I 1000" in log
+
+
+PROGRAMS = {"python3": "", "torchrun": "-m torch.distributed.run"}
+TRAINING = """
+python3 train_ddp.py --steps=60 --checkpoint-every=10 --log-every=1 --width=32 --layers=1 --heads=2 --length=32 &
+if [ "$KILL $RANK $TORCHELASTIC_RESTART_COUNT" = "yes 1 0" ]; then
+  until [ -e "$PCINFRA_CHECKPOINTS/step-10" ]; do sleep 0.02; done
+  kill -KILL $!
+fi
+wait $!
+"""
+
+
+def losses(log: str) -> dict[int, float]:
+    """The loss of each step, as it was told last."""
+    lines = [line.partition(": ")[2] for line in log.splitlines() if '"event": "step"' in line]
+    return {event["step"]: event["loss"] for event in map(json.loads, lines)}
+
+
+@pytest.fixture
+def torch(head: DirectHeadNode) -> dict[str, str]:
+    """Variables with which the cluster's user finds torchrun and torch; root's own Python is not for everybody."""
+    packages = sysconfig.get_path("purelib")
+    system = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, system):
+        if head.run(f"PYTHONPATH={packages} {python} -c 'import torch.distributed.run'").status == 0:
+            break
+    else:
+        pytest.skip("the cluster's user can run no Python with torch")
+    head.put(
+        {f"../torch/{name}": f'#!/bin/sh\nexec {python} {more} "$@"\n'.encode() for name, more in PROGRAMS.items()}
+    )
+    path = head.run("chmod 755 ../torch/*; realpath ../torch").check().stdout.strip()
+    return {"PATH": f"{path}:/usr/bin:/bin", "PYTHONPATH": packages}
+
+
+def training(head: DirectHeadNode, torch: dict[str, str], kill: str) -> str:
+    environment = torch | {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", "KILL": kill}
+    command = ("bash", "-c", TRAINING)
+    return start(head, "torchrun-ddp", command=command, container="off", image=None, environment=environment)
+
+
+@NEEDS_TORCH
+@pytest.mark.slow
+def test_a_training_whose_process_is_killed_has_the_losses_of_one_that_is_left_alone(
+    head: DirectHeadNode, torch: dict[str, str]
+) -> None:
+    whole, run = training(head, torch, "no"), training(head, torch, "yes")
+    status, log = end(head, whole)
+    assert status.exit_code == 0, log
+    undisturbed = losses(log)
+    assert list(undisturbed) == list(range(1, 61))
+    status, log = end(head, run)
+    assert status.exit_code == 0, log
+    assert losses(log) == undisturbed
+    assert log.count('"event": "start"') == 2, log
+    steps = [json.loads(line)["step"] for line in read(head, f"{run}/checkpoints.jsonl").splitlines()]
+    assert steps[-1] == 60
+    assert read(head, f"{run}/DONE")
