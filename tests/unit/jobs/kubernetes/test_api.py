@@ -168,3 +168,26 @@ def test_a_token_of_eks() -> None:
     for broken in (Aws("", 1), Aws("not json"), Aws("{}")):
         with pytest.raises(CredentialsError, match="no token"):
             token("c", broken, target)
+
+
+def test_a_cluster_of_eks_is_reached_by_its_address_and_its_certificate(tmp_path: Path, monkeypatch: Any) -> None:
+    import base64
+    import tempfile
+
+    from pcinfra.aws import Target
+    from pcinfra.jobs.kubernetes.eks import connect as to_eks
+
+    certificate = (Path(__file__).parent / "authority.pem").read_bytes()
+
+    class Cloud:
+        def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+            assert (service, operation, parameters) == ("eks", "DescribeCluster", {"name": "c"})
+            data = base64.b64encode(certificate).decode()
+            return {"cluster": {"endpoint": "https://eks.example", "certificateAuthority": {"data": data}}}
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cloud: Any = Cloud()
+    api = to_eks("c", cloud, Aws('{"status": {"token": "t"}}'), Target("us-east-1"), "team-a")
+    assert (api.where, api.namespace) == ("https://eks.example", "team-a")
+    (kept,) = tmp_path.iterdir()
+    assert kept.read_bytes() == certificate
