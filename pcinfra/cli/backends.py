@@ -48,6 +48,11 @@ def is_backend(where: str | None) -> bool:
     return where is not None and where.partition(":")[0] in REGISTRY
 
 
+def there(where: str) -> str:
+    """Return what a command about a run at ``where`` needs besides, with a blank before it."""
+    return f" --on {where}" if is_backend(where) else ""
+
+
 def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLauncher:
     """Return the launcher of ``where``; ``namespace`` holds when ``where`` has none.
 

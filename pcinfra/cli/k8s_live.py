@@ -38,20 +38,24 @@ def can_i(ctx: click.Context, session: Session, /, where: str) -> None:
 
 @click.command()
 @on_option
+@click.option("--operator", type=click.Choice(["trainer", "training-operator"]), help="Install it, by kubectl.")
 @options.yes
 @options.pass_session
-def setup(session: Session, /, where: str, yes: bool) -> None:
+def setup(session: Session, /, where: str, operator: str | None, yes: bool) -> None:
     """Show what a cluster has for jobs, and install the training runtimes that it lacks after a yes.
 
-    Operators come from manifests of a pinned version, by the command that is printed.
+    An operator is installed from its project's manifests of a pinned version; the Trainer brings JobSet along.
 
     \b
     pcinfra k8s setup --on eks:training
+    pcinfra k8s setup --operator trainer      by kubectl, where kubeconfig points
     """
     from pcinfra import ui
     from pcinfra.cli.backends import launcher
     from pcinfra.jobs.kubernetes.installed import missing_runtimes, parts
 
+    if operator:
+        _install(session, where, operator, yes)
     api = launcher(session, where).api
     found = parts(api)
     ui.print_table(("PART", "THERE", "ABOUT"), [(p.name, "yes" if p.there else "NO", p.about) for p in found])
@@ -109,3 +113,16 @@ def _age(text: str) -> timedelta:
     if match is None:
         raise UsageError("is no age", where=f"--older-than {text!r}", hint="--older-than 12h or 7d")
     return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
+
+
+def _install(session: Session, where: str, operator: str, yes: bool) -> None:
+    """Let kubectl apply an operator's manifests, after a yes."""
+    from pcinfra.errors import UsageError
+    from pcinfra.jobs.kubernetes.installed import SOURCES
+
+    if not where.startswith("k8s"):
+        hint = "aws eks update-kubeconfig --name CLUSTER, then --on k8s"
+        raise UsageError("kubectl needs a kubeconfig", where=f"--on {where}", hint=hint)
+    source = SOURCES["Kubeflow Trainer" if operator == "trainer" else "training operator"]
+    options.confirm(f"Apply {source} to the cluster of kubeconfig?", yes)
+    session.shell.stream(["kubectl", "apply", "--server-side", "-k", source]).check()

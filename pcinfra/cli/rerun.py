@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.backends import there
 from pcinfra.cli.runs import any_cluster_option, follow_run, home_of, launcher_for
 from pcinfra.cli.session import Session
 
@@ -34,4 +35,4 @@ def rerun(ctx: click.Context, session: Session, /, run: str, follow: bool, clust
     if follow:
         ctx.exit(follow_run(session, home, new))
     click.echo(new)
-    click.echo(session.typed(f"  follow: pcinfra logs {new} --follow"), err=True)
+    click.echo(session.typed(f"  follow: pcinfra logs {new}{there(home)} --follow"), err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pcinfra.cli.backends import is_backend
+from pcinfra.cli.backends import is_backend, there
 from pcinfra.cli.options import cluster_name
 from pcinfra.errors import Interrupted, NotFound, PcinfraError, UsageError
 
@@ -126,7 +126,8 @@ def follow_run(session: Session, cluster: str, run: str, *, logs: bool = True, w
     try:
         status = follower(session, cluster, logs=logs, wanted=wanted).follow(run)
     except KeyboardInterrupt:
-        hint = f"pcinfra logs {run} --follow   or, to end it: pcinfra cancel {run}"
+        where = there(cluster)
+        hint = f"pcinfra logs {run}{where} --follow   or, to end it: pcinfra cancel {run}{where}"
         raise Interrupted("the job goes on without you", where=run, hint=hint) from None
     say(status)
     return status.exit_code or 0

@@ -141,8 +141,8 @@ def _tell(
         if isinstance(answer, str):
             click.echo(manifest.run)
     if len(manifests) == 1:
-        there = f" --on {cluster}" if is_backend(cluster) else ""
-        click.echo(session.typed(f"  follow: pcinfra logs {manifests[0].run}{there} --follow"), err=True)
+        follows = f"pcinfra logs {manifests[0].run}{backends.there(cluster)} --follow"
+        click.echo(session.typed(f"  follow: {follows}"), err=True)
         return
     click.echo(f"submitted {len(manifests) - len(refused)} of {len(manifests)} to {cluster}", err=True)
     for run, error in refused[:20]:

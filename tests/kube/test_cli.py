@@ -96,6 +96,19 @@ def test_rights_and_setup_are_shown(pcinfra: Pcinfra) -> None:
     assert "pytorch-simple" in shown
 
 
+def test_an_operator_is_applied_by_kubectl_from_a_pinned_version(pcinfra: Pcinfra) -> None:
+    programs = pcinfra.folder / "bin"
+    programs.mkdir()
+    (programs / "kubectl").write_text('#!/bin/sh\necho "$@" >"$HOME/asked"\n')
+    (programs / "kubectl").chmod(0o755)
+    pcinfra.env["PATH"] = f"{programs}:{pcinfra.env['PATH']}"
+    assert "needs a yes" in pcinfra("k8s", "setup", "--operator", "trainer", status=1).stderr
+    pcinfra("k8s", "setup", "--operator", "training-operator", "--yes")
+    asked = (pcinfra.folder / "asked").read_text()
+    assert asked.startswith("apply --server-side -k https://github.com/kubeflow/training-operator.git/")
+    assert asked.endswith("?ref=v1.8.1\n")
+
+
 def test_finished_runs_and_orphans_are_swept(pcinfra: Pcinfra, api: LiveApi) -> None:
     run = pcinfra("submit", "train.yaml", "--on", "k8s").stdout.strip()
     assert "nothing to remove" in pcinfra("k8s", "sweep", "--older-than", "0d", "--yes").stdout

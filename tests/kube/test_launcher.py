@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pcinfra.errors import AccessDenied, CloudError, Conflict, NotFound, Unreachable, UsageError
+from pcinfra.errors import AccessDenied, CloudError, Conflict, NotFound, Refused, Unreachable, UsageError
 from pcinfra.jobs.kubernetes import prepare, rbac
 from pcinfra.jobs.kubernetes.api import LiveApi, pages, with_token
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
@@ -18,7 +18,7 @@ from pcinfra.jobs.kubernetes.reading import OURS
 from pcinfra.jobs.kubernetes.settings import Kind
 from pcinfra.jobs.launcher import Query, State
 from pcinfra.jobs.load import Job as Loaded
-from pcinfra.jobs.manifest import Manifest
+from pcinfra.jobs.manifest import Manifest, new_run_id
 from tests.kube.server import Server, needed
 from tests.unit.jobs.kubernetes.jobs import ELASTIC, PLAIN, TENSORFLOW, spec
 
@@ -214,3 +214,41 @@ def test_a_manifest_that_breaks_a_rule_is_not_sent(api: LiveApi) -> None:
     with pytest.raises(UsageError, match="must be at least 1"):
         KubernetesLauncher(api).submit(broken)
     assert KubernetesLauncher(api).runs(Query(5)) == []
+
+
+def test_a_run_is_submitted_again_with_all_that_is_its_own(api: LiveApi) -> None:
+    launcher = KubernetesLauncher(api)
+    old = manifest(api, SCRIPT, kubernetes={"shared_memory": 1})
+    launcher.submit(old)
+    new = new_run_id(old.run[:-17])
+    uid = launcher.rerun(old.run, new)
+    history = launcher.history(new)
+    assert (history.status.run, history.status.job) == (new, uid)
+    assert history.spec["script"] == "train.sh"
+    maps = {each["metadata"]["name"]: each for each in config_maps(api)}
+    assert set(maps) == {f"{old.run}-files", f"{new}-files"}
+    assert maps[f"{new}-files"]["data"] == maps[f"{old.run}-files"]["data"]
+    assert maps[f"{new}-files"]["metadata"]["ownerReferences"][0]["uid"] == uid
+    job = api.call("GET", f"/apis/trainer.kubeflow.org/v1alpha1/namespaces/{api.namespace}/trainjobs/{new}")
+    assert old.run not in json.dumps(job["spec"])
+
+
+def test_what_kubernetes_does_not_have_is_refused(api: LiveApi) -> None:
+    launcher = KubernetesLauncher(api)
+    run = manifest(api)
+    launcher.submit(run)
+    with pytest.raises(Refused, match="has one attempt"):
+        launcher.requeue(run.run)
+    with pytest.raises(Refused, match="does not run"):
+        launcher.shell(run.run)
+
+
+def test_runs_are_listed_by_name_and_state(api: LiveApi) -> None:
+    launcher = KubernetesLauncher(api)
+    first, second = manifest(api, name="first"), manifest(api, name="second", kind="PyTorchJob")
+    for run in (first, second):
+        launcher.submit(run)
+    assert {status.run for status in launcher.runs(Query())} == {first.run, second.run}
+    assert [status.run for status in launcher.runs(Query(name="sec"))] == [second.run]
+    assert launcher.runs(Query(states=frozenset({State.DONE}))) == []
+    assert len(launcher.runs(Query(1))) == 1

@@ -170,20 +170,20 @@ def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> Liv
     """
     config, client = _library()
     configuration = client.Configuration()
-    inside = _ACCOUNT.joinpath("token").exists()
+    inside = _ACCOUNT.joinpath("token").exists() and not (kubeconfig or context or _has_kubeconfig())
     try:
-        if inside and not kubeconfig and not context and not _has_kubeconfig():
+        if inside:
             config.load_incluster_config(client_configuration=configuration)
             default = _ACCOUNT.joinpath("namespace").read_text().strip()
         else:
             config.load_kube_config(kubeconfig or None, context or None, configuration)
-            default = _namespace_of(config, kubeconfig, context)
-    except config.ConfigException as error:
+            default = str(_context(config, kubeconfig, context).get("namespace") or "")
+    except Exception as error:  # of the library, of YAML, or of taking a text for a map: it checks nothing
         hint = "aws eks update-kubeconfig --name CLUSTER   or --on eks:CLUSTER"
         raise UsageError(_first(error), where=kubeconfig or "kubeconfig", hint=hint) from error
-    if not configuration.api_key and not configuration.cert_file and _wants_token(config, kubeconfig, context):
+    if not inside and not configuration.api_key and not configuration.cert_file:
         raise CredentialsError(
-            "the program that kubeconfig names gave no token", where=configuration.host, hint="kubectl auth whoami"
+            "kubeconfig gives neither a token nor a certificate", where=configuration.host, hint="kubectl auth whoami"
         )
     return LiveApi(configuration, namespace or default or "default")
 
@@ -217,14 +217,6 @@ def _context(config: Any, kubeconfig: str, context: str) -> dict[str, Any]:
     found = next((each for each in contexts if each["name"] == context), None) if context else active
     inner: dict[str, Any] = (found or {}).get("context") or {}
     return inner
-
-
-def _namespace_of(config: Any, kubeconfig: str, context: str) -> str:
-    return str(_context(config, kubeconfig, context).get("namespace") or "")
-
-
-def _wants_token(config: Any, kubeconfig: str, context: str) -> bool:
-    return bool(_context(config, kubeconfig, context).get("user"))
 
 
 def _first(error: BaseException) -> str:

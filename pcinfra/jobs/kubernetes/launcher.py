@@ -102,17 +102,15 @@ class KubernetesLauncher:
         """Submit what ``run`` was submitted with; its id is in all of it, and is replaced in all of it."""
         kind, job = self.reading.find(run)
         old = str(job["metadata"]["name"])
-        room = naming.longest(kind.kind, phase.nodes_of(job))
-        short = new if len(new) <= room else f"{new[: room - 17].rstrip('-')}{new[-17:]}"
         sent = {"apiVersion": f"{kind.group}/{kind.version}", "kind": kind.kind, "spec": job["spec"]}
-        labels = job["metadata"].get("labels") or {}
-        sent["metadata"] = {"name": old, "namespace": self.api.namespace, "labels": labels}
+        kept = {naming.JOB_FILE: (job["metadata"].get("annotations") or {}).get(naming.JOB_FILE, "{}")}
+        sent["metadata"] = {**_plain(job["metadata"]), "annotations": kept}
         files = [
             {"apiVersion": "v1", "kind": "ConfigMap", **each, "metadata": _plain(each["metadata"])}
             for each in pages(self.api, self.reading.path("configmaps"), {"labelSelector": f"{naming.RUN}={old}"})
         ]
-        texts = [json.dumps(each, ensure_ascii=False).replace(old, short) for each in (sent, *files)]
-        return self.submit(Manifest(short, tuple(File("object.json", text.encode()) for text in texts)))
+        texts = [json.dumps(each, ensure_ascii=False).replace(old, new) for each in (sent, *files)]
+        return self.submit(Manifest(new, tuple(File("object.json", text.encode()) for text in texts)))
 
     def delete(self, kind: JobKind, job: Object) -> None:
         """Delete ``job``: exactly this one, not another that has its name by now."""

@@ -42,14 +42,18 @@ Inside = Annotated[str, AfterValidator(_INSIDE)]
 Kind = Literal["TrainJob", "PyTorchJob"]
 
 
+FileSystem = Annotated[str, AfterValidator(Pattern(r"fs-[0-9a-f]{8,40}", "must be an id like fs-0123456789abcdef0"))]
+MountName = Annotated[str, AfterValidator(Pattern(r"[A-Za-z0-9_-]{1,8}", "must be 1 to 8 letters or digits"))]
+
+
 class Lustre(Section):
     """A file system of FSx for Lustre, through its CSI driver."""
 
-    file_system: Annotated[
-        str, AfterValidator(Pattern(r"fs-[0-9a-f]{8,40}", "must be an id like fs-0123456789abcdef0"))
-    ]
-    dns_name: Subdomain = Field(examples=["fs-0123456789abcdef0.fsx.us-east-1.amazonaws.com"])
-    mount_name: Annotated[str, AfterValidator(Pattern(r"[A-Za-z0-9_-]{1,8}", "must be 1 to 8 letters or digits"))]
+    file_system: FileSystem = Field(description="Its id.", examples=["fs-0123456789abcdef0"])
+    dns_name: Subdomain = Field(
+        description="Its DNS name.", examples=["fs-0123456789abcdef0.fsx.us-east-1.amazonaws.com"]
+    )
+    mount_name: MountName = Field(description="Its mount name.", examples=["abcdefgh"])
     capacity: int = Field(default=1200, ge=1, description="GiB.")
 
 
@@ -65,7 +69,7 @@ class Volume(Section):
     lustre: Lustre | None = Field(
         default=None, description="FSx for Lustre. `pcinfra render --to volumes` makes the PersistentVolume of it."
     )
-    read_only: bool = False
+    read_only: bool = Field(default=False, description="Nothing in the pods can change it.")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -76,17 +80,19 @@ class Volume(Section):
 class Toleration(Section):
     """A taint of nodes that the job bears."""
 
-    key: LabelKey = Field(examples=["nvidia.com/gpu"])
-    operator: Literal["Exists", "Equal"] = "Exists"
-    value: LabelValue = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = "NoSchedule"
+    key: LabelKey = Field(description="Of the taint.", examples=["nvidia.com/gpu"])
+    operator: Literal["Exists", "Equal"] = Field(default="Exists", description="Equal: value must be the taint's.")
+    value: LabelValue = Field(default="", description="Of the taint, for Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default="NoSchedule", description="Of the taint; null means any."
+    )
 
 
 class Elastic(Section):
     """A PyTorchJob of workers only, that goes on with fewer or more of them."""
 
-    min: int = Field(ge=1, le=10_000)
-    max: int = Field(ge=1, le=10_000)
+    min: int = Field(ge=1, le=10_000, description="With fewer workers it waits.")
+    max: int = Field(ge=1, le=10_000, description="More workers are not taken in.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Elastic:
@@ -111,18 +117,22 @@ class Kubernetes(Section):
         examples=["torch-distributed"],
     )
     elastic: Elastic | None = Field(default=None, description="PyTorchJob: how few and how many workers will do.")
-    volumes: tuple[Volume, ...] = ()
+    volumes: tuple[Volume, ...] = Field(default=(), description="What the pods see: nothing of the nodes' disks else.")
     shared_memory: int | None = Field(
         default=None, ge=1, le=4096, description="GiB of /dev/shm; left out: the runtime's 64 MiB.", examples=[64]
     )
     devices: dict[ResourceName, int] = Field(
         default={}, description="Devices of each node besides GPUs.", examples=[{"vpc.amazonaws.com/efa": 32}]
     )
-    node_selector: dict[LabelKey, LabelValue] = Field(default={}, examples=[{"karpenter.sh/nodepool": "gpu"}])
-    tolerations: tuple[Toleration, ...] = ()
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default={}, description="Labels that its nodes must have.", examples=[{"karpenter.sh/nodepool": "gpu"}]
+    )
+    tolerations: tuple[Toleration, ...] = Field(
+        default=(), description="Taints of nodes that it bears; that of GPUs it bears by itself."
+    )
     queue: Subdomain | None = Field(default=None, description="Kueue's LocalQueue.")
-    service_account: Subdomain | None = None
-    pull_secrets: tuple[Subdomain, ...] = ()
+    service_account: Subdomain | None = Field(default=None, description="Whom the pods are.")
+    pull_secrets: tuple[Subdomain, ...] = Field(default=(), description="Secrets for the image's registry.")
 
     @property
     def runtime_name(self) -> str:

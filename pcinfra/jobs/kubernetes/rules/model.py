@@ -108,7 +108,7 @@ def _pod_of_job(job: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _down(value: Any, *path: str | int) -> Any:
     for step in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(step)
     return value

@@ -80,6 +80,8 @@ def unknown_rules(node: Node, raw: Any = None) -> set[str]:
 
 
 def _broken(value: Any, node: Node, old: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if old is None and not node.ruled:
+        return
     for rule in node.rules:
         text = _flat(rule["rule"])
         if not _holds(text, value, old):

@@ -63,6 +63,17 @@ class Node:
         raw = self.raw.get("items")
         return Node(raw) if isinstance(raw, dict) else None
 
+    @cached_property
+    def plain_text(self) -> bool:
+        """Whether any text will do."""
+        bound = self.enum or self.format or self.bounds or self.logic or "pattern" in self.raw
+        return self.type == "string" and not bound and not self.int_or_string
+
+    @cached_property
+    def ruled(self) -> bool:
+        """Whether a rule about a value, not about its change, stands here or below."""
+        return _ruled(self.raw)
+
     def child(self, key: str) -> Node | None:
         """Return the node of the value at ``key`` of an object; None when the schema knows no such key."""
         return self.properties.get(key) or self.values
@@ -75,3 +86,12 @@ class Node:
                 return None
             node = node.items if step == "[]" else node.child(step)
         return node
+
+
+def _ruled(raw: Any) -> bool:
+    if isinstance(raw, dict):
+        rules = raw.get("x-kubernetes-validations", ())
+        if any(isinstance(rule, dict) and "oldSelf" not in str(rule.get("rule")) for rule in rules):
+            return True
+        return any(_ruled(inner) for inner in raw.values() if isinstance(inner, (dict, list)))
+    return any(_ruled(inner) for inner in raw if isinstance(inner, (dict, list)))

@@ -64,12 +64,13 @@ def too_wide(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
     """Yield numbers that do not fit their format: older servers take them, and the operator's Go cannot."""
     if isinstance(value, dict):
         for key, item in value.items():
-            child = node.child(key)
+            child = node.child(key) if type(item) is not str else None
             if child is not None:
                 yield from too_wide(item, child, (*path, key))
     elif isinstance(value, list) and node.items is not None:
         for index, item in enumerate(value):
-            yield from too_wide(item, node.items, (*path, index))
+            if type(item) is not str:
+                yield from too_wide(item, node.items, (*path, index))
     elif node.format == "int32" and _number(value) and int(value) not in _INT32:
         yield path, "does not fit 32 bits", ""
 
@@ -90,28 +91,33 @@ def _of_map(value: dict[str, Any], node: Node, path: Path) -> Iterator[Problem]:
     for key in node.required:
         if key not in value:
             yield (*path, key), "is required", ""
-    yield from _size(len(value), node, path, "Properties", "entries")
+    if node.bounds:
+        yield from _size(len(value), node, path, "Properties", "entries")
     for key, item in value.items():
         child = node.child(key)
-        if child is not None:
+        if child is not None and not (child.plain_text and type(item) is str):
             yield from problems(item, child, (*path, key))
 
 
 def _of_list(value: list[Any], node: Node, path: Path) -> Iterator[Problem]:
-    yield from _size(len(value), node, path, "Items", "items")
+    if node.bounds:
+        yield from _size(len(value), node, path, "Items", "items")
     if node.map_keys:
         yield from _doubles([_key(item, node) for item in value], path, f"another item has the same {node.map_keys[0]}")
     elif node.is_set:
         yield from _doubles([json.dumps(item, sort_keys=True) for item in value], path, "is there twice")
     if node.items is not None:
+        plain = node.items.plain_text
         for index, item in enumerate(value):
-            yield from problems(item, node.items, (*path, index))
+            if not (plain and type(item) is str):
+                yield from problems(item, node.items, (*path, index))
 
 
 def _key(item: Any, node: Node) -> str | None:
     if not isinstance(item, dict):
         return None
-    return json.dumps([item.get(key) for key in node.map_keys], sort_keys=True)
+    values = [item.get(key) for key in node.map_keys]
+    return values[0] if len(values) == 1 and type(values[0]) is str else json.dumps(values, sort_keys=True)
 
 
 def _doubles(keys: list[str | None] | list[str], path: Path, why: str) -> Iterator[Problem]:
@@ -123,7 +129,8 @@ def _doubles(keys: list[str | None] | list[str], path: Path, why: str) -> Iterat
 
 
 def _of_text(value: str, node: Node, path: Path) -> Iterator[Problem]:
-    yield from _size(len(value), node, path, "Length", "characters")
+    if node.bounds:
+        yield from _size(len(value), node, path, "Length", "characters")
     if node.pattern is not None and not node.pattern.search(value):
         yield path, f"{value!r} does not match {node.pattern.pattern}", ""
     if node.format == "date-time" and not _RFC3339.fullmatch(value):

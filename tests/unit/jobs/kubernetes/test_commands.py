@@ -175,10 +175,3 @@ def test_a_job_file_that_cannot_run_on_kubernetes(text: str, expected: list[tupl
     assert sorted(key for key, _ in found) == sorted(key for key, _ in expected), found
     for key, why in expected:
         assert any(k == key and w.startswith(why) for k, w in found), found
-
-
-def test_every_field_of_the_section_says_what_it_is() -> None:
-    from pcinfra.jobs.kubernetes.settings import Kubernetes
-
-    silent = {name for name, field in Kubernetes.model_fields.items() if not field.description}
-    assert silent <= {"volumes", "tolerations", "node_selector", "service_account", "pull_secrets"}

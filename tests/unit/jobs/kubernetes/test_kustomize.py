@@ -146,5 +146,8 @@ def test_substitution_takes_what_is_allowed_and_set_and_nothing_else() -> None:
 def test_a_patch_in_a_kustomization_is_text_that_is_yaml() -> None:
     from pcinfra.jobs.kubernetes.render.kustomize import to_yaml_list
 
-    changes = [{"op": "replace", "path": "/a", "value": ["x", "line\nline"]}, {"op": "test", "path": "/b", "value": 1}]
+    changes: list[dict[str, Any]] = [
+        {"op": "replace", "path": "/a", "value": ["x", "line\nline"]},
+        {"op": "test", "path": "/b", "value": 1},
+    ]
     assert from_yaml(to_yaml([{"kind": "X", "patch": to_yaml_list(changes)}]), "x")[0]["patch"] == to_yaml_list(changes)
