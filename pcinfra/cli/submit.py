@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pcinfra.jobs.load import Job
     from pcinfra.jobs.manifest import Manifest
     from pcinfra.jobs.spec import JobSpec
+    from pcinfra.project.cluster_model import Queue
 
 
 @click.command(cls=JobCommand)
@@ -77,6 +78,7 @@ def submit(
 
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
+    from pcinfra import catalog
     from pcinfra.jobs.images import is_ours, resolved
 
     if is_backend(cluster):
@@ -87,19 +89,19 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     spec = job.spec
     if spec.image and spec.container != "off" and is_ours(spec.image):
         spec = spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
-    return render(spec, new_run_id(spec.name), job.script, job.code, efa=_by_efa(session, spec, cluster))
+    queue = _queue(session, spec, cluster)
+    by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
+    spot = bool(queue and queue.capacity_type == "SPOT")
+    return render(spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot)
 
 
-def _by_efa(session: Session, spec: JobSpec, cluster: str | None) -> bool:
-    """Return whether the job's nodes speak to each other by EFA, as the project and the catalog of instances say."""
-    from pcinfra import catalog
-
-    if spec.nodes == 1 or not session.has_project:
-        return False
+def _queue(session: Session, spec: JobSpec, cluster: str | None) -> Queue | None:
+    """Return the queue that the job goes to, as far as the project says which."""
+    if not session.has_project:
+        return None
     settings = session.project.clusters.get(cluster or next(iter(session.project.clusters), ""))
     queues = settings.queues if settings else ()
-    queue = next((each for each in queues if spec.queue in (None, each.name)), None)
-    return bool(queue and catalog.find(queue.instance_type).efa_cards)
+    return next((each for each in queues if spec.queue in (None, each.name)), None)
 
 
 def submitted(launcher: Launcher, manifests: Sequence[Manifest]) -> list[str | PcinfraError]:

@@ -116,7 +116,9 @@ TimeLimit = Annotated[str, AfterValidator(_TIME)]
 Text = Annotated[str, AfterValidator(_argument)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(_words)]
 Variable = Annotated[str, AfterValidator(_variable)]
-Values = Annotated[tuple[Text, ...], AfterValidator(_values)]
+Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+"""Lets Python say lists, too, where a tuple is kept."""
+Values = Annotated[tuple[Text, ...], Listed, AfterValidator(_values)]
 SecretName = Annotated[str, AfterValidator(SECRET)]
 RunName = Annotated[str, AfterValidator(RUN)]
 Directory = Annotated[str, AfterValidator(_argument), AfterValidator(_DIRECTORY)]

@@ -41,7 +41,9 @@ class _Overridden(Document):
     def problem(self, path: KeyPath, why: str, hint: str = "", *, at_key: bool = False) -> Problem:
         for length in range(len(path), 0, -1):
             if path[:length] in self.said:
-                return Problem(self.said[path[:length]], 0, 0, "", why, hint)
+                flag, key = self.said[path[:length]], f"{path[-1]}: "
+                instead = f"{flag} {hint.removeprefix(key)}" if hint.startswith(key) else hint
+                return Problem(flag, 0, 0, "", why, instead)
         return super().problem(path, why, hint, at_key=at_key)
 
 

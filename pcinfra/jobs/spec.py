@@ -7,13 +7,14 @@ One description for every backend. Words are Slurm's where Slurm has one; amount
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pcinfra.jobs.fields import (
     Directory,
     ImageName,
+    Listed,
     MountPath,
     Name,
     QueueName,
@@ -131,7 +132,7 @@ class JobSpec(Section):
         description="Instead of command: a script beside the job file, run by its first line (#!), else by bash.",
         examples=["train.sh"],
     )
-    args: tuple[Text, ...] = Field(default=(), description="Arguments of script.")
+    args: Annotated[tuple[Text, ...], Listed] = Field(default=(), description="Arguments of script.")
     nodes: int = Field(default=1, ge=1, le=10_000, description="Number of nodes.")
     processes: int | None = Field(
         default=None,
@@ -175,7 +176,7 @@ class JobSpec(Section):
         examples=[{"HF_TOKEN": "secretsmanager:hugging-face#token"}],
     )
     container_options: ContainerOptions = ContainerOptions()
-    mounts: tuple[Mount, ...] = Field(
+    mounts: Annotated[tuple[Mount, ...], Listed] = Field(
         default=(), description="What the container sees of the node, besides the run directory, data and checkpoints."
     )
     workdir: Directory | None = Field(
@@ -229,7 +230,7 @@ class JobSpec(Section):
         description="Values of variables: one task for each combination, the last variable changing fastest.",
         examples=[{"LEARNING_RATE": ["0.1", "0.01"]}],
     )
-    after: tuple[After, ...] = Field(default=(), description="Runs that this one waits for.")
+    after: Annotated[tuple[After, ...], Listed] = Field(default=(), description="Runs that this one waits for.")
 
     @property
     def tasks(self) -> int | None:

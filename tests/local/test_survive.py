@@ -348,6 +348,29 @@ def test_many_are_submitted_together_and_one_that_is_refused_stops_no_other(
     assert head.run(f"ls -d {made[4].run}").status != 0
 
 
+def test_a_spot_node_that_is_taken_away_stops_the_job_which_goes_on(head: DirectHeadNode) -> None:
+    """curl answers as EC2's metadata service does, once there is something to say."""
+    program = """#!/bin/bash
+[[ $* == *"token: t0ken http://169.254.169.254/latest/meta-data/spot/instance-action" ]] || exec echo t0ken
+[ -e "$PCINFRA_RUN_DIR/warn" ] && echo '{"action": "terminate", "time": "2026-01-31T12:00:00Z"}' || exit 22
+"""
+    head.put({"../programs/curl": program.encode()})
+    head.run("chmod 755 ../programs/curl").check()
+    text = """
+    [ "$PCINFRA_ATTEMPT" = 0 ] || { echo again; echo >"$PCINFRA_DONE_FILE"; exit; }
+    sleep 1; echo >"$PCINFRA_RUN_DIR/warn"
+    until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done
+    """
+    launcher = SlurmLauncher(WithPrograms(head))
+    spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1)
+    made = render(spec, new_run_id("spot"), spot=True)
+    launcher.submit(made)
+    status, log = ended(launcher, made.run)
+    assert (status.state, log.count("again")) == (State.DONE, 1), log
+    assert [each["requeued"] for each in results(head, made.run)] == [True, False]
+    head.run("rm ../programs/curl").check()
+
+
 @pytest.mark.slow
 def test_before_its_limit_a_job_is_told_to_stop_and_goes_on_later(
     launcher: SlurmLauncher, head: DirectHeadNode

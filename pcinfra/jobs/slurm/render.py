@@ -29,7 +29,9 @@ _ALLOWED = {
 }  # fmt: skip
 
 
-def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, efa: bool = False) -> Manifest:
+def render(
+    spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, efa: bool = False, spot: bool = False
+) -> Manifest:  # fmt: skip
     """Return the run directory of ``spec``.
 
     Args:
@@ -37,6 +39,7 @@ def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, e
         script: the content of the file that ``spec.script`` names.
         code: a compressed tar archive of what ``spec.code`` names.
         efa: its nodes speak to each other by EFA; NCCL then ends the job rather than go over TCP.
+        spot: its nodes may be taken away, and say so before.
 
     Raises:
         ValueError: the job has nothing to run, or two things.
@@ -55,6 +58,8 @@ def render(spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, e
         files.append(File("script", script, 0o700))
     if _imported(spec):
         files.append(File("import.sh", import_sh(spec).encode()))
+    if spot:
+        files.append(File("watch.sh", _script("watch").encode()))
     if spec.code:
         files.append(File("code.tar.gz", code))
     return Manifest(run, tuple(files), spec.logs or "")

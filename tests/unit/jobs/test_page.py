@@ -22,7 +22,8 @@ def test_the_page_is_current() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
-    for line in reference(JobSpec).splitlines():
+    ours, _, _ = reference(JobSpec).partition("## `kubernetes`")
+    for line in ours.splitlines():
         if line.startswith("| `"):
             assert line.split("|")[3].strip(), line
 

@@ -84,9 +84,9 @@ elif [ "$container" = required ]; then
   give_up 1 "This cluster cannot run containers: Pyxis is not switched on. With container: optional it runs without."
 fi
 
-stopped='' limit=''
+stopped=''
 trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
-trap 'limit=1; : >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
+trap ': >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
 
 # shellcheck disable=SC2329 # called by the trap
 # before_limit: end what does not look for the stop file, while there is time left to requeue the job.
@@ -100,6 +100,12 @@ before_limit() {
   kill -KILL "$srun" 2>/dev/null
 }
 
+watch=''
+if [ -e watch.sh ]; then # beside the command, on the nodes themselves
+  srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 \
+    --mem=0 --input=none --output=none bash watch.sh 2>/dev/null &
+  watch=$!
+fi
 said=$mine/srun.$PCINFRA_ATTEMPT # the first to fail says why; the others are then killed for it
 exec 7> >(trap '' TERM && exec tee -- "$said" >&2)
 tee=$!
@@ -116,6 +122,7 @@ wait "$srun" 2>/dev/null
 last=$?
 [ "$last" -eq 127 ] || rc=$last
 [ -z "$timer" ] || kill "$timer" 2>/dev/null
+[ -z "$watch" ] || kill "$watch" 2>/dev/null
 wait "$tee" 2>/dev/null
 failed=$(grep -m 1 -oE 'tasks? [0-9,-]+: .*' "$said" 2>/dev/null)
 [ "$rc" -le 128 ] || [[ $failed != *'Exited with exit code '* ]] || rc=${failed##* }
@@ -128,10 +135,11 @@ if [ -n "$stopped" ]; then
   case $rc in
     0 | 12[89] | 13[0-689] | 1[4-9]? | 2??) rc=143 ;; # an srun that is just starting ends in other ways
   esac
-elif [ -n "$limit" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
+elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
     record 75 stopped true
-    scontrol requeue "$job" && exit 0
+    # Slurm ends this job for it, and would end the asking, too.
+    (trap '' TERM && exec scontrol requeue "$job") && exit 0
   fi
   verdict=timeout rc=75
 fi

@@ -52,7 +52,8 @@ dependency_on() {
     when=${each%%:*} run=${each#*:}
     [ -s "../$run/job.id" ] || { echo "after: there is no run $run on this cluster" >submit.err; return 1; }
     last=$(tail -n 1 "../$run/result.jsonl" 2>/dev/null)
-    if [[ $last == *'"requeued":false'* ]]; then
+    # One whose node failed has a result, and goes on all the same.
+    if [[ $last == *'"requeued":false'* ]] && [ -z "$(squeue -h -n "pci-$run" -o %A)" ]; then
       [[ $last == *'"exit_code":0,'* ]] && last=0 || last=1
       case $when$last in
         done1) echo "after: $run has ended, and not well" >submit.err; return 1 ;;

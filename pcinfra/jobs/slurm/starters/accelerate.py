@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pcinfra.jobs.slurm.starters.model import COMMAND, Starter, once, processes
+from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes
 from pcinfra.jobs.spec import JobSpec
 
 
@@ -17,4 +17,4 @@ def _lines(spec: JobSpec) -> tuple[str, ...]:
     )
 
 
-STARTER = Starter(once, _lines)
+STARTER = Starter(once, _lines, UNBOUND)

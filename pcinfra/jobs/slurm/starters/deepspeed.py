@@ -5,7 +5,7 @@ The names in the host file only number the nodes: with ``--no_ssh`` it looks non
 
 from __future__ import annotations
 
-from pcinfra.jobs.slurm.starters.model import COMMAND, Starter, once, processes
+from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes
 from pcinfra.jobs.spec import JobSpec
 
 
@@ -20,4 +20,4 @@ def _lines(spec: JobSpec) -> tuple[str, ...]:
     )
 
 
-STARTER = Starter(once, _lines)
+STARTER = Starter(once, _lines, UNBOUND)

@@ -10,6 +10,9 @@ from pcinfra.jobs.spec import JobSpec
 COMMAND = 'bash "$PCINFRA_RUN_DIR/command.sh"'
 """The command as one that takes no arguments: what a launcher's own parser never sees, it cannot change."""
 
+UNBOUND = ("--cpu-bind=none",)
+"""One task that starts many processes may use every CPU of the step, where Slurm would bind it to one (srun(1))."""
+
 
 @dataclass(frozen=True, slots=True)
 class Starter:

@@ -7,7 +7,7 @@ fail (pytorch issue 135712).
 
 from __future__ import annotations
 
-from pcinfra.jobs.slurm.starters.model import COMMAND, Starter, once, processes
+from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes
 from pcinfra.jobs.spec import JobSpec
 
 
@@ -23,4 +23,4 @@ def _lines(spec: JobSpec) -> tuple[str, ...]:
     )
 
 
-STARTER = Starter(once, _lines)
+STARTER = Starter(once, _lines, UNBOUND)
