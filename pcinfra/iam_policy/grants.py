@@ -369,7 +369,14 @@ STATEMENTS: tuple[Statement, ...] = (
         (
             *called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
             *called("ec2", "DescribeSubnets", why="the zone of a queue that names a reservation"),
+            *called("ec2", "DescribeInstanceTypeOfferings", why="cluster validate"),
+            Grant("secretsmanager:DescribeSecret", ("secrets-manager.DescribeSecret",), "with accounting"),
         ),
+    ),
+    Statement(
+        "ReadScripts", _of("cluster"),
+        (Grant("s3:GetObject", ("s3.HeadObject",), "cluster validate: are the nodes' scripts there"),),
+        ("arn:{partition}:s3:::{bucket}/scripts/*",),
     ),
     # Teardown
     Statement(
