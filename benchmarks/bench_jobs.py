@@ -1,7 +1,8 @@
 """``pcinfra jobs`` with 10,000 known jobs against one ``squeue`` and one ``sacct``, on the same real Slurm.
 
 Half of the jobs wait, half were cancelled; all are known to Slurm and have run directories. Both sides are one script
-on the head node, reached the same way, and take turns. Without slurmdbd, sacct reads the job completion log (``-c``).
+on the head node, reached the same way, and take turns. Without slurmdbd, sacct reads the job completion log (``-c``);
+jobs that never ran may be missing there: then it costs next to nothing, and the target is the harder.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -83,7 +84,7 @@ def jobs(
     wanted = {each for word in state for each in (ACTIVE if word == "active" else (word,))}
     query = Query(limit, name, frozenset(map(State, wanted)))
     clusters = meant(session, cluster)
-    if watch and output == "table":
+    if watch and output == "table" and sys.stdout.isatty():
         _watch(session, clusters, query, watch)
         return
     _show(session, clusters, query, output)
@@ -112,7 +113,7 @@ def _show(session: Session, clusters: list[str], query: Query, output: str) -> N
 
 
 def _watch(session: Session, clusters: list[str], query: Query, seconds: int) -> None:
-    """Show a table that is always of now. Elsewhere than on a terminal, one table after the other."""
+    """Show a table that is always of now, until Ctrl-C."""
     from rich.live import Live
     from rich.text import Text
 
@@ -167,12 +168,12 @@ def _table(rows: list[Row], costs: RunCosts, with_cluster: bool, problems: list[
     cells = []
     for row in rows:
         status = row.status
-        tried = len(status.attempts)
+        tried = status.tasks.begun if status.tasks else len(status.attempts)
         cells.append([
             *([row.cluster] if with_cluster else []),
             status.run, status.job, _state(status), status.nodes or f"{status.wants} wanted",
-            usage.gpus(status) or "", ui.duration(usage.elapsed(status, row.now)) if tried else "",
-            tried if tried > 1 else "", f"{usage.gpu_hours(status, row.now):,.1f}" if usage.gpus(status) else "",
+            usage.gpus(status) or "", ui.duration(usage.elapsed(status, row.now)) if status.attempts else "",
+            tried if tried > 1 else "", f"{hours:,.1f}" if (hours := usage.gpu_hours(status, row.now)) else "",
             amount(row.cost) if tried else "", status.why,
         ])  # fmt: skip
     counts = Counter(row.status.state for row in rows)
@@ -206,4 +207,5 @@ def _as_json(row: Row) -> dict[str, Any]:
         "gpu_hours": round(usage.gpu_hours(row.status, row.now), 4),
         "cost_usd": None if row.cost is None else round(row.cost, 4),
         "attempts": fields["attempts"],
+        "tasks_begun": row.status.tasks.begun if row.status.tasks else None,
     }

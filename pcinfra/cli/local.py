@@ -95,7 +95,7 @@ def reset(directory: Path | None, yes: bool) -> None:
     click.echo("reset")
 
 
-@local.command("fail-node")
+@local.command("fail-node", short_help="Let the machine of a node die.")
 @click.argument("node")
 @click.option("--cluster", default="", help="Its cluster, when several have a node of that name.")
 @_in_directory
@@ -112,7 +112,7 @@ def fail_node(node: str, cluster: str, directory: Path | None) -> None:
     click.echo(f"{node} of cluster {found} is dead")
 
 
-@local.command()
+@local.command(short_help="Say how many instances of a type EC2 has.")
 @click.argument("instance_type")
 @click.argument("count", metavar="COUNT|unlimited", callback=lambda _context, _parameter, text: _count(text))
 @_in_directory

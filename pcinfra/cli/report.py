@@ -116,16 +116,23 @@ def _page(home: str, found: Report, costs: list[float | None], prices: RunCosts)
 
 
 def spec_in_words(spec: Mapping[str, object]) -> dict[str, str]:
-    """Return what a job file says, without what it leaves out and without its environment, which may tell too much."""
-    import shlex
+    """Return what a job file says that it need not say, without its environment, which may tell too much."""
+    from pcinfra.jobs.spec import JobSpec
 
-    said = {key: value for key, value in spec.items() if value not in (None, "", [], {}, False)}
+    usual = JobSpec().model_dump(mode="json")
+    said = {key: value for key, value in spec.items() if key == "nodes" or value != usual.get(key)}
     for hidden in ("environment", "secrets"):
         said.pop(hidden, None)
-    return {
-        key.replace("_", " ").capitalize(): shlex.join(map(str, value)) if isinstance(value, list) else str(value)
-        for key, value in said.items()
-    }
+    return {key.replace("_", " ").capitalize(): _in_words(value) for key, value in said.items()}
+
+
+def _in_words(value: object) -> str:
+    import json
+    import shlex
+
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return shlex.join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _write(file: Path, text: str) -> None:

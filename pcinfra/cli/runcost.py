@@ -28,6 +28,8 @@ class RunCosts:
 
     def of(self, cluster: str, status: Status, now: float) -> float | None:
         """Return what a run has cost so far, all attempts together; None when a price is not known."""
+        if status.tasks:
+            return self._of_tasks(cluster, status, now)
         costs = [self.of_attempt(cluster, status, attempt, now) for attempt in status.attempts]
         return None if None in costs else sum(filter(None, costs))
 
@@ -41,6 +43,15 @@ class RunCosts:
         if not names or None in prices:
             return None
         return hours(status, attempt, now) * sum(filter(None, prices)) / len(names)
+
+    def _of_tasks(self, cluster: str, status: Status, now: float) -> float | None:
+        """The tasks of an array are on nodes of one queue."""
+        from pcinfra.jobs.slurm.hostlist import expand
+        from pcinfra.jobs.usage import task_hours
+
+        names = expand(status.nodes)
+        price = self._hourly(cluster, names[0]) if names else None
+        return None if price is None else price * task_hours(status, now)
 
     def explained(self) -> str:
         """Return what the amounts are, with the dates of the prices; empty when none was used."""

@@ -21,6 +21,14 @@ MANY_CARDS = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Devices:
+    """What each node of a queue must have, as arguments of its script; empty: there are none, or types differ."""
+
+    gpus: str = ""
+    efa: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueView:
     """One queue as the templates see it: one queue, one compute resource, one instance type or several alike."""
 
@@ -34,6 +42,7 @@ class QueueView:
     health_check: Derived | bool | None
     root_volume: Derived
     scratch: Derived | None
+    devices: Devices
 
 
 def queue_view(queue: Queue, where: str) -> QueueView:
@@ -54,7 +63,15 @@ def queue_view(queue: Queue, where: str) -> QueueView:
         health_check=health_check(queue, kind),
         root_volume=Derived(queue.root_volume, "GiB") if queue.root_volume else root_volume(kind),
         scratch=scratch(kind),
+        devices=devices(queue, kind),
     )
+
+
+def devices(queue: Queue, kind: InstanceType) -> Devices:
+    if queue.other_instance_types:
+        return Devices()
+    cards = kind.efa_cards if uses_efa(queue, kind) else 0
+    return Devices(gpus=str(kind.gpus or ""), efa=str(cards or ""))
 
 
 def resource_name(kind: InstanceType) -> str:

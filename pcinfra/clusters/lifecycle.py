@@ -15,7 +15,7 @@ from pcinfra.clusters.fleet import Fleet, FleetProbe, until
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.probe import ClusterProbe, Phase, until_phase
 from pcinfra.engine import Action, Kind, Operation, Pending, Plan
-from pcinfra.errors import Conflict, NotFound, Refused
+from pcinfra.errors import Conflict, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
@@ -105,7 +105,10 @@ class DeleteCluster:
 
 def _now_or(pending: Pending, context: Doors) -> Any:
     """Return the result where it is there already, so that no tick of the poller is waited for; else ``pending``."""
-    state = pending.probe.read(context, frozenset({pending.key})).get(pending.key)
+    try:
+        state = pending.probe.read(context, frozenset({pending.key})).get(pending.key)
+    except Unreachable:  # the poller bears some of these
+        return pending
     done = pending.judge(state)
     return done[0] if done else pending
 

@@ -321,6 +321,19 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:{partition}:s3:::{bucket}/parallelcluster/*",),
     ),
     Statement(
+        "CheckScripts", _of("cluster"),
+        (Grant("s3:GetObject", ("s3.HeadObject",), "whether a script of the nodes is there"),), (OBJECTS,),
+    ),
+    Statement(
+        "CheckSecret", _of("cluster"),
+        called("secrets-manager", "DescribeSecret", why="the password of a cluster's accounting database"),
+        ("arn:{partition}:secretsmanager:{region}:{account}:secret:*",),
+    ),
+    Statement(
+        "FindKubernetes", _of("jobs"), called("eks", "DescribeCluster", why="jobs on EKS"),
+        ("arn:{partition}:eks:{region}:{account}:cluster/*",),
+    ),
+    Statement(
         "Payloads", _of("jobs"),
         called("s3", "PutObject", "GetObject", "DeleteObject", why="a job with more than SSM carries"),
         ("arn:{partition}:s3:::{bucket}/pcinfra/payloads/*",),
@@ -328,7 +341,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         "FindImages", _of("jobs"),
         called("ecr", "DescribeImages", "DescribeRepositories", why="a job in one of the project's images"),
-        ("arn:{partition}:ecr:{region}:{account}:repository/*",),
+        (REPOSITORY,),
     ),
     Statement(
         "RunOnHeadNodes", _of("cluster", "jobs", "down"), called("ssm", "SendCommand"),

@@ -59,6 +59,25 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Tasks:
+    """What the tasks of an array have used: too many to be told one by one.
+
+    Args:
+        begun: attempts of tasks that have begun.
+        node_seconds: nodes times seconds of those that have ended; ``gpu_seconds`` likewise.
+        nodes: of those that go on now, as ``gpus``; ``node_starts`` and ``gpu_starts`` sum up since when.
+    """
+
+    begun: int = 0
+    node_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    nodes: int = 0
+    gpus: int = 0
+    node_starts: float = 0.0
+    gpu_starts: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Where one run stands.
 
@@ -70,6 +89,7 @@ class Status:
         wants: the nodes that it asks for.
         submitted: seconds since 1970; 0: not known.
         attempts: what is known of each, in their order.
+        tasks: of an array, in place of attempts.
     """
 
     run: str
@@ -81,6 +101,7 @@ class Status:
     wants: int = 1
     submitted: float = 0.0
     attempts: tuple[Attempt, ...] = ()
+    tasks: Tasks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -52,14 +53,18 @@ def page(
         sums: the figures of the whole run, by name.
         notes: what is to be known about the figures.
     """
+    return _template().render(
+        report=found, costs=costs, facts=facts, sums=sums, notes=notes, scale=Scale(found.start, found.until)
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(clock=clock, words=words)
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
-        report=found, costs=costs, facts=facts, sums=sums, notes=notes, scale=Scale(found.start, found.until)
-    )
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
 
 
 def clock(moment: float) -> str:

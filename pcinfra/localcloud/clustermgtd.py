@@ -26,8 +26,8 @@ _LOG = logging.getLogger(__name__)
 LOOK = 2.0
 """Seconds between two looks."""
 
-PATIENCE = 90.0
-"""Seconds that a replaced static node has to come up before it is replaced again (node_replacement_timeout)."""
+PATIENCE = 30.0
+"""Seconds beyond its time to boot that a replaced static node has before it is replaced again."""
 
 INSUFFICIENT_CAPACITY_TIMEOUT = 60.0
 """Seconds after which a node that EC2 had no capacity for may be tried again; ten minutes on AWS."""
@@ -131,16 +131,16 @@ class Clustermgtd:
         states = {name: state for name, (state, _) in health.items() if name in compute and name not in waiting}
         dead = {node.name for node in cluster.spec.nodes if node.address and not cluster.up(node.name)}
         bad = [node for name, node in compute.items() if name in dead or _is_bad(states.get(name, ""))]
-        self._heal_static(home, [n for n in bad if not n.dynamic and not self._is_coming(notes, n, dead)])
+        self._heal_static(home, [n for n in bad if not n.dynamic and not self._is_coming(notes, n.name, dead, cluster)])
         on = [node.name for node in bad if node.dynamic and not states.get(node.name, "").endswith(_POWERED_OFF)]
         self._heal_dynamic(home, on)
         off = [node.name for node in bad if node.dynamic and states.get(node.name, "").endswith(_OFF)]
         home.cluster.control(*_update(off, "RESUME"))
 
-    def _is_coming(self, notes: _Notes, node: ComputeNode, dead: set[str]) -> bool:
+    def _is_coming(self, notes: _Notes, node: str, dead: set[str], cluster: SlurmCluster) -> bool:
         """A machine that was replaced a moment ago and runs may still come up."""
-        since = notes.replaced.get(node.name, -PATIENCE)
-        return node.name not in dead and time.monotonic() - since < PATIENCE
+        until = notes.replaced.get(node, 0.0) + cluster.spec.boot + PATIENCE
+        return node not in dead and node in notes.replaced and time.monotonic() < until
 
     def _heal_static(self, home: Home, nodes: Sequence[ComputeNode]) -> None:
         if nodes:

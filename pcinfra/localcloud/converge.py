@@ -7,6 +7,7 @@ are no longer wanted end, Slurm reads its new configuration, and jobs on nodes t
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pcinfra.localcloud.slurm.spec import Node, Spec
 STOPPED = ("STOP_REQUESTED", "STOPPING", "STOPPED")
 
 _LOG_LINES = 200
+_NOT_RUN = "custom actions are not run: without root a node has no file system of its own to run them in"
 _COUNTS = ("MinCount", "MaxCount")
 
 
@@ -160,6 +162,9 @@ class Convergence:
         if first:
             actions = self.config["HeadNode"].get("CustomActions")
             seeds[spec.head.name] = customactions.seed(self.condition.client, actions, log="cfn-init.log")
+        if any(seeds.values()) and os.geteuid() != 0:
+            seeds = {}
+            computefleet.log(self.condition.client, self._log_group, self.head, "cfn-init", [_NOT_RUN])
         patience = _patience(self.config, self.condition.timeout, any(seeds.values()))
         cluster = self.home.cluster if self._described else None
         storage = self._storage()

@@ -179,7 +179,8 @@ class LocalCloud:
         try:
             urllib.request.urlopen(address, data=body, timeout=10).close()  # noqa: S310 - our own
         except OSError as error:
-            raise PcinfraError(f"{instance_type!r} is refused: {error}", where="local cloud") from error
+            why = f"EC2 knows no instance type {instance_type!r}" if "404" in str(error) else str(error)
+            raise NotFound(why, where="local cloud", hint="pcinfra instances") from error
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the log."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from pcinfra.localcloud import ACCOUNT, cfn, gate
 from pcinfra.localcloud.cfn import clients
@@ -80,7 +81,7 @@ class Cloud:
         return False
 
     def _limit(self, kind: str, count: str) -> bool:
-        if count and not (count.isascii() and count.isdigit()):
+        if kind not in INSTANCE_TYPES or (count and not (count.isascii() and count.isdigit())):
             return False
         with gate.turn("capacity"):
             ec2_supply.limits().pop(kind, None)

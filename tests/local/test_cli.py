@@ -81,3 +81,11 @@ def test_help_teaches(folder: Path) -> None:
     assert "aws s3 ls" in answer
     for command in ("start", "stop", "status", "reset"):
         assert command in answer
+
+
+def test_what_goes_wrong_on_purpose_is_checked(folder: Path) -> None:
+    assert pcinfra(folder, "capacity", "p5.48xlarge", "2").returncode == 1, "it does not run"
+    for wrong in ("-1", "many", "1e3", "²"):
+        assert pcinfra(folder, "capacity", "--", "p5.48xlarge", wrong).returncode == 2
+    done = pcinfra(folder, "fail-node", "../../x")
+    assert (done.returncode, "no machine of that name runs" in done.stderr) == (1, True)

@@ -182,7 +182,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         made = Fleet(directory)
         try:
             made.pcluster.create(NAME, yaml.safe_dump(made.config()))
-            assert made.settle() == "CREATE_COMPLETE"
+            assert made.settle() == "CREATE_COMPLETE", made.failures()
             yield made
         finally:
             made.cloud.stop()

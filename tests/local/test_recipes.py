@@ -1,4 +1,4 @@
-"""The recipes on a real Slurm, as far as a machine without GPUs, EFA and Pyxis goes."""
+"""The recipes, and a script of one's own that resumes, on a real Slurm: as far as a machine without GPUs goes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pcinfra import resume
 from pcinfra.jobs.follow import Follower
 from pcinfra.jobs.launcher import Status
 from pcinfra.jobs.load import load
@@ -85,6 +87,64 @@ def test_efa_check_with_programs_that_answer(head: DirectHeadNode) -> None:
     assert log.count("2 EFA devices, libfabric 2.1.0amzn3.0") == 2
     assert log.count("messages over EFA arrive") == 2
     assert "-p efa -e rdm -I 1000" in log
+
+
+COUNTING = """
+import sys, time, resume
+run = resume.Run(keep=2)
+found = run.newest()
+step = found.step if found else 0
+if run.group.rank == 0:
+    print("attempt", run.attempt, "ranks", run.group.size, "from", step, flush=True)
+while step < 60:
+    step += 1
+    time.sleep(0.05)
+    stop = run.stopping()
+    if stop or step % 10 == 0:
+        run.save(step, lambda place: (place / str(run.group.rank)).write_text(str(step)), shards=True)
+    if stop:
+        sys.exit()
+run.done()
+"""
+
+
+def test_a_script_that_resumes_goes_on_after_its_time_was_over(head: DirectHeadNode, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/count.py").write_text(COUNTING)
+    (tmp_path / "src/resume.py").write_text(Path(resume.__file__).read_text())
+    (tmp_path / "job.yaml").write_text(
+        "code: {source: directory, path: src}\ncommand: [/usr/bin/python3, count.py]\nnodes: 2\nprocesses: 2\n"
+        'cpus: 2\nrequeue: 1\ntime_limit: "0:10:00"\n'
+    )
+    job = load(tmp_path / "job.yaml")
+    made = render(job.spec, new_run_id("count"), job.script, job.code)
+    number = SlurmLauncher(head).submit(made)
+    # What Slurm does before the time is over; and a requeued job would wait for a while.
+    head.run(
+        f"""until [ -e {made.run}/checkpoints/step-10 ]; do sleep 0.05; done
+        scancel --batch --signal=USR1 {number}
+        for i in {{1..300}}; do
+          [ ! -e {made.run}/DONE ] || break
+          [ "$(squeue -h -j {number} -o %r)" != BeginTime ] || scontrol update JobId={number} StartTime=now
+          sleep 0.2
+        done""",
+        timeout=120,
+    )
+    status, log = end(head, made.run)
+    assert status.exit_code == 0, log
+    first, second = sorted(line.partition("attempt ")[2] for line in log.splitlines() if "attempt " in line)
+    assert first == "0 ranks 4 from 0"
+    assert second.startswith("1 ranks 4 from ")
+    assert int(second.split()[-1]) >= 10
+    attempts = [json.loads(line)["attempt"] for line in read(head, f"{made.run}/checkpoints.jsonl").splitlines()]
+    assert set(attempts) == {0, 1}
+    assert head.run(f"ls {made.run}/checkpoints/step-60").check().stdout.split() == [
+        "0",
+        "1",
+        "2",
+        "3",
+        "manifest.json",
+    ]
 
 
 PROGRAMS = {"python3": "", "torchrun": "-m torch.distributed.run"}

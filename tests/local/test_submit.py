@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pcinfra.aws import Aws, Target
+from pcinfra.aws import Aws, Patience, Target
 from pcinfra.doors import Doors
 from pcinfra.engine import Executor, Plan, Threads
 from pcinfra.errors import NotFound
@@ -25,6 +27,7 @@ from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.shell import Subprocess
+from tests.faults import Fault, failing
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +124,60 @@ def test_a_run_is_listed_shown_waited_for_and_cancelled(folder: Folder) -> None:
     assert (shown.returncode, shown.stdout.splitlines()[0]) == (0, "said")
     assert folder.pcinfra("logs", short, "--follow").returncode == 3
     assert "failed, exit code 3" in folder.pcinfra("cancel", short).stderr
+
+
+def test_a_run_is_told_of_reported_and_run_again(folder: Folder) -> None:
+    run = folder.submitted("told", "echo said; exit 3", nodes=2, gpus=8)
+    assert folder.pcinfra("wait", run[:-3]).returncode == 3
+    (listed,) = json.loads(folder.pcinfra("jobs", "told", "--state", "failed", "-o", "json").stdout)
+    assert (listed["run"], listed["cluster"], listed["gpus"], listed["exit_code"]) == (run, "train", 16, 3)
+    assert listed["cost_usd"] >= 0
+    shown = folder.pcinfra("show", run).stdout
+    assert "failed, exit code 3" in shown
+    assert "bash -c 'echo said; exit 3'" in shown
+    told = folder.pcinfra("report", run, "--html", "report.html", "-o", "json")
+    report = json.loads(told.stdout)
+    assert (report["state"], len(report["attempts"]), report["attempts"][0]["gpus"]) == ("failed", 1, 16)
+    assert report["attempts"][0]["training_seconds"] == report["lost_seconds"]
+    page = (folder.path / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert run in page
+    again = folder.pcinfra("rerun", run, "--follow")
+    assert (again.returncode, again.stdout.count(": said\n")) == (3, 2)
+
+
+def test_bad_wishes_about_runs_are_refused(folder: Folder) -> None:
+    for arguments, why in [
+        (("logs", "x", "--since", "yesterday"), "is not a time"),
+        (("logs", "x", "--node", "a; id"), "is not a node's name or number"),
+        (("show", "../etc"), "is not the name of a run"),
+        (("jobs", "--state", "lazy"), "'lazy' is not one of"),
+        (("report", "nothing"), "there is no such run"),
+    ]:
+        done = folder.pcinfra(*arguments)
+        assert done.returncode in (1, 2)
+        assert why in done.stderr
+
+
+def test_no_line_is_lost_or_doubled_over_a_connection_that_breaks(folder: Folder, doors: Doors) -> None:
+    text = "for i in {1..150}; do echo line $i; sleep 0.05; done; sleep 1; exit 4"
+    run = folder.submitted("broken", text, nodes=2)
+    turns = itertools.cycle([Fault.RESET, Fault.BROKEN, None, Fault.THROTTLED])
+
+    def choose(key: str) -> Fault | None:
+        return next(turns) if key.startswith("ssm.") else None
+
+    shown: list[bytes] = []
+    with failing(doors.target.endpoint, choose) as proxy:
+        cloud = Aws(replace(doors.target, endpoint=proxy.url), Patience(attempts=1))
+        launcher = SlurmLauncher(SsmHeadNode(cloud, head_node_id(doors.cloud, "train"), "ubuntu"))
+        status = Follower(launcher, shown.append, lambda _: None).follow(run)
+    assert len(proxy.hit) >= 2
+    assert status.exit_code == 4
+    lines = [line for line in b"".join(shown).decode().splitlines() if ": line " in line]
+    for number in (1, 2):
+        mine = [line.partition(": ")[2] for line in lines if line.startswith(f"gpu-st-p5-48xlarge-{number}: ")]
+        assert mine == [f"line {i}" for i in range(1, 151)]
 
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(folder: Folder) -> None:

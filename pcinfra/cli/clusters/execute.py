@@ -7,7 +7,7 @@ import sys
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, head_node
+from pcinfra.cli.clusters.lookup import cluster_name, existing, head_node
 from pcinfra.cli.session import Session
 
 
@@ -33,6 +33,7 @@ def exec_(ctx: click.Context, session: Session, /, name: str, command: tuple[str
     from pcinfra.errors import Interrupted
     from pcinfra.jobs.execute import Execution
 
+    existing(session, name)
     words = command[1:] if command[:1] == ("--",) else command
     head = head_node(session, name)
     head.runs = "/tmp"  # noqa: S108  (always there; what is kept in it is the user's alone)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, existing, slurm_view
+from pcinfra.cli.clusters.lookup import cluster_name, existing, slurm_view, told
 from pcinfra.cli.session import Session
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def stop(session: Session, /, name: str, dry_run: bool, kill_jobs: bool, yes: bo
         return
     if plan.losses:
         options.confirm(f"End the jobs on {name}?", yes)
-    session.run(plan)
+    with told(session, name, also=f"to let it go on as before: pcinfra cluster start {name}"):
+        session.run(plan)
     click.echo(f"the compute fleet of {name} is stopped{_cost(session, name)}")
 
 

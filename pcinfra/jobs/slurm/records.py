@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from pcinfra.jobs.launcher import Attempt, Checkpoint, Status
+from pcinfra.jobs.launcher import Attempt, Checkpoint, Status, Tasks
 from pcinfra.jobs.slurm.render import PREFIX
 from pcinfra.jobs.slurm.states import status, together
 
 _FAR = 1e11  # seconds since 1970, or any number, that nobody means
-_ONCE = ("job", "kept", "cancelled", "wants")
+_ONCE = ("job", "kept", "cancelled", "wants", "tasks")
 
 
 @dataclass(slots=True)
@@ -32,13 +33,14 @@ class Record:
         attempts = tuple(self._attempts())
         last = attempts[-1].number if attempts else 0
         results = [each for each in self.results if _number(_object(each), "attempt") >= last]
-        fields = {**self.fields, **({"result": results[-1]} if results else {})}
-        found = status(self.run, self.fields.get("job", ""), fields)
+        known = {**self.fields, **({"result": results[-1]} if results else {})}
+        found = status(self.run, self.fields.get("job", ""), known)
         if found.state.ended and attempts and attempts[-1].ended is None:
             attempts = (*attempts[:-1], replace(attempts[-1], ended=self._lived(last)))
         if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
             found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
         wants = self.fields.get("wants", "")
+        found = replace(found, tasks=_tasks(self.fields["tasks"]) if "tasks" in self.fields else None)
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
 
     def _attempts(self) -> Iterator[Attempt]:
@@ -111,6 +113,15 @@ def checkpoints(answer: Answer) -> tuple[Checkpoint, ...]:
     return tuple(sorted(whole, key=lambda each: each.time))
 
 
+def _tasks(text: str) -> Tasks | None:
+    """Return what ``tasks_of`` printed."""
+    words = text.split()
+    if len(words) != len(fields(Tasks)) or not all(word.isdigit() for word in words):
+        return None
+    begun, spent, gpu_spent, nodes, gpus, starts, gpu_starts = map(int, words)
+    return Tasks(begun, spent, gpu_spent, nodes, gpus, starts, gpu_starts)
+
+
 def _spread(answer: Answer) -> None:
     """Give each run what Slurm says of it, and the times of its files."""
     asked = (answer.other.get("asked") or ["1"])[0]
@@ -125,18 +136,19 @@ def _spread(answer: Answer) -> None:
             answer.records[run].fields["slurm"] = lines[0] if len(lines) == 1 else together(lines)
     for line in answer.other.get("time", ()):
         path, _, seconds = line.rpartition(" ")
-        run, _, name = path.rpartition("/")
+        run, _, name = path.partition("/")
         found = answer.records.get(run)
         if found and seconds.isdigit():
             _time(found, name, float(seconds))
 
 
 def _time(record: Record, name: str, seconds: float) -> None:
-    number = name.removeprefix("signs.")
+    sign = re.fullmatch(r"signs\.(\d{1,9})|logs/node-0\.(\d{1,9})\.log", name)
     if name == "job.id":
         record.submitted = seconds
-    elif number.isdigit():
-        record.signs[int(number)] = seconds
+    elif sign:
+        number = int(sign[1] or sign[2])
+        record.signs[number] = max(seconds, record.signs.get(number, 0.0))
 
 
 def _began(record: Record, text: str) -> None:

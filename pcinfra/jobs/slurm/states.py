@@ -65,6 +65,8 @@ def status(run: str, job: str, fields: Mapping[str, str]) -> Status:
     if "cancelled" not in fields and state in (None, State.CANCELLED):
         why = "by Slurm, or with scancel" if state or result else "it left no result, and Slurm has forgotten it"
     if result:
+        if state is State.CANCELLED and "cancelled" not in fields and _by_itself(result):
+            state = None  # a controller that was away when a job ended takes it for cancelled
         return _with_result(run, job, result, state, why, nodes)
     if state is None:
         state = State.CANCELLED if "cancelled" in fields else State.LOST
@@ -77,6 +79,11 @@ _CODES = {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 143}  # of jobs that 
 def _conclusive(result: Mapping[str, Any]) -> bool:
     """Return whether a job ended by itself; if not, only Slurm knows whether there is a next attempt."""
     return result["verdict"] in ("done", "failed", "timeout") and not result.get("requeued")
+
+
+def _by_itself(result: Mapping[str, Any]) -> bool:
+    """Return whether a job ended without a signal, which every cancellation is."""
+    return _conclusive(result) and result["exit_code"] <= 128
 
 
 _OUTSIDE = (State.CANCELLED, State.TIMEOUT, State.LOST)

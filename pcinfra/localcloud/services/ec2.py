@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from moto.core.types import Base64EncodedString
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.key_pairs import KeyPair
@@ -109,8 +110,10 @@ def _decode_user_data_of_new_versions() -> None:
     create = LaunchTemplate.create_version
 
     def create_decoded(self: Any, data: dict[str, Any], description: str) -> Any:
-        decoded = {"UserData": parse_user_data(data["UserData"])} if data.get("UserData") else {}
-        return create(self, {**data, **decoded}, description)
+        given = data.get("UserData")
+        if given and not isinstance(given, Base64EncodedString):
+            data = {**data, "UserData": parse_user_data(given)}
+        return create(self, data, description)
 
     put(LaunchTemplate, create_version=create_decoded)
 

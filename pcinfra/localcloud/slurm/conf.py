@@ -33,9 +33,6 @@ _FIXED: Final = frozenset(
 NOWHERE: Final = "192.0.2.1"
 """Address of a node that has no machine now: no network has it (RFC 5737), so nobody waits for an answer."""
 
-RESUME_TIMEOUT: Final = 60
-"""Seconds that a dynamic node has to come up; one or two are usual. On AWS ParallelCluster gives it 30 minutes."""
-
 SUSPEND_TIMEOUT: Final = 5
 
 _NO_NODE: Final = "NodeName=no-node NodeAddr=127.0.0.1 State=FUTURE"
@@ -181,7 +178,7 @@ def _power(spec: Spec, place: Place) -> dict[str, str]:
         "ResumeProgram": f"{place.programs}/resume",
         "SuspendProgram": f"{place.programs}/suspend",
         "ResumeFailProgram": f"{place.programs}/suspend",
-        "ResumeTimeout": str(RESUME_TIMEOUT),
+        "ResumeTimeout": str(spec.boot),
         "SuspendTimeout": str(SUSPEND_TIMEOUT),
         "SuspendTime": str(spec.idle or "INFINITE"),
         "ResumeRate": "0",

@@ -63,6 +63,12 @@ class InstanceFacts:
 IDLE_SECONDS_PER_MINUTE = 6
 """Local seconds for a minute of ScaledownIdletime: nodes start here in seconds, on AWS in minutes."""
 
+BOOT_SECONDS = 60
+"""Seconds that a node may take to come up; one or two are usual."""
+
+DEFAULT_BOOT_SECONDS = 1800
+"""ComputeNodeBootstrapTimeout when nothing is said (user guide, DevSettings)."""
+
 DEFAULT_IDLE_MINUTES = 10
 """ScaledownIdletime when nothing is said (user guide, SlurmSettings)."""
 
@@ -121,6 +127,16 @@ def idle_seconds(config: Config) -> int:
     return max(minutes, 1) * IDLE_SECONDS_PER_MINUTE if minutes >= 0 else 0
 
 
+def boot_seconds(config: Config) -> int:
+    """Return how long a compute node may take to come up: a moment here, and as long as on AWS where its queue has
+    custom actions, which take as long as they take.
+    """
+    if not any(queue.get("CustomActions") for queue in _queues(config)):
+        return BOOT_SECONDS
+    timeouts = (config.get("DevSettings") or {}).get("Timeouts") or {}
+    return int(timeouts.get("ComputeNodeBootstrapTimeout") or DEFAULT_BOOT_SECONDS)
+
+
 def instance_types(resource: Config) -> tuple[str, ...]:
     many = [each["InstanceType"] for each in resource.get("Instances") or []]
     return tuple(many or [resource["InstanceType"]])
@@ -174,6 +190,7 @@ def cluster_spec(
         endpoint=endpoint,
         stopped=stopped,
         idle=idle_seconds(config),
+        boot=boot_seconds(config),
     )
 
 

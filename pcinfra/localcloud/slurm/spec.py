@@ -78,6 +78,7 @@ class Spec:
         logins: login nodes: machines with Slurm's programs and no daemon of it but munged.
         stopped: the compute fleet is stopped: no partition takes jobs.
         idle: seconds after which an idle dynamic node is ended; 0: never.
+        boot: seconds that a compute node may take from its start until Slurm has it up.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Spec:
     logins: tuple[Node, ...] = ()
     stopped: bool = False
     idle: int = 0
+    boot: int = 60
 
     def __post_init__(self) -> None:
         check(self)

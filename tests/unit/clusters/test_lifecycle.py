@@ -10,7 +10,7 @@ import yaml
 from pcinfra import errors
 from pcinfra.aws import Target
 from pcinfra.clusters.facts import ClusterFacts
-from pcinfra.clusters.lifecycle import CreateCluster, DeleteCluster, create_plan, delete_actions
+from pcinfra.clusters.lifecycle import CreateCluster, DeleteCluster, WaitForCluster, create_plan, delete_actions
 from pcinfra.doors import Doors
 from pcinfra.engine import Executor, Kind, Pending, Plan, Threads
 from tests.unit.clusters.fakes import FakeCloud, FakeShell, answer, event, no_such_stack, stack
@@ -118,6 +118,18 @@ def test_creating_waits_for_the_stack_and_returns_it() -> None:
     results = run(plan(ClusterFacts("train")), cloud, FakeShell([CREATED]))
     assert results["cluster/train"].status == "CREATE_COMPLETE"
     assert results["cluster/train/fleet"] == "RUNNING"
+
+
+def test_a_phase_that_is_over_is_not_waited_for_and_no_answer_is_borne() -> None:
+    ready = FakeCloud({"DescribeStacks": {"Stacks": [answer("train", **OURS)]}})
+    wait = WaitForCluster("train", "arn:train")
+    assert wait.start(Doors(ready, FakeShell(), Target("us-east-1")), {}).status == "CREATE_COMPLETE"
+
+    def silent(_: object) -> dict[str, Any]:
+        raise errors.Unreachable("throttled")
+
+    pending = wait.start(Doors(FakeCloud({"DescribeStacks": silent}), FakeShell(), Target("us-east-1")), {})
+    assert isinstance(pending, Pending)
 
 
 def test_a_creation_that_fails_says_why_and_what_to_type() -> None:

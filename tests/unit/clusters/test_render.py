@@ -151,6 +151,22 @@ def test_custom_actions_name_scripts_that_exist_and_arguments_that_they_take(inp
         assert all(argument in script.read_text() for argument in action["Args"] if argument.startswith("--"))
 
 
+@pytest.mark.parametrize(
+    ("given_queue", "expected"),
+    [
+        (queue("p5.48xlarge"), {"--gpus": "8", "--efa": "32"}),
+        (queue("p5.48xlarge", efa=False), {"--gpus": "8"}),
+        (queue("g5.12xlarge", other_instance_types=("g6.12xlarge",)), {}),
+        (queue("c7i.large"), {}),
+    ],
+    ids=["gpus and efa", "efa off", "several types", "neither"],
+)
+def test_a_node_is_told_what_it_must_have(given_queue: Queue, expected: dict[str, str], inputs: ClusterInputs) -> None:
+    told = compute(given_queue, inputs)["CustomActions"]["OnNodeConfigured"]["Args"]
+    pairs = dict(zip(told[::2], told[1::2], strict=True))
+    assert {name: value for name, value in pairs.items() if name in ("--gpus", "--efa")} == expected
+
+
 def test_custom_slurm_settings_are_none_that_pcluster_denies(inputs: ClusterInputs) -> None:
     from pcluster.validators.slurm_settings_validator import SLURM_SETTINGS_DENY_LIST
 

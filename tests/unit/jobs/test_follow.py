@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcinfra.errors import CommandFailed, NotFound, Unreachable
@@ -19,6 +19,7 @@ RUNNING = Status("x-1", State.RUNNING, "5", nodes="n1")
 DONE = Status("x-1", State.DONE, "5", exit_code=0)
 
 
+@settings(deadline=None)
 @given(text=TEXTS, cuts=st.lists(st.integers(0, 200), max_size=10))
 def test_any_pieces_give_the_whole_text(text: str, cuts: list[int]) -> None:
     data = text.encode()
@@ -31,6 +32,7 @@ def test_any_pieces_give_the_whole_text(text: str, cuts: list[int]) -> None:
     assert shown + rest.removesuffix(b"\n") == data if rest else shown == data
 
 
+@settings(deadline=None)
 @given(text=TEXTS, starts=st.lists(st.integers(0, 100), max_size=6))
 def test_pieces_that_overlap_are_shown_once(text: str, starts: list[int]) -> None:
     data = text.encode()
@@ -184,6 +186,7 @@ def test_a_look_that_costs_much_is_followed_by_a_long_pause() -> None:
     assert all(pause >= CALM for pause in pauses)
 
 
+@settings(deadline=None)
 @given(text=TEXTS, offset=st.integers(0, 80), cuts=st.lists(st.integers(0, 200), max_size=6))
 def test_from_an_offset_on_only_whole_lines_are_shown(text: str, offset: int, cuts: list[int]) -> None:
     data = text.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcinfra.jobs.launcher import Attempt, State
@@ -52,6 +52,8 @@ def test_an_attempt_without_a_result_lived_until_its_last_sign_or_the_next_one()
     assert read([*lines, f"time x-1/signs.0 {T + 999:.0f}"]).statuses()[0].attempts[0].ended == T + 100
     assert read(lines).statuses()[0].attempts[0].ended == T + 100
     assert read(lines).statuses()[0].attempts[1].ended is None
+    said = [*lines, f"time x-1/signs.0 {T + 61:.0f}", f"time x-1/logs/node-0.0.log {T + 75:.0f}"]
+    assert read(said).statuses()[0].attempts[0].ended == T + 75
     lost = [*HEAD, attempt(0, 1), f"time x-1/signs.0 {T + 61:.0f}", "slurm pci-x-1|NODE_FAIL|None|n[1-2]"]
     assert read(lost).statuses()[0].attempts[0].ended == T + 61
 
@@ -100,6 +102,7 @@ KEYS = st.sampled_from(["job", "attempt", "exit_code", "verdict", "nodes", "coun
 WORDS = st.sampled_from(["attempt", "result", "checkpoint", "slurm", "time", "kept", "began", "wants", "asked", "x"])
 
 
+@settings(deadline=None, max_examples=40)
 @given(lines=st.lists(st.tuples(WORDS, st.text(max_size=20) | st.dictionaries(KEYS, VALUES).map(json.dumps))))
 def test_whatever_a_job_writes_into_its_directory_breaks_nothing(lines: list[tuple[str, str]]) -> None:
     answer = read(["run x-1", *(f"{word} {rest}" for word, rest in lines)])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcinfra.jobs.launcher import Attempt, Checkpoint, History, State, Status
@@ -90,6 +90,7 @@ def test_gpu_hours_count_every_attempt() -> None:
 MOMENTS = st.floats(-1e10, 1e11) | st.none()
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     attempts=st.lists(st.tuples(MOMENTS, MOMENTS, MOMENTS), max_size=4),
     saved=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1e11)), max_size=4),

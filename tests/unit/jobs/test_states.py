@@ -13,6 +13,7 @@ DONE = '{"job":"5","attempt":0,"exit_code":0,"verdict":"done","nodes":"n[1-2]","
 SEVEN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":7,"verdict":"failed"')
 STOPPED = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"stopped"')
 LATE = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":143,"verdict":"timeout"')
+KILLED = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":137,"verdict":"failed"')
 AGAIN = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":75,"verdict":"stopped","requeued":true')
 NEW_WORD = DONE.replace('"exit_code":0,"verdict":"done"', '"exit_code":9,"verdict":"unheard-of"')
 TO_GO_ON = "lost: it was to be requeued, and Slurm has forgotten it"
@@ -43,6 +44,9 @@ CASES = [
     ({"asked": "0", "slurm": "NODE_FAIL|None|n1", "result": SEVEN}, "lost: a node failed, exit code 7", 7),
     ({"asked": "0", "slurm": "TIMEOUT|x|n1", "result": SEVEN}, "timeout: the time limit was reached, exit code 7", 7),
     ({"asked": "0", "slurm": "CANCELLED|x|n1", "result": DONE, **OURS}, "done", 0),
+    ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": SEVEN}, "failed, exit code 7", 7),
+    ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": SEVEN, **OURS}, "cancelled, exit code 7", 7),
+    ({"asked": "0", "slurm": "CANCELLED|None|n1", "result": KILLED}, f"{CANCELLED}, exit code 137", 137),
     ({"asked": "0", "slurm": "", "result": STOPPED}, f"{CANCELLED}, exit code 143", 143),
     ({"asked": "0", "slurm": "", "result": STOPPED, **OURS}, "cancelled, exit code 143", 143),
     ({"asked": "0", "slurm": "", **OURS}, "cancelled, exit code 143", 143),

@@ -5,6 +5,7 @@ import pytest
 from pcinfra.errors import PcinfraError
 from pcinfra.localcloud.slurm.config import (
     InstanceFacts,
+    boot_seconds,
     cluster_spec,
     compute_nodes,
     idle_seconds,
@@ -74,6 +75,14 @@ def test_a_minute_of_idleness_is_shorter_here(minutes: int | None, seconds: int)
     content = config()
     content["Scheduling"]["SlurmSettings"] = {} if minutes is None else {"ScaledownIdletime": minutes}
     assert idle_seconds(content) == seconds
+
+
+def test_custom_actions_give_a_node_the_time_that_aws_gives_it() -> None:
+    assert boot_seconds(config()) == 60
+    acting = config(CustomActions={"OnNodeStart": {"Script": "s3://b/k"}})
+    assert boot_seconds(acting) == 1800
+    acting["DevSettings"] = {"Timeouts": {"ComputeNodeBootstrapTimeout": 2400}}
+    assert boot_seconds(acting) == 2400
 
 
 def test_home_is_shared_even_when_no_storage_says_so() -> None:
