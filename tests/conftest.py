@@ -11,10 +11,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pcinfra.aws import Target
 from pcinfra.project import Bucket, Image, Prerequisites, Project
 from tests.account import Account
+
+# How long an example takes is no property of it: a busy machine fails no test.
+settings.register_profile("pcinfra", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pcinfra")
 
 # A shell ignores Ctrl-C for what it starts in the background, and every child would inherit that.
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
