@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--with-data", is_flag=True, help="Also delete a bucket and images that hold data; asks for the name.")
 @click.option("--confirm", metavar="PROJECT", default="", help="The project's name, for --with-data in a script.")
 @click.option("--skip-export", is_flag=True, help="Do not export what is on Lustre to S3 first.")
+@click.option("--discard", multiple=True, metavar="PATH", help="Lose what is on Lustre only below PATH. Repeatable.")
 @click.option("--cancel-jobs", is_flag=True, help="Cancel jobs that run or wait.")
 @click.option("--sweep", is_flag=True, help="Remove what the look at the end finds, unless it may hold data.")
 @click.option("--timeout", type=click.IntRange(min=1), default=7200, show_default=True, help="Give up after SECONDS.")
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @options.pass_session
 def down(
     session: Session, /, dry_run: bool, stage: str, with_data: bool, confirm: str, skip_export: bool,
-    cancel_jobs: bool, sweep: bool, timeout: int, yes: bool,
+    discard: tuple[str, ...], cancel_jobs: bool, sweep: bool, timeout: int, yes: bool,
 ) -> None:  # fmt: skip
     """Take everything away: jobs, clusters, associations, stack, repository, bucket; then look for what is left.
 
@@ -43,6 +44,7 @@ def down(
     pcinfra down                       asks before it begins
     pcinfra down --yes                 does not ask; stops if jobs run
     pcinfra down --yes --cancel-jobs   does not ask about jobs either
+    pcinfra down --discard /lustre/tmp what is there and not in S3 may be lost
     pcinfra down --with-data           asks for the project's name, and loses the data
     pcinfra down --stage image         one stage
     """
@@ -62,6 +64,7 @@ def down(
     if dry_run:
         return
     if found.plan.actions:
+        check_unsaved(found, discard)
         agree(session.project, found, with_data, confirm, cancel_jobs, yes)
         session.run(found.plan, limit=timeout)
     if not stage:
@@ -75,6 +78,26 @@ def _check_protection(project: Project) -> None:
         raise Refused(
             "is protected", where=f"project {project.project}", hint="protect: false in pcinfra.yaml, then pcinfra down"
         )
+
+
+def check_unsaved(found: Teardown, discard: tuple[str, ...]) -> None:
+    """What is on Lustre only goes when it is named, and not by any other yes.
+
+    Raises:
+        Refused: there is something that was not named.
+    """
+    import shlex
+
+    from pcinfra.errors import Refused
+
+    left = [each for each in found.unsaved if not any(each.within(path) for path in discard)]
+    if left:
+        paths = ", ".join(each.path for each in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        words = " ".join(f"--discard {shlex.quote(each.path)}" for each in left[:5])
+        raise Refused(
+            f"{sum(each.files for each in left)} file(s) are on Lustre only: {paths}", where="down",
+            hint=f"copy them to a directory that is exported, or lose them: pcinfra down {words}",
+        )  # fmt: skip
 
 
 def agree(project: Project, found: Teardown, with_data: bool, typed: str, cancel_jobs: bool, yes: bool) -> None:

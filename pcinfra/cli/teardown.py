@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from pcinfra.cloudformation import Stack
     from pcinfra.engine import Plan
     from pcinfra.jobs.slurm.running import Running
+    from pcinfra.jobs.unsaved import Entry, Unsaved
+    from pcinfra.project import Project
 
 
 @dataclass(frozen=True, slots=True)
 class Teardown:
-    """The Plan, the jobs that it would end, and what stays because there is data in it."""
+    """The Plan, the jobs that it would end, what stays because there is data in it, and what is on Lustre only."""
 
     plan: Plan
     running: tuple[Running, ...] = ()
     kept: tuple[str, ...] = ()
+    unsaved: tuple[Entry, ...] = ()
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -36,16 +39,44 @@ def whole(session: Session, with_data: bool, skip_export: bool) -> Teardown:
     from pcinfra.engine import Plan
     from pcinfra.jobs.slurm.cancel import cancel_all
     from pcinfra.jobs.slurm.running import asking
+    from pcinfra.jobs.unsaved import UNSAVED
 
     facts = session.facts(contents=True)
     clusters = find_all(session.cloud, session.project.project)
     question = asking(stack.name for stack in clusters)
-    answers = session.read(question)
+    answers = session.read(question + _looking(session.project, clusters))
     cancels = [cancel_all(stack.name) for stack in clusters]
     deletions = delete_actions(clusters, after=[action.id for action in cancels])
     plan = stages.down(session.project, facts, Plan((*cancels, *deletions)))
     plan, kept = _keeping(_exporting(plan, skip_export), with_data)
-    return Teardown(plan, tuple(answers[action.id] for action in question.actions), kept)
+    unsaved = answers.get(UNSAVED)
+    running = tuple(answers[action.id] for action in question.actions)
+    return Teardown(plan + _told(unsaved), running, kept, unsaved.entries if unsaved else ())
+
+
+def _looking(project: Project, clusters: tuple[Stack, ...]) -> Plan:
+    """Return the Plan that looks for what is on Lustre only, where Lustre goes and a node can look.
+
+    What S3 is only imported from counts as S3's.
+    """
+    from pcinfra.engine import Plan
+    from pcinfra.jobs.unsaved import asking
+
+    if not clusters or project.prerequisites.adopt.lustre:
+        return Plan()
+    tied = (a.path for a in project.associations.values() if a.auto_export or a.auto_import or a.batch_import)
+    return asking((stack.name for stack in clusters), tied)
+
+
+def _told(unsaved: Unsaved | None) -> Plan:
+    """Return the notes about what is on Lustre only."""
+    from pcinfra.cli.meter import size
+    from pcinfra.engine import Plan
+
+    if unsaved is None:
+        return Plan()
+    notes = [f"on Lustre only: {each.path}, {each.files} file(s), {size(each.size)}" for each in unsaved.entries]
+    return Plan(notes=(*notes, *([f"what else is on Lustre only: {unsaved.unknown}"] if unsaved.unknown else [])))
 
 
 def of_stage(session: Session, name: str, with_data: bool, skip_export: bool) -> Teardown:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from pcinfra.aws import Target
-from pcinfra.cli.down import agree, down
+from pcinfra.cli.down import agree, check_unsaved, down
 from pcinfra.cli.teardown import Teardown
 from pcinfra.doors import Doors
 from pcinfra.engine import Action, Kind, Plan
 from pcinfra.errors import Refused, ResourceFailed, UsageError
 from pcinfra.jobs.slurm.running import Running
+from pcinfra.jobs.unsaved import Entry
 from pcinfra.project import Project
 from pcinfra.shell import Subprocess
 from pcinfra.stages.association_operations import ExportPaths
@@ -59,6 +60,19 @@ def test_running_jobs_stop_it_even_with_a_yes() -> None:
 
 def test_a_cluster_that_cannot_be_asked_for_its_jobs_is_no_obstacle() -> None:
     said(Teardown(Plan(), (Running("train", unknown="there is no head node"),)))
+
+
+def test_what_is_on_lustre_only_goes_when_it_is_named() -> None:
+    entries = (Entry("/lustre/my data", 2, 10), Entry("/lustre/runs/a-1", 1, 5))
+    found = Teardown(Plan(), unsaved=entries)
+    with pytest.raises(Refused, match=r"3 file\(s\) are on Lustre only: /lustre/my data, /lustre/runs/a-1") as caught:
+        check_unsaved(found, ())
+    assert "pcinfra down --discard '/lustre/my data' --discard /lustre/runs/a-1" in caught.value.hint
+    with pytest.raises(Refused, match=r"1 file\(s\) are on Lustre only: /lustre/runs/a-1"):
+        check_unsaved(found, ("/lustre/my data",))
+    for discard in (("/lustre",), ("/lustre/my data/", "/lustre/runs")):
+        check_unsaved(found, discard)
+    check_unsaved(Teardown(Plan()), ())
 
 
 def test_data_goes_only_with_the_projects_name() -> None:
