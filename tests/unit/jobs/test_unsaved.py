@@ -13,7 +13,8 @@ from pcinfra.jobs.unsaved import Entry, Unsaved, parse, script
 KEPT = ("/checkpoints", "/team/results", "/a*[b] $(id)")
 
 OURS = """spec.json job.sbatch node.sh command.sh env.sh import.sh job.id lock said files unpacked submit.env submit.err
-    result.jsonl attempts.jsonl signs.0 began.0 stop.0 DONE logs/node-0.0.log code/a.py tasks/lock tasks/3/result.jsonl"""
+    result.jsonl attempts.jsonl signs.0 began.0 stop.0 DONE logs/node-0.0.log code/a.py
+    tasks/lock tasks/3/result.jsonl"""
 
 
 def write(root: Path, *paths: str) -> None:
