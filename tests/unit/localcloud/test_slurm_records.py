@@ -43,7 +43,8 @@ def test_a_broken_record_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_descendants_and_marks_find_what_was_left_behind() -> None:
-    script = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"  # it tells when its program has begun
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     environment = {**os.environ, MARK: "a-test-of-records"}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdout is not None

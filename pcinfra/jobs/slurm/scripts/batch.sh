@@ -125,7 +125,14 @@ last=$?
 [ -z "$watch" ] || kill "$watch" 2>/dev/null
 wait "$tee" 2>/dev/null
 failed=$(grep -m 1 -oE 'tasks? [0-9,-]+: .*' "$said" 2>/dev/null)
-[ "$rc" -le 128 ] || [[ $failed != *'Exited with exit code '* ]] || rc=${failed##* }
+if [ "$rc" -gt 128 ]; then # srun's own is the highest of all
+  case $failed in # as strsignal(3) says it
+    *'Exited with exit code '*) rc=${failed##* } ;;
+    *': Aborted'*) rc=134 ;;
+    *': Killed'*) rc=137 ;;
+    *': Segmentation fault'*) rc=139 ;;
+  esac
+fi
 rm -f -- "$said"
 
 verdict='done'
