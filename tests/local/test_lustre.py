@@ -29,11 +29,12 @@ class Folder:
         self.path = path
         self.local = LocalCloud(path / ".pcinfra" / "local")
 
-    def pcinfra(self, *arguments: str) -> str:
+    def pcinfra(self, *arguments: str, code: int = 0) -> str:
+        """Run a command that exits with ``code``, and return what it printed; of a failure, its error."""
         command = [sys.executable, "-m", "pcinfra.cli.main", "--local", *arguments]
         done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, timeout=180, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stderr if code else done.stdout
 
     def job(self, script: str) -> str:
         """Run ``script`` on one node to its end and return what it printed."""
@@ -105,7 +106,10 @@ def test_files_of_jobs_reach_s3_outlive_clusters_and_are_exported_before_the_end
         os.utime(checkpoint.fileno(), (old, old))
         time.sleep(1)
         assert folder.keys("checkpoints/") == [], "it is still being written"
-        folder.pcinfra("down", "--yes")
+        refused = folder.pcinfra("down", "--yes", code=1)
+        assert "1 file(s) are on Lustre only: /lustre/kept\n" in refused
+        assert "down --discard /lustre/kept" in refused
+        folder.pcinfra("down", "--yes", "--discard", "/lustre/kept")
     assert folder.keys("checkpoints/") == ["checkpoints/last"]
     assert folder.s3.get_object(Bucket=folder.bucket, Key="checkpoints/last")["Body"].read() == b"weights"
     until(lambda: list((folder.local.directory / "filesystems").glob("fs*")), [])
