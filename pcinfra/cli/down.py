@@ -90,10 +90,11 @@ def check_unsaved(found: Teardown, discard: tuple[str, ...]) -> None:
 
     from pcinfra.errors import Refused
 
-    left = [each for each in found.unsaved if not any(each.within(path) for path in discard)]
-    if left:
+    left = found.unsaved.without(discard) if found.unsaved else ()
+    if found.unsaved and left:
         paths = ", ".join(each.path for each in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        words = " ".join(f"--discard {shlex.quote(each.path)}" for each in left[:5])
+        named = ["/lustre"] if found.unsaved.partial else [each.path for each in left[:5]]
+        words = " ".join(f"--discard {shlex.quote(path)}" for path in named)
         raise Refused(
             f"{sum(each.files for each in left)} file(s) are on Lustre only: {paths}", where="down",
             hint=f"copy them to a directory that is exported, or lose them: pcinfra down {words}",

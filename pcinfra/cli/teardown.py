@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pcinfra.cloudformation import Stack
     from pcinfra.engine import Plan
     from pcinfra.jobs.slurm.running import Running
-    from pcinfra.jobs.unsaved import Entry, Unsaved
+    from pcinfra.jobs.unsaved import Unsaved
     from pcinfra.project import Project
 
 
@@ -23,7 +23,7 @@ class Teardown:
     plan: Plan
     running: tuple[Running, ...] = ()
     kept: tuple[str, ...] = ()
-    unsaved: tuple[Entry, ...] = ()
+    unsaved: Unsaved | None = None
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def whole(session: Session, with_data: bool, skip_export: bool) -> Teardown:
     plan, kept = _keeping(_exporting(plan, skip_export), with_data)
     unsaved = answers.get(UNSAVED)
     running = tuple(answers[action.id] for action in question.actions)
-    return Teardown(plan + _told(unsaved), running, kept, unsaved.entries if unsaved else ())
+    return Teardown(plan + _told(unsaved), running, kept, unsaved)
 
 
 def _looking(project: Project, clusters: tuple[Stack, ...]) -> Plan:
@@ -76,7 +76,9 @@ def _told(unsaved: Unsaved | None) -> Plan:
     if unsaved is None:
         return Plan()
     notes = [f"on Lustre only: {each.path}, {each.files} file(s), {size(each.size)}" for each in unsaved.entries]
-    return Plan(notes=(*notes, *([f"what else is on Lustre only: {unsaved.unknown}"] if unsaved.unknown else [])))
+    notes += [f"what else is on Lustre only: {unsaved.unknown}"] if unsaved.unknown else []
+    notes += ["more is on Lustre only than could be listed"] if unsaved.partial else []
+    return Plan(notes=tuple(notes))
 
 
 def of_stage(session: Session, name: str, with_data: bool, skip_export: bool) -> Teardown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,20 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """What was found, the largest first; ``unknown`` is why nobody could look, or why there may be more."""
+    """What was found, the largest first; ``unknown`` is why nobody could look; ``partial``: more may be there."""
 
     entries: tuple[Entry, ...] = ()
     unknown: str = ""
+    partial: bool = False
+
+    def without(self, paths: Sequence[str]) -> tuple[Entry, ...]:
+        """Return the entries that are below none of ``paths``; all of them where more was not seen.
+
+        What was not seen is below the root only.
+        """
+        if self.partial and not any(Entry(LUSTRE, 0, 0).within(path) for path in paths):
+            return self.entries or (Entry(LUSTRE, 0, 0),)
+        return tuple(each for each in self.entries if not any(each.within(path) for path in paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,6 @@ def parse(answer: str) -> Unsaved:
     lines = answer.splitlines()
     if not lines or lines[-1] != "end":
         raise PcinfraError("the head node's answer is cut off", where=LUSTRE, hint="the same command again")
-    whole = lines[-2:-1] != ["incomplete"]
-    rows = (line.split(" ", 2) for line in lines[: -1 if whole else -2])
-    entries = tuple(Entry(f"{LUSTRE}/{path}", int(files), int(size)) for files, size, path in rows)
-    return Unsaved(entries, "" if whole else "it could not be looked at everything")
+    partial = "incomplete" in lines
+    rows = (line.split(" ", 2) for line in lines[:-1] if line != "incomplete")
+    return Unsaved(tuple(Entry(f"{LUSTRE}/{path}", int(n), int(size)) for n, size, path in rows), partial=partial)

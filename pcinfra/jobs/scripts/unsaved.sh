@@ -22,7 +22,8 @@ timeout 50 find . -xdev \( "${skip[@]}" \) -prune -o -type f -printf '%s/%P\0' 2
       files[entry]++
       bytes[entry] += $1
     }
-    END {for (entry in files) printf "%d %.0f %s\n", files[entry], bytes[entry], entry}' | sort -k2,2nr | head -n 200
+    END {for (entry in files) printf "%d %.0f %s\n", files[entry], bytes[entry], entry}' | sort -k2,2nr |
+  awk 'NR <= 60 {print} END {if (NR > 60) print "incomplete"}' # what SSM answers with is 24,000 characters at most
 # Not everything could be looked at in the time that there is, or could be read at all.
 [ "${PIPESTATUS[0]}" = 0 ] || echo incomplete
 echo end

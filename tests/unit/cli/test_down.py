@@ -14,7 +14,7 @@ from pcinfra.doors import Doors
 from pcinfra.engine import Action, Kind, Plan
 from pcinfra.errors import Refused, ResourceFailed, UsageError
 from pcinfra.jobs.slurm.running import Running
-from pcinfra.jobs.unsaved import Entry
+from pcinfra.jobs.unsaved import Entry, Unsaved
 from pcinfra.project import Project
 from pcinfra.shell import Subprocess
 from pcinfra.stages.association_operations import ExportPaths
@@ -64,7 +64,7 @@ def test_a_cluster_that_cannot_be_asked_for_its_jobs_is_no_obstacle() -> None:
 
 def test_what_is_on_lustre_only_goes_when_it_is_named() -> None:
     entries = (Entry("/lustre/my data", 2, 10), Entry("/lustre/runs/a-1", 1, 5))
-    found = Teardown(Plan(), unsaved=entries)
+    found = Teardown(Plan(), unsaved=Unsaved(entries))
     with pytest.raises(Refused, match=r"3 file\(s\) are on Lustre only: /lustre/my data, /lustre/runs/a-1") as caught:
         check_unsaved(found, ())
     assert "pcinfra down --discard '/lustre/my data' --discard /lustre/runs/a-1" in caught.value.hint
@@ -73,6 +73,17 @@ def test_what_is_on_lustre_only_goes_when_it_is_named() -> None:
     for discard in (("/lustre",), ("/lustre/my data/", "/lustre/runs")):
         check_unsaved(found, discard)
     check_unsaved(Teardown(Plan()), ())
+    check_unsaved(Teardown(Plan(), unsaved=Unsaved(unknown="nobody could look")), ())
+
+
+def test_what_could_not_be_listed_goes_only_with_everything() -> None:
+    for entries in ((), (Entry("/lustre/a", 2, 10),)):
+        found = Teardown(Plan(), unsaved=Unsaved(entries, partial=True))
+        for discard in ((), ("/lustre/a",)):
+            with pytest.raises(Refused, match="are on Lustre only") as caught:
+                check_unsaved(found, discard)
+            assert caught.value.hint.endswith("pcinfra down --discard /lustre")
+        check_unsaved(found, ("/lustre",))
 
 
 def test_data_goes_only_with_the_projects_name() -> None:

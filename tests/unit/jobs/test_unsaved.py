@@ -62,7 +62,16 @@ def test_a_line_break_in_a_name_hides_no_other(tmp_path: Path) -> None:
 def test_an_answer_without_its_end_is_no_answer() -> None:
     with pytest.raises(PcinfraError, match="cut off"):
         parse("1 5 scratch\n")
-    assert parse("1 5 scratch\nincomplete\nend\n").unknown
+    assert parse("1 5 scratch\nincomplete\nend\n") == Unsaved((Entry("/lustre/scratch", 1, 5),), partial=True)
+
+
+def test_a_list_that_is_too_long_says_so_and_fits_an_answer_of_ssm(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{number:03d}{'x' * 250}/file" for number in range(60)))
+    assert not look(tmp_path).partial
+    write(tmp_path, "one/more")
+    found = look(tmp_path)
+    assert (found.partial, len(found.entries)) == (True, 60)
+    assert sum(len(each.path) + 20 for each in found.entries) < 24_000
 
 
 def test_a_path_is_within_itself_and_what_is_above() -> None:
