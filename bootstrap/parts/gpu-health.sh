@@ -10,7 +10,7 @@ set -u
 ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/amazon/efa/bin
 LOG=$ROOT/var/log/parallelcluster/slurm_health_check.log # CloudWatch's agent ships it
-BOUND=8                                                  # seconds for all checks together
+BOUND=${PCINFRA_CHECK_SECONDS:-8}                        # seconds for all checks together
 
 gpus='' efa=''
 work=$(mktemp -d) || exit 0
@@ -41,7 +41,7 @@ why() {
 # A GPU with broken memory, or fewer GPUs than there were.
 check_gpus() {
   local lines index errors
-  lines=$(timeout -k 1 6 nvidia-smi --query-gpu=index,ecc.errors.uncorrected.volatile.total --format=csv,noheader) ||
+  lines=$(timeout -k 1 5 nvidia-smi --query-gpu=index,ecc.errors.uncorrected.volatile.total --format=csv,noheader) ||
     { why "nvidia-smi" "$?" "$lines"; return; }
   if [ -n "$gpus" ] && [ "$(grep -c . <<<"$lines")" -lt "$gpus" ]; then
     echo "nvidia-smi shows $(grep -c . <<<"$lines") of $gpus GPUs"
@@ -58,12 +58,12 @@ check_memory_rows() {
     [ "$failed" != Yes ] && [ "$failed" != 1 ] || echo "GPU $index: remapping a row of its memory failed"
     [ "$pending" != Yes ] && [ "$pending" != 1 ] || echo "GPU $index: its memory needs a reset (row remapping pending)"
     index=$((index + 1))
-  done < <(timeout -k 1 6 nvidia-smi --query-remapped-rows=remapped_rows.pending,remapped_rows.failure --format=csv,noheader)
+  done < <(timeout -k 1 5 nvidia-smi --query-remapped-rows=remapped_rows.pending,remapped_rows.failure --format=csv,noheader)
 }
 
 # Links between GPUs that are down. A GPU without NVLink has no link at all.
 check_nvlink() {
-  timeout -k 1 6 nvidia-smi nvlink --status | awk '
+  timeout -k 1 5 nvidia-smi nvlink --status | awk '
     /^GPU/ { gpu = $2; sub(":", "", gpu) }
     /Link [0-9]+: .*inactive/ { down[gpu]++ }
     END { for (gpu in down) print "GPU " gpu ": " down[gpu] " NVLinks are inactive" }'
@@ -84,7 +84,7 @@ check_xid() {
 check_dcgm() {
   local text status
   command -v dcgmi >/dev/null || return
-  text=$(timeout -k 1 6 dcgmi diag -r 1 2>&1)
+  text=$(timeout -k 1 5 dcgmi diag -r 1 2>&1)
   status=$?
   [ "$status" -lt 124 ] || { log INFO "dcgmi diag gave no answer in time"; return; }
   awk -F '|' '$3 ~ /Fail/ { gsub(/^ +| +$/, "", $2); print "DCGM: " $2 " failed"; exit }' <<<"$text"
