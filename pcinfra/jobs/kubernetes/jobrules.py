@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pcinfra.jobs.secrets import of_aws
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.project.positions import Finding
 
 _OPERATORS = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TF_CONFIG")
+MAX_TASKS = 200
 _RESERVED_PATHS = ("/pcinfra", "/dev/shm", "/shared-env")  # noqa: S108 - mounts, no temporary files
 
 
@@ -21,6 +23,7 @@ def findings(spec: JobSpec) -> Iterator[Finding]:
     yield from _paths(spec)
     yield from _kind(spec)
     yield from _elsewhere(spec)
+    yield from _secrets(spec)
 
 
 def notes(spec: JobSpec) -> Iterator[str]:
@@ -123,10 +126,25 @@ def _kind(spec: JobSpec) -> Iterator[Finding]:
 
 
 def _elsewhere(spec: JobSpec) -> Iterator[Finding]:
-    """What only Slurm does."""
-    for name, value in (("array", spec.array), ("sweep", spec.sweep), ("after", spec.after)):
-        if value:
-            yield Finding((name,), "is for Slurm: neither operator has it", "a job file for each")
-    if spec.secrets:
-        why = "are fetched by the nodes of a Slurm cluster; Kubernetes has secrets of its own"
-        yield Finding(("secrets",), why, "kubernetes.volumes: [{path: /secrets, secret: NAME}]")
+    """What only Slurm does: nothing in the cluster would start what waits."""
+    if spec.after:
+        first = spec.after[0].run
+        why = "is for Slurm: neither operator waits for another run, and nobody would start this one"
+        yield Finding(("after",), why, f"pcinfra wait {first} --on k8s && pcinfra submit JOB.yaml --on k8s")
+    if spec.array and spec.array.at_once:
+        why = "is for Slurm: all tasks are there at once, and the quota of a Kueue queue says how many run"
+        yield Finding(("array", "at_once"), why, "kubernetes.queue: NAME, without at_once")
+    if (spec.tasks or 0) > MAX_TASKS:
+        at = ("sweep",) if spec.sweep else ("array", "tasks")
+        why = f"makes {spec.tasks:,} tasks; on Kubernetes each is a job of its own, and at most {MAX_TASKS} are made"
+        yield Finding(at, why, "several job files, or tasks that do more each")
+
+
+def _secrets(spec: JobSpec) -> Iterator[Finding]:
+    """A value of AWS's is fetched by the pods: with a role that is the job's own, not the node's or everybody's."""
+    if spec.kubernetes.service_account:
+        return
+    for name in of_aws(spec.secrets):
+        why = "is fetched by the pods, and nothing says with which role"
+        hint = "kubernetes.service_account: NAME, which may read it; or k8s:NAME#KEY for a Secret of the namespace"
+        yield Finding(("secrets", name), why, hint, (("kubernetes", "service_account"),))

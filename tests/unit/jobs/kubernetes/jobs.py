@@ -59,7 +59,38 @@ ELASTIC: dict[str, Any] = {
     "requeue": 10,
     "kubernetes": {"elastic": {"min": 2, "max": 4}},
 }
-JOBS = {"full": FULL, "plain": PLAIN, "tensorflow": TENSORFLOW, "elastic": ELASTIC}
+FETCHING: dict[str, Any] = {
+    "name": "fetching",
+    "image": "train:1",
+    "launcher": "torchrun",
+    "command": ["train.py"],
+    "gpus": 8,
+    "code": {},
+    "environment": {"EPOCHS": "3"},
+    "secrets": {
+        "HF_TOKEN": "secretsmanager:hugging-face#token",
+        "KEY": "arn:aws:ssm:eu-west-1:123456789012:parameter/a/b",
+        "WANDB_API_KEY": "k8s:wandb#api-key",
+    },
+    "kubernetes": {"service_account": "trainer"},
+}
+SWEEP: dict[str, Any] = {
+    "name": "sweep",
+    "image": "train:1",
+    "script": "train.sh",
+    "cpus": 4,
+    "checkpoints": "/lustre/sweep",
+    "sweep": {"LEARNING_RATE": ["0.1", "$(id)"], "SEED": ["1", "2", "3"]},
+    "kubernetes": {"queue": "team-a", "volumes": [{"path": "/lustre", "claim": "fsx"}]},
+}
+JOBS = {
+    "full": FULL,
+    "plain": PLAIN,
+    "tensorflow": TENSORFLOW,
+    "elastic": ELASTIC,
+    "fetching": FETCHING,
+    "sweep": SWEEP,
+}
 
 
 def spec(fields: dict[str, Any], **changes: Any) -> JobSpec:

@@ -161,7 +161,12 @@ BAD: list[tuple[str, list[tuple[str, str]]]] = [
      [("kubernetes.elastic", "is for a PyTorchJob"), ("kubernetes.elastic", "needs torchrun")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {namespace: A_B}",
      [("kubernetes.namespace", "must be at most 63")]),
-    ("image: a/b\ncommand: [a]\ncpus: 1\nsweep: {LR: ['1', '2']}", [("sweep", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 3, at_once: 2}", [("array.at_once", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 201}", [("array.tasks", "makes 201 tasks")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nafter: [{run: other-1}]", [("after", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nsecrets: {T: 'ssm:/a', K: 'k8s:a#b'}",
+     [("secrets.T", "is fetched by the pods, and nothing says with which role")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nsecrets: {T: 'k8s:A_b#c'}", [("secrets.T", "must name a secret")]),
 ]  # fmt: skip
 
 

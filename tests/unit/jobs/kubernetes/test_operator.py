@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.render import files, pytorchjob, runtimes, trainjob
 from pcinfra.jobs.kubernetes.render.expansion import expanded
+from pcinfra.jobs.kubernetes.render.model import ARCHIVE
 from tests.unit.jobs.kubernetes.jobs import ELASTIC, FULL, PLAIN, job
 from tests.unit.jobs.kubernetes.operator import pytorchjob_pod, run, trainjob_pod
 
@@ -89,7 +90,7 @@ def test_the_job_starts_in_its_code_and_can_write_there(tmp_path: Path) -> None:
         tar.addfile(entry, io.BytesIO(b"hi\n"))
     (tmp_path / "job").mkdir()
     (tmp_path / "code").mkdir()
-    (tmp_path / "job" / files.ARCHIVE).write_bytes(buffer.getvalue())
+    (tmp_path / "job" / ARCHIVE).write_bytes(buffer.getvalue())
     start = (Path(files.__file__).parent / "start.sh").read_text().replace("/pcinfra", str(tmp_path))
     (tmp_path / "start.sh").write_text(start)
     words = ["sh", str(tmp_path / "start.sh"), "sh", "-c", 'pwd; cat src/train.py; echo "$1" >out', "sh", "a b"]
@@ -97,7 +98,7 @@ def test_the_job_starts_in_its_code_and_can_write_there(tmp_path: Path) -> None:
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
     assert done.stdout == f"{tmp_path}/code\nhi\n"
     assert (tmp_path / "code" / "out").read_text() == "a b\n"
-    (tmp_path / "job" / files.ARCHIVE).write_bytes(b"broken")
+    (tmp_path / "job" / ARCHIVE).write_bytes(b"broken")
     assert subprocess.run(words, env=env, capture_output=True, check=False).returncode != 0
 
 
