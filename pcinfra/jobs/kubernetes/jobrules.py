@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pcinfra.jobs.kubernetes.render.files import LAUNCHERS
 from pcinfra.jobs.secrets import of_aws
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.project.positions import Finding
@@ -56,17 +57,16 @@ def _amounts(spec: JobSpec) -> Iterator[Finding]:
 
 def _launching(spec: JobSpec) -> Iterator[Finding]:
     settings = spec.kubernetes
-    if spec.launcher not in ("srun", "torchrun"):
-        yield Finding(
-            ("launcher",), f"must be torchrun or srun on Kubernetes, not {spec.launcher}", "launcher: torchrun"
-        )
+    if spec.launcher == "mpi":
+        # kubeflow/trainer issues 2825 and 4030: a TrainJob's image and command reach the launcher's pod alone.
+        why = "is for Slurm: the Trainer starts the nodes of an MPI job from its runtime's image, not from yours"
+        yield Finding(("launcher",), why, "launcher: torchrun, accelerate or deepspeed")
     if spec.launcher == "srun" and (spec.processes or 1) > 1:
-        why = "is for torchrun: Kubernetes starts the command once in every pod"
+        why = "is not for srun: Kubernetes starts the command once in every pod"
         yield Finding(("processes",), why, "launcher: torchrun", (("launcher",),))
-    if settings.framework == "tensorflow" and spec.launcher == "torchrun":
-        yield Finding(
-            ("launcher",), "torchrun cannot start TensorFlow", "launcher: srun", (("kubernetes", "framework"),)
-        )
+    if settings.framework == "tensorflow" and spec.launcher in ("torchrun", *LAUNCHERS):
+        why = f"{spec.launcher} cannot start TensorFlow"
+        yield Finding(("launcher",), why, "launcher: srun", (("kubernetes", "framework"),))
 
 
 def _variables(spec: JobSpec) -> Iterator[Finding]:

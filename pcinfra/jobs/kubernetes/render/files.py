@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,16 @@ MOUNT = "/pcinfra/job"
 CODE = "/pcinfra/code"
 VOLUME = "pcinfra-job"
 START, SCRIPT, FETCH, WANTED = "start.sh", "script", "fetch.py", "fetch.json"
+LAUNCH, COMMAND = "launch.sh", "command.sh"
+LAUNCHERS = ("accelerate", "deepspeed")
+"""Launchers that are a script in the pods, which is called after them: the command is one that takes no arguments, so
+that no parser of theirs changes it."""
 
 MAX_BYTES = 1_048_576
 """Bytes of all values of a ConfigMap (Kubernetes, ``MaxSecretSize``); the server counts bytes, not characters."""
 
-_START, _FETCH = ((Path(__file__).parent / name).read_text() for name in (START, FETCH))
+_FOLDER = Path(__file__).parent
+_START, _FETCH = ((_FOLDER / name).read_text() for name in (START, FETCH))
 
 
 def config_name(job: Job) -> str:
@@ -31,7 +37,16 @@ def config_name(job: Job) -> str:
 
 
 def has_files(job: Job) -> bool:
-    return bool(job.spec.script or job.code or fetches(job))
+    return bool(job.spec.script or job.code or job.spec.launcher in LAUNCHERS or fetches(job))
+
+
+def program(job: Job) -> tuple[str, ...]:
+    """Return the user's own words: the command, or the script and its arguments."""
+    spec = job.spec
+    if not spec.script:
+        return spec.command
+    path = f"{MOUNT}/{SCRIPT}"
+    return (path, *spec.args) if job.script.startswith(b"#!") else ("bash", path, *spec.args)
 
 
 def fits(job: Job) -> bool:
@@ -88,6 +103,9 @@ def _values(job: Job, *, stored: bool) -> dict[str, bytes]:
     values = {START: _START.encode()}
     if job.spec.script:
         values[SCRIPT] = job.script
+    if job.spec.launcher in LAUNCHERS:
+        values[LAUNCH] = (_FOLDER / f"{job.spec.launcher}.sh").read_bytes()
+        values[COMMAND] = f"exec {shlex.join(program(job))}\n".encode("utf-8", "surrogateescape")
     if job.code and not stored:
         values[ARCHIVE] = job.code
     if of_aws(job.spec.secrets) or stored:

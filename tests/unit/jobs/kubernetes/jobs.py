@@ -83,6 +83,15 @@ SWEEP: dict[str, Any] = {
     "sweep": {"LEARNING_RATE": ["0.1", "$(id)"], "SEED": ["1", "2", "3"]},
     "kubernetes": {"queue": "team-a", "volumes": [{"path": "/lustre", "claim": "fsx"}]},
 }
+ACCELERATE: dict[str, Any] = {
+    "name": "accelerate",
+    "image": "train:1",
+    "launcher": "accelerate",
+    "command": ["python3", "train.py", "--note", "$(date) 'x' -- --num_machines=9"],
+    "nodes": 2,
+    "gpus": 8,
+}
+DEEPSPEED: dict[str, Any] = {**ACCELERATE, "name": "deepspeed", "launcher": "deepspeed"}
 JOBS = {
     "full": FULL,
     "plain": PLAIN,
@@ -90,6 +99,8 @@ JOBS = {
     "elastic": ELASTIC,
     "fetching": FETCHING,
     "sweep": SWEEP,
+    "accelerate": ACCELERATE,
+    "deepspeed": DEEPSPEED,
 }
 
 

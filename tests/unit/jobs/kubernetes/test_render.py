@@ -69,7 +69,7 @@ def shortened(objects: tuple[Object, ...]) -> str:
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-@pytest.mark.parametrize("name", ["fetching", "sweep"])
+@pytest.mark.parametrize("name", ["fetching", "sweep", "accelerate", "deepspeed"])
 def test_what_is_more_than_a_job_is_golden_and_breaks_no_rule(name: str, dialect: Dialect) -> None:
     for kind in KINDS:
         rendered = prepare.render(job(JOBS[name]), kind, dialect)
