@@ -92,7 +92,10 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     queue = _queue(session, spec, cluster)
     by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
     spot = bool(queue and queue.capacity_type == "SPOT")
-    return render(spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot)
+    wide = catalog.find(queue.instance_type).gigabits / 8 / 2 if queue else None
+    return render(
+        spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot, bandwidth=wide if by_efa else None
+    )
 
 
 def _queue(session: Session, spec: JobSpec, cluster: str | None) -> Queue | None:

@@ -127,6 +127,8 @@ def _elsewhere(spec: JobSpec) -> Iterator[Finding]:
     for name, value in (("array", spec.array), ("sweep", spec.sweep), ("after", spec.after)):
         if value:
             yield Finding((name,), "is for Slurm: neither operator has it", "a job file for each")
+    if spec.health not in (None, "off"):
+        yield Finding(("health",), "is for Slurm: Kubernetes looks at its nodes itself", "health: off")
     if spec.secrets:
         why = "are fetched by the nodes of a Slurm cluster; Kubernetes has secrets of its own"
         yield Finding(("secrets",), why, "kubernetes.volumes: [{path: /secrets, secret: NAME}]")

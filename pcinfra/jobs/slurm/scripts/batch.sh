@@ -18,15 +18,20 @@ export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
 [ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 attempt_begins
-budget=$(cat requeue.max 2>/dev/null || echo "$requeue")
+asked=$(cat requeue.max 2>/dev/null || echo "$requeue")
+# spared: how many attempts ended before the command began, because a node was unhealthy (gate.sh). They are not counted.
+spared() { cut -d' ' -f1 "$mine/unhealthy" 2>/dev/null | sort -u | grep -c .; }
+budget=$((asked + $(spared)))
+[ "$budget" = "$asked" ] || [ "$asked" != 0 ] || scontrol update JobId="$job" Requeue=0 # as it was submitted
 
-# record EXIT_CODE VERDICT REQUEUED: what became of this attempt, one line each. Of an array, when its last task has
+# record EXIT_CODE VERDICT REQUEUED [WHY]: what became of this attempt, one line each. Of an array, when its last task has
 # ended, what became of all.
 record() {
-  local now worst
+  local now worst why
   attempt_ends
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  line '"exit_code":%d,"verdict":"%s","requeued":%s' "$1" "$2" "$3" >>"$mine/result.jsonl"
+  why=$(tr -d '\000-\037"\134' <<<"${4:-}" | head -c 400)
+  line '"exit_code":%d,"verdict":"%s","requeued":%s%s' "$1" "$2" "$3" "${why:+,\"why\":\"$why\"}" >>"$mine/result.jsonl"
   [ -n "$tasks" ] && [ "$3" = false ] || return
   exec 8>tasks/lock && flock 8 && echo "$task $1" >>tasks/ended
   worst=$(awk -v tasks="$tasks" '{code[$1] = $2} END {
@@ -46,20 +51,25 @@ line() {
 # give_up EXIT_CODE WHY
 give_up() {
   echo "$2" >&2
-  record "$1" failed false
+  record "$1" failed false "$2"
   exit "$1"
 }
 
 # Slurm itself requeues after a node has failed, and does not count.
 [ "$PCINFRA_ATTEMPT" -le "$budget" ] ||
-  give_up 75 "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file lets it be requeued $budget times."
+  give_up 75 "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file lets it be requeued $asked times."
 mkdir -p -- "$PCINFRA_CHECKPOINTS" || exit 1
 # srun does not take --cpus-per-task from sbatch since Slurm 22.05 (its release notes).
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # An address, not a name: nodes with several network cards have several names.
+address_of() {
+  local address
+  address=$(scontrol show node -o "$1" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
+  echo "${address:-$1}"
+}
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
-MASTER_ADDR=$(scontrol show node -o "$first" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
-export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
+MASTER_ADDR=$(address_of "${first:-localhost}")
+export MASTER_ADDR MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
 
 [ -z "$(type -t fetch_secrets)" ] || fetch_secrets
 # NCCL ends the job where it cannot use EFA; without this it would go on over TCP, many times slower.
@@ -68,7 +78,8 @@ export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SL
 # A whole node comes with its GPUs, but a step gets only those that it asks for.
 [ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || step+=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
 
-if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-image; then
+boxed=()
+if [ "$container" != off ] && srun --help 2>/dev/null | grep -e --container-image >/dev/null; then
   [ -n "${SLURM_GPUS_ON_NODE:-}${SLURM_GPUS_PER_NODE:-}" ] && gpus=all || gpus=void
   # Images that are not NVIDIA's own do not ask for the GPUs, and would see none.
   export NVIDIA_VISIBLE_DEVICES=$gpus NVIDIA_DRIVER_CAPABILITIES=compute,utility
@@ -78,8 +89,9 @@ if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-i
     image=${PWD%/*}/.images/$digest.sqsh
     [ -e "$image" ] || give_up 1 "The image was not imported: $(tail -n 5 "${image%.sqsh}.log" 2>&1)"
   fi
-  step+=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
+  boxed=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
     "${options[@]}")
+  step+=("${boxed[@]}")
 elif [ "$container" = required ]; then
   give_up 1 "This cluster cannot run containers: Pyxis is not switched on. With container: optional it runs without."
 fi
@@ -99,6 +111,9 @@ before_limit() {
   sleep $((last > 10 ? last - 5 : last / 2))
   kill -KILL "$srun" 2>/dev/null
 }
+
+[ -z "$(type -t gate)" ] || gate
+[ -z "$stopped" ] || { record 143 stopped false; exit 143; }
 
 watch=''
 if [ -e watch.sh ]; then # beside the command, on the nodes themselves
@@ -142,7 +157,7 @@ if [ -n "$stopped" ]; then
   case $rc in
     0 | 12[89] | 13[0-689] | 1[4-9]? | 2??) rc=143 ;; # an srun that is just starting ends in other ways
   esac
-elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
+elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$asked" != 00 ]; then
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
     record 75 stopped true
     # Slurm ends this job for it, and would end the asking, too.
