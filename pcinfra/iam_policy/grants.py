@@ -339,6 +339,10 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:{partition}:s3:::{bucket}/pcinfra/payloads/*",),
     ),
     Statement(
+        "EndsOfCapacity", _of("jobs"),
+        called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
+    ),
+    Statement(
         "FindImages", _of("jobs"),
         called("ecr", "DescribeImages", "DescribeRepositories", why="a job in one of the project's images"),
         (REPOSITORY,),

@@ -44,6 +44,11 @@ class Record:
             found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
         if attempts and found.state is State.WAITING and attempts[-1].verdict == UNHEALTHY:
             found = replace(found, why=f"unhealthy: {attempts[-1].why}; {found.why}".rstrip("; "))
+        if found.state is State.RUNNING and self.fields.get("rebalance", "").partition(" ")[0] == str(last):
+            node = self.fields["rebalance"].partition(" ")[2]
+            found = replace(found, why=f"EC2 may soon take {node} away, and says so before")
+        if attempts and found.state is State.WAITING and attempts[-1].verdict == "stopped" and attempts[-1].why:
+            found = replace(found, why=f"{attempts[-1].why}; {found.why}".rstrip("; "))
         wants = self.fields.get("wants", "")
         found = replace(found, tasks=_tasks(self.fields["tasks"]) if "tasks" in self.fields else None)
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
@@ -103,6 +108,8 @@ def read(lines: Iterable[str]) -> Answer:
             record.attempts.append(_object(rest))
         elif word == "result":
             record.results.append(rest)
+        elif word == "rebalance":
+            record.fields[word] = rest  # the last one
         elif word == "began":
             _began(record, rest)
         else:

@@ -33,6 +33,7 @@ _ALLOWED = {
 def render(
     spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *,
     efa: bool = False, spot: bool = False, bandwidth: float | None = None,
+    ends: float | None = None,
 ) -> Manifest:  # fmt: skip
     """Return the run directory of ``spec``.
 
@@ -43,6 +44,7 @@ def render(
         efa: its nodes speak to each other by EFA; NCCL then ends the job rather than go over TCP.
         spot: its nodes may be taken away, and say so before.
         bandwidth: GB/s between its nodes that ``health: nccl`` asks for where the job file does not say.
+        ends: when its nodes begin to be terminated, in seconds since 1970; None: nobody has set an end.
 
     Raises:
         ValueError: the job has nothing to run, or two things.
@@ -51,7 +53,7 @@ def render(
         raise ValueError("a job has either a command or a script")
     files = [
         File("spec.json", spec.model_dump_json(indent=2, exclude={"kubernetes"}).encode() + b"\n"),
-        File("job.sbatch", job_sbatch(spec, run, efa=efa, bandwidth=bandwidth).encode()),
+        File("job.sbatch", job_sbatch(spec, run, efa=efa, bandwidth=bandwidth, ends=ends).encode()),
         File("node.sh", node_sh(spec).encode()),
         File("command.sh", command_sh(spec, shebang=script.startswith(b"#!")).encode()),
         File("env.sh", env_sh(spec).encode()),
@@ -114,7 +116,9 @@ def import_sh(spec: JobSpec) -> str:
     return "\n".join(["#!/bin/bash", *values, _script("import")])
 
 
-def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False, bandwidth: float | None = None) -> str:
+def job_sbatch(
+    spec: JobSpec, run: str, *, efa: bool = False, bandwidth: float | None = None, ends: float | None = None
+) -> str:  # fmt: skip
     """Return the batch script: the options of sbatch, then what runs on the first node of the job."""
     tasks = REGISTRY[spec.launcher].tasks(spec)
     options = [
@@ -134,6 +138,7 @@ def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False, bandwidth: float |
         directive("output", "logs/batch.%A_%a.log" if spec.tasks else "logs/batch.log"),
     ]
     settings = [f"{name}={value}" for name, value in _settings(spec, efa)]
+    settings.append(f"ends={'' if ends is None else f'{ends:.0f}'}")
     if _gated(spec):
         least = bandwidth if spec.health_bandwidth is None else spec.health_bandwidth
         settings += [f"health={spec.health or ''}", f"least={'' if least is None else f'{least:g}'}"]

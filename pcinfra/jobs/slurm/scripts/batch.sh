@@ -98,14 +98,19 @@ fi
 
 stopped=''
 trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
-trap ': >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
+timer=''
+# The time limit comes, or the nodes are about to be taken away, which may both be so: the first one counts.
+trap '[ -n "$timer" ] || { touch "$PCINFRA_STOP_FILE"; before_limit & timer=$!; }' USR1
 
 # shellcheck disable=SC2329 # called by the trap
-# before_limit: end what does not look for the stop file, while there is time left to requeue the job.
+# before_limit: end what does not look for the stop file, while there is time left to requeue the job. The file has the
+# time at which the nodes go, where it is not the time limit that comes.
 before_limit() {
   local end left last=$((grace / 3 < 60 ? grace / 3 : 60))
-  end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
+  end=$(sed -n '1s/^\([0-9]\{1,12\}\) .*/\1/p' "$PCINFRA_STOP_FILE")
+  [ -n "$end" ] || end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
   left=$((${end:-$(($(date +%s) + grace))} - $(date +%s)))
+  last=$((left / 3 < last ? (left > 0 ? left / 3 : 0) : last))
   sleep $((left > last ? left - last : 0))
   kill -TERM "$srun" 2>/dev/null
   sleep $((last > 10 ? last - 5 : last / 2))
@@ -115,18 +120,42 @@ before_limit() {
 [ -z "$(type -t gate)" ] || gate
 [ -z "$stopped" ] || { record 143 stopped false; exit 143; }
 
+# stop_watch: tell this job when its nodes are taken away: in good time before $ends (of a capacity block, in seconds since
+# 1970), or as soon as a node says that EC2 takes it (watch.sh).
+stop_watch() {
+  local nap
+  trap 'kill "$nap" 2>/dev/null; exit' TERM
+  [ "${ends:-0}" -gt "$(date +%s)" ] || ends='' # it was put off since the job was submitted, or the nodes were gone
+  while [ ! -e "$PCINFRA_STOP_FILE" ]; do
+    if [ -n "$ends" ] && [ $((ends - grace)) -le "$(date +%s)" ]; then
+      echo "$ends the capacity of its nodes ends at $(date -u -d "@$ends" +'%F %R UTC')" >"$PCINFRA_STOP_FILE"
+      break
+    fi
+    sleep 1 &
+    nap=$!
+    wait "$nap"
+  done
+  kill -USR1 $$
+}
+
 watch=''
 if [ -e watch.sh ]; then # beside the command, on the nodes themselves
   srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 \
     --mem=0 --input=none --output=none bash watch.sh 2>/dev/null &
   watch=$!
 fi
+# What stops the job by its stop file, and not by a signal.
+watching=''
+if [ -n "$watch$ends" ]; then
+  stop_watch 9>&- </dev/null >/dev/null 2>&1 &
+  watching=$!
+fi
 said=$mine/srun.$PCINFRA_ATTEMPT # the first to fail says why; the others are then killed for it
 exec 7> >(trap '' TERM && exec tee -- "$said" >&2)
 tee=$!
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
   --output="logs/$log.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" 2>&7 7>&- &
-srun=$! timer=''
+srun=$!
 exec 7>&-
 while :; do # a trap interrupts wait; go on until srun itself has ended
   wait "$srun"
@@ -138,6 +167,7 @@ last=$?
 [ "$last" -eq 127 ] || rc=$last
 [ -z "$timer" ] || kill "$timer" 2>/dev/null
 [ -z "$watch" ] || kill "$watch" 2>/dev/null
+[ -z "$watching" ] || kill "$watching" 2>/dev/null
 wait "$tee" 2>/dev/null
 failed=$(grep -m 1 -oE 'tasks? [0-9,-]+: .*' "$said" 2>/dev/null)
 if [ "$rc" -gt 128 ]; then # srun's own is the highest of all
@@ -159,7 +189,7 @@ if [ -n "$stopped" ]; then
   esac
 elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$asked" != 00 ]; then
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
-    record 75 stopped true
+    record 75 stopped true "$(sed '1s/^[0-9]* //; q' "$PCINFRA_STOP_FILE")"
     # Slurm ends this job for it, and would end the asking, too.
     (trap '' TERM && exec scontrol requeue "$job") && exit 0
   fi
