@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pcinfra import stages
 from pcinfra.aws import Target
 from pcinfra.clusters.facts import find, find_all
 from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
@@ -36,15 +37,23 @@ def project() -> Project:
 
 @pytest.fixture(scope="module")
 def account(local_target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """An account in which everything of the project stands, but its cluster; gone afterwards."""
+    """An account in which what a cluster needs stands; gone afterwards."""
     account = Account(local_target, project())
-    account.up()
+    make(account)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # pcluster keeps its log there
         yield account
     account.run(Plan(tuple(delete_actions(find_all(account.cloud, account.project.project)))))
     account.down()
     assert {row.what for row in account.left()} == {SNAPSHOT}
+
+
+def make(account: Account, *names: str) -> Plan:
+    """Make some stages; return the plan that did it. A cluster without containers needs no others."""
+    chosen = names or ("prerequisites", "bucket")
+    plan = Plan(tuple(action for action in account.plan().actions if action.stage in chosen))
+    account.run(plan)
+    return plan
 
 
 def outputs(account: Account) -> dict[str, str]:
@@ -83,7 +92,7 @@ def test_the_database_is_private_encrypted_and_only_its_clients_reach_it(account
     zones = {row["AvailabilityZone"] for row in account.call("ec2", "DescribeSubnets", SubnetIds=subnets)["Subnets"]}
     assert len(zones) == 2
     assert {"Key": "pcinfra:project", "Value": account.project.project} in found["TagList"]
-    assert account.plan().actions == ()
+    assert make(account).actions == ()
 
 
 def test_the_real_pcluster_makes_a_cluster_with_both(account: Account) -> None:
@@ -104,7 +113,7 @@ def test_a_changed_list_changes_the_policy_in_place(account: Account) -> None:
     before = outputs(account)["NodePolicy"]
     more = account.project.model_copy(update={"nodes": Nodes(secrets=(SECRET, "ssm:/team/*"))})
     changed = Account(account.target, more)
-    plan = changed.up()
+    plan = make(changed)
     assert [(action.id, action.kind, action.loses) for action in plan.actions] == [
         (CHANGES, Kind.RUN, ""),
         (STACK, Kind.UPDATE, ""),
@@ -112,7 +121,7 @@ def test_a_changed_list_changes_the_policy_in_place(account: Account) -> None:
     assert outputs(changed)["NodePolicy"] == before
     (reading,) = [each for each in document(changed) if each["Sid"] == "ReadParameters"]
     assert reading["Resource"] == [f"arn:aws:ssm:us-east-1:{account.cloud.account}:parameter/team/*"]
-    account.up()
+    make(account)
     assert "ReadParameters" not in [each["Sid"] for each in document(account)]
 
 
@@ -125,12 +134,12 @@ def test_a_database_that_nobody_wants_any_more_goes_only_with_a_yes(account: Acc
 
 def test_a_teardown_leaves_the_last_snapshot(local_target: Target) -> None:
     account = Account(local_target, project())
-    plan = account.plan()
-    account.run(Plan(tuple(action for action in plan.actions if action.stage == "prerequisites")))
+    make(account, "prerequisites")
     name = database(account)["DBClusterIdentifier"]
-    gone = account.down()
+    notes = stages.down(account.project, account.facts(contents=True)).notes
+    assert [note for note in notes if "its last snapshot stays" in note]
+    account.run_only("prerequisites")
     assert {row.what for row in account.left()} == {SNAPSHOT}
-    assert [note for note in gone.notes if "its last snapshot stays" in note]
     rows = account.cloud.pages("rds", "DescribeDBClusterSnapshots", "DBClusterSnapshots")
     (last,) = [row for row in rows if row["DBClusterIdentifier"] == name and row["SnapshotType"] == "manual"]
     assert last["DBClusterSnapshotIdentifier"].startswith(f"{account.project.prerequisites.stack}-snapshot-")
