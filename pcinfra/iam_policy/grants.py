@@ -446,7 +446,6 @@ STATEMENTS: tuple[Statement, ...] = (
             *called("ec2", "TerminateInstances", "DeleteVpc", "DeleteNatGateway", "ReleaseAddress", "DeleteVolume",
                     "DeleteNetworkInterface", "DeleteLaunchTemplate", why=ON_SWEEP),
             *called("fsx", "DeleteFileSystem", why=ON_SWEEP),
-            *called("rds", "DeleteDBClusterSnapshot", why=ON_SWEEP),
         ),
         condition=OURS,
     ),

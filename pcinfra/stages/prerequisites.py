@@ -161,7 +161,7 @@ class Prerequisites:
         waits = _waits(facts.of(StackFacts))
         gone = _delete(stack, f"is {stack.status}", loses=_files(project))
         gone = replace(gone, after=frozenset(wait.id for wait in waits))
-        note = f"{DATABASE} goes: aws rds describe-db-cluster-snapshots" if "DatabaseUri" in stack.outputs else ""
+        note = f"goes: {DATABASE}; aws rds describe-db-cluster-snapshots" if "DatabaseUri" in stack.outputs else ""
         notes = (note,) if note else ()
         openzfs = stack.outputs.get("FSxOpenZFSFilesystemId", "")
         kept = facts.values.get(BackupFacts, BackupFacts())

@@ -181,8 +181,7 @@ def _snapshots(project: Project, cloud: Cloud) -> Iterable[Residue]:
     for row in _tagged(rows, project, "TagList"):
         name = row["DBClusterSnapshotIdentifier"]
         remove = f"aws rds delete-db-cluster-snapshot --db-cluster-snapshot-identifier {name}"
-        call = ("rds", "DeleteDBClusterSnapshot", "DBClusterSnapshotIdentifier")
-        yield Residue(SNAPSHOT, name, remove, call, data=True)
+        yield Residue(SNAPSHOT, name, remove, data=True)
 
 
 BACKUP = "FSx backup"
