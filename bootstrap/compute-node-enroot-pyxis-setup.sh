@@ -39,7 +39,7 @@ EXAMPLES=$ROOT/opt/parallelcluster/examples
 KEPT=$ROOT/var/lib/pcinfra
 
 lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa=''
-images=() wrote=() warnings=()
+images=() wrote=() warnings=() prolog=() epilog=()
 node=$(hostname -s 2>/dev/null || uname -n)
 ready='' reason='' # ready: the arguments were understood, so that a report can be written
 SECONDS=0
@@ -106,11 +106,23 @@ parse() {
         images+=("$2")
         shift 2
         ;;
+      --prolog | --epilog)
+        [[ -n ${2-} ]] || fail "$1 needs a value"
+        hook_argument "${1#--}" "$2"
+        shift 2
+        ;;
       *) fail "unknown argument '$1'; try --help" ;;
     esac
   done
   check_arguments
   ready=1
+}
+
+hook_argument() {
+  local url='^s3://[a-z0-9.-]+/([A-Za-z0-9_.-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*$'
+  [[ $ROLE == head ]] || fail "--$1 is for the head node, whose /opt/slurm every node mounts"
+  [[ $2 =~ $url ]] || fail "--$1 must be s3://BUCKET/KEY, not '$2'"
+  if [[ $1 == prolog ]]; then prolog+=("$2"); else epilog+=("$2"); fi
 }
 
 check_arguments() {

@@ -24,6 +24,8 @@ Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes
   --account ID     account of the registry (default: the instance's)
   --region REGION  region of the registry (default: the instance's)
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
+  --prolog URL     a program, s3://BUCKET/KEY, that runs as root on each node before a job; may be given several times
+  --epilog URL     likewise after a job
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
 LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
@@ -37,7 +39,7 @@ EXAMPLES=$ROOT/opt/parallelcluster/examples
 KEPT=$ROOT/var/lib/pcinfra
 
 lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa=''
-images=() wrote=() warnings=()
+images=() wrote=() warnings=() prolog=() epilog=()
 node=$(hostname -s 2>/dev/null || uname -n)
 ready='' reason='' # ready: the arguments were understood, so that a report can be written
 SECONDS=0
@@ -104,11 +106,23 @@ parse() {
         images+=("$2")
         shift 2
         ;;
+      --prolog | --epilog)
+        [[ -n ${2-} ]] || fail "$1 needs a value"
+        hook_argument "${1#--}" "$2"
+        shift 2
+        ;;
       *) fail "unknown argument '$1'; try --help" ;;
     esac
   done
   check_arguments
   ready=1
+}
+
+hook_argument() {
+  local url='^s3://[a-z0-9.-]+/([A-Za-z0-9_.-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*$'
+  [[ $ROLE == head ]] || fail "--$1 is for the head node, whose /opt/slurm every node mounts"
+  [[ $2 =~ $url ]] || fail "--$1 must be s3://BUCKET/KEY, not '$2'"
+  if [[ $1 == prolog ]]; then prolog+=("$2"); else epilog+=("$2"); fi
 }
 
 check_arguments() {
@@ -626,6 +640,25 @@ main
 END_OF_FILE
 }
 
+# Programs of the project's own, each under its own name. One that cannot be fetched would be missed only by its absence,
+# so that the head node fails without it.
+install_hooks() {
+  local url
+  for url in "${prolog[@]}"; do install_hook prolog "$url"; done
+  for url in "${epilog[@]}"; do install_hook epilog "$url"; done
+}
+
+install_hook() {
+  local new text
+  new=$(mktemp)
+  timeout 120 aws s3 cp --only-show-errors ${region:+--region "$region"} "$2" "$new" ||
+    { rm -f "$new"; fail "$2 could not be fetched"; }
+  text=$(head -c 2 "$new" | tr -d '\0')
+  [[ $text == '#!' ]] || { rm -f "$new"; fail "$2 is not a program: it does not begin with #!"; }
+  put "$ROOT/opt/slurm/etc/scripts/$1.d/60_${2##*/}" 755 <"$new"
+  rm -f "$new"
+}
+
 reload_slurm() {
   local scontrol=$ROOT/opt/slurm/bin/scontrol
   if [[ ${wrote[*]-} != */opt/slurm/etc/plugstack* ]]; then return; fi
@@ -663,6 +696,7 @@ main() {
   configure_hooks
   configure_pyxis
   install_health_check
+  install_hooks
   open_lustre
   reload_slurm
   warm_images

@@ -56,6 +56,11 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         head_timeout=derive.head_timeout(queues),
         compute_timeout=derive.compute_timeout(queues),
         policies=derive.policies(inputs.partition),
+        imds=derive.imds(cluster),
+        secured=derive.secured(cluster),
+        hooks=derive.hooks(cluster),
+        foreign=derive.foreign_objects(cluster, inputs.bucket),
+        tags={**inputs.tags, **cluster.tags},
     )
     return Rendered(*lay_over(text, cluster.overrides))
 

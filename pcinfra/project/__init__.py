@@ -1,6 +1,7 @@
 """``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
 
 from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, HeadNodeSettings, LoginNodes, Queue, Shape
+from pcinfra.project.cluster_options import Hooks, Imds
 from pcinfra.project.model import Adopt, Association, Bucket, Image, Lustre, OpenZFS, Prerequisites, Project
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "Bucket",
     "Cluster",
     "HeadNodeSettings",
+    "Hooks",
     "Image",
+    "Imds",
     "LoginNodes",
     "Lustre",
     "OpenZFS",
