@@ -197,6 +197,18 @@ def hooks(cluster: Cluster) -> tuple[tuple[str, Derived], ...]:
     return before + tuple(("--epilog", Derived(url, why.format("epilog", "after"))) for url in cluster.hooks.epilog)
 
 
+ULTRASERVER = "p6e-gb200."
+"""Instances of an UltraServer, whose GPUs NVLink joins across nodes."""
+
+
+def slurm_settings(queues: tuple[QueueView, ...]) -> tuple[tuple[str, Derived], ...]:
+    """Slurm's settings for UltraServers. Source: ParallelCluster, "Support NVIDIA-Imex with p6e-gb200 instance"."""
+    if not any(view.type.name.startswith(ULTRASERVER) for view in queues):
+        return ()
+    why = "UltraServers: all nodes of a job begin IMEX in their prolog before its first task"
+    return (("PrologFlags", Derived("Alloc,NoHold", why)), ("MessageTimeout", Derived(240, "seconds; that takes long")))
+
+
 def foreign_objects(cluster: Cluster, own: str) -> tuple[tuple[str, Derived], ...]:
     """Bucket and key of each object outside the project's own bucket that the head node must read."""
     parts = (url.removeprefix("s3://").partition("/") for url in dict.fromkeys(cluster.hooks.urls))

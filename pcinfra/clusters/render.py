@@ -59,6 +59,7 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         imds=derive.imds(cluster),
         secured=derive.secured(cluster),
         hooks=derive.hooks(cluster),
+        slurm_settings=derive.slurm_settings(queues),
         foreign=derive.foreign_objects(cluster, inputs.bucket),
         tags={**inputs.tags, **cluster.tags},
     )

@@ -76,6 +76,19 @@ def test_options_are_golden(inputs: ClusterInputs) -> None:
     assert errors(validate("train", text, "us-east-1")) == []
 
 
+ULTRASERVER = queue("p6e-gb200.36xlarge", capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION,
+                    min_nodes=18, max_nodes=18)  # fmt: skip
+
+
+def test_an_ultraserver_is_golden(inputs: ClusterInputs) -> None:
+    path = GOLDEN / "ultraserver.yaml"
+    text = render("train", cluster(ULTRASERVER, shape="capacity-block"), inputs)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+    assert errors(validate("train", text, "us-east-1")) == []
+
+
 def test_every_shape_has_its_template_and_every_template_its_shape() -> None:
     assert {path.name for path in assets.folder("cluster-configs").glob("*.j2")} == {f"{s}.yaml.j2" for s in SHAPES}
 
