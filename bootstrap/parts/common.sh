@@ -4,7 +4,7 @@ ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
 EXAMPLES=$ROOT/opt/parallelcluster/examples
 KEPT=$ROOT/var/lib/pcinfra
 
-lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa=''
+lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa='' metrics=''
 images=() wrote=() warnings=() prolog=() epilog=()
 node=$(hostname -s 2>/dev/null || uname -n)
 ready='' reason='' # ready: the arguments were understood, so that a report can be written
@@ -71,6 +71,10 @@ parse() {
         [[ -n ${2-} ]] || fail "$1 needs a value"
         images+=("$2")
         shift 2
+        ;;
+      --metrics)
+        metrics=1
+        shift
         ;;
       --prolog | --epilog)
         [[ -n ${2-} ]] || fail "$1 needs a value"

@@ -22,6 +22,7 @@ Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes
   --account ID     account of the registry (default: the instance's)
   --region REGION  region of the registry (default: the instance's)
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
+  --metrics        serve numbers for Prometheus on port 9100 of the node's private address
   --prolog URL     a program, s3://BUCKET/KEY, that runs as root on each node before a job; may be given several times
   --epilog URL     likewise after a job
 
@@ -39,6 +40,8 @@ USAGE
 # include enroot.sh
 
 # include report.sh
+
+# include metrics.sh
 
 # Slurm reads plugins from /opt/slurm, shared with every node. Plugins that are there already stay.
 configure_pyxis() {
@@ -121,6 +124,7 @@ main() {
   install_hooks
   open_lustre
   reload_slurm
+  install_metrics
   warm_images
 }
 

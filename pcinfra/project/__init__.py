@@ -1,7 +1,7 @@
 """``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
 
 from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, HeadNodeSettings, LoginNodes, Queue, Shape
-from pcinfra.project.cluster_options import Hooks, Imds
+from pcinfra.project.cluster_options import Hooks, Imds, Monitoring
 from pcinfra.project.model import Adopt, Association, Bucket, Image, Lustre, OpenZFS, Prerequisites, Project
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Imds",
     "LoginNodes",
     "Lustre",
+    "Monitoring",
     "OpenZFS",
     "Prerequisites",
     "Project",

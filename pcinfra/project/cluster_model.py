@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pcinfra.project import fleet
-from pcinfra.project.cluster_options import DirectoryService, Hooks, Imds
+from pcinfra.project.cluster_options import DirectoryService, Hooks, Imds, Monitoring
 from pcinfra.project.fields import (
     AmiId,
     DatabaseName,
@@ -166,6 +166,7 @@ class Cluster(Section):
     accounting: Accounting = Accounting()
     imds: Imds = Imds()
     hooks: Hooks = Hooks()
+    monitoring: Monitoring = Monitoring()
     directory_service: DirectoryService = Field(
         {}, description="An Active Directory or LDAP whose users may use the cluster, in ParallelCluster's own words: "
         "DomainName, DomainAddr, PasswordSecretArn, DomainReadOnlyUser, ..."

@@ -47,3 +47,12 @@ class Hooks(Section):
     @property
     def urls(self) -> tuple[str, ...]:
         return (*self.prolog, *self.epilog)
+
+
+class Monitoring(Section):
+    """Numbers for a Prometheus of yours."""
+
+    exporters: bool = Field(
+        False, description="Whether each node serves node_exporter and its GPUs' numbers on port 9100 of its private "
+        "address, to the cluster's own machines."
+    )  # fmt: skip

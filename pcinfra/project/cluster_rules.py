@@ -82,15 +82,17 @@ def accounting(project: Project) -> Iterator[Finding]:
 
 
 def hooks(project: Project) -> Iterator[Finding]:
-    """The head node's script installs them, each as a file of its own name, and ``minimal`` runs none.
+    """The nodes' scripts install them, each as a file of its own name, and ``minimal`` runs none.
 
     Source: ParallelCluster 3.6 release notes: Prolog and Epilog are /opt/slurm/etc/scripts/{prolog,epilog}.d/*.
     """
     for name, cluster in project.clusters.items():
-        if cluster.hooks.urls and cluster.shape == "minimal":
+        if cluster.shape == "minimal":
+            asked = {"hooks": bool(cluster.hooks.urls), "monitoring": cluster.monitoring.exporters}
             here: KeyPath = ("clusters", name)
-            yield Finding((*here, "hooks"), "shape minimal runs no script that could install them", "shape: cpu",
-                          ((*here, "shape"),))  # fmt: skip
+            for key in (key for key, there in asked.items() if there):
+                yield Finding((*here, key), "shape minimal runs no script that could install them", "shape: cpu",
+                              ((*here, "shape"),))  # fmt: skip
         for kind in ("prolog", "epilog"):
             seen: dict[str, int] = {}
             for index, url in enumerate(getattr(cluster.hooks, kind)):

@@ -23,7 +23,7 @@ from pcinfra.clusters.render import Rendered, rendered
 from pcinfra.clusters.sources import Locator
 from pcinfra.clusters.validate import against_account, validate
 from pcinfra.errors import InputError
-from pcinfra.project import Accounting, Cluster, HeadNodeSettings, Hooks, Imds, LoginNodes, Project, Queue
+from pcinfra.project import Accounting, Cluster, HeadNodeSettings, Hooks, Imds, LoginNodes, Monitoring, Project, Queue
 from pcinfra.project.document import parse as document
 from pcinfra.project.load import parse
 from pcinfra.shell import Subprocess
@@ -104,7 +104,7 @@ def made(case: dict[str, Any], world: World) -> Rendered:
     raw = yaml.safe_load(world.file(case))["clusters"]["train"]
     parts: dict[str, Any] = {**raw}
     sections = {"head_node": HeadNodeSettings, "login_nodes": LoginNodes, "accounting": Accounting, "hooks": Hooks,
-                "imds": Imds}  # fmt: skip
+                "imds": Imds, "monitoring": Monitoring}  # fmt: skip
     for key, kind in sections.items():
         if key in raw:
             parts[key] = loosely(kind, raw[key])

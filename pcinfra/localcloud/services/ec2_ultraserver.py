@@ -11,7 +11,12 @@ import copy
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.models.instance_types import INSTANCE_TYPES, InstanceType, InstanceTypeBackend
+from moto.ec2.models.instance_types import (
+    INSTANCE_TYPE_OFFERINGS,
+    INSTANCE_TYPES,
+    InstanceType,
+    InstanceTypeBackend,
+)
 from moto.ec2.responses import EC2Response
 
 from pcinfra.localcloud.services.ec2_capacity import reservations
@@ -19,6 +24,8 @@ from pcinfra.localcloud.services.patching import put
 
 NAME = "p6e-gb200.36xlarge"
 CARDS = 17
+REGION = "us-east-1"
+"""Where its local zone, us-east-1-dfw-2a, belongs to."""
 
 
 def install() -> None:
@@ -26,6 +33,8 @@ def install() -> None:
     if NAME not in INSTANCE_TYPES:
         INSTANCE_TYPES[NAME] = _described()
         InstanceTypeBackend.instance_types.append(InstanceType(NAME))
+        offer = {"InstanceType": NAME, "LocationType": "region", "Location": REGION}
+        INSTANCE_TYPE_OFFERINGS["region"][REGION].append(offer)
     put(EC2Response, describe_capacity_block_status=describe_capacity_block_status)
 
 

@@ -57,6 +57,7 @@ def test_every_shape_is_golden_for_every_version(shape: str, version: str, input
 OPTIONS = {
     "shape": "cpu",
     "imds": {"version": "v1.0", "secured": False},
+    "monitoring": {"exporters": True},
     "hooks": {"prolog": ["s3://parallelcluster-123456789012-us-east-1/checks/a.sh", "s3://other-bucket/b.sh"],
               "epilog": ["s3://other-bucket/b.sh"]},
     "directory_service": {"DomainName": "corp.example.com", "DomainAddr": "ldaps://corp.example.com",
