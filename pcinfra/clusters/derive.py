@@ -179,6 +179,43 @@ def login_type(cluster: Cluster) -> Derived | str:
     return Derived(name, why) if why else name
 
 
+def imds(cluster: Cluster) -> Derived | str:
+    if cluster.imds.version != "v2.0":
+        return cluster.imds.version
+    return Derived("v2.0", "session tokens only: a request forged through a web server on the node gets no credentials")
+
+
+def secured(cluster: Cluster) -> Derived | bool:
+    if not cluster.imds.secured:
+        return False
+    return Derived(True, "only root and the node's administrators reach its credentials, not every user's job")
+
+
+def hooks(cluster: Cluster) -> tuple[tuple[str, Derived], ...]:
+    """The head node's arguments for programs around each job. Slurm's Prolog and Epilog belong to ParallelCluster."""
+    why = "into /opt/slurm/etc/scripts/{}.d: Slurm runs it as root on each node, {} a job"
+    before = tuple(("--prolog", Derived(url, why.format("prolog", "before"))) for url in cluster.hooks.prolog)
+    return before + tuple(("--epilog", Derived(url, why.format("epilog", "after"))) for url in cluster.hooks.epilog)
+
+
+ULTRASERVER = "p6e-gb200."
+"""Instances of an UltraServer, whose GPUs NVLink joins across nodes."""
+
+
+def slurm_settings(queues: tuple[QueueView, ...]) -> tuple[tuple[str, Derived], ...]:
+    """Slurm's settings for UltraServers. Source: ParallelCluster, "Support NVIDIA-Imex with p6e-gb200 instance"."""
+    if not any(view.type.name.startswith(ULTRASERVER) for view in queues):
+        return ()
+    why = "UltraServers: all nodes of a job begin IMEX in their prolog before its first task"
+    return (("PrologFlags", Derived("Alloc,NoHold", why)), ("MessageTimeout", Derived(240, "seconds; that takes long")))
+
+
+def foreign_objects(cluster: Cluster, own: str) -> tuple[tuple[str, Derived], ...]:
+    """Bucket and key of each object outside the project's own bucket that the head node must read."""
+    parts = (url.removeprefix("s3://").partition("/") for url in dict.fromkeys(cluster.hooks.urls))
+    return tuple((bucket, Derived(key, "this object alone, to read")) for bucket, _, key in parts if bucket != own)
+
+
 USUAL_IDLE_TIME = 10
 
 

@@ -57,6 +57,12 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         compute_timeout=derive.compute_timeout(queues),
         policies=derive.policies(inputs),
         accounting=derive.accounting(cluster, inputs),
+        imds=derive.imds(cluster),
+        secured=derive.secured(cluster),
+        hooks=derive.hooks(cluster),
+        slurm_settings=derive.slurm_settings(queues),
+        foreign=derive.foreign_objects(cluster, inputs.bucket),
+        tags={**inputs.tags, **cluster.tags},
     )
     return Rendered(*lay_over(text, cluster.overrides))
 

@@ -1,6 +1,7 @@
 """``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
 
 from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, HeadNodeSettings, LoginNodes, Queue, Shape
+from pcinfra.project.cluster_options import Hooks, Imds, Monitoring
 from pcinfra.project.model import (
     Adopt,
     Association,
@@ -23,9 +24,12 @@ __all__ = [
     "Cluster",
     "Database",
     "HeadNodeSettings",
+    "Hooks",
     "Image",
+    "Imds",
     "LoginNodes",
     "Lustre",
+    "Monitoring",
     "Nodes",
     "OpenZFS",
     "Prerequisites",

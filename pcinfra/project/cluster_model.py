@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pcinfra.project import fleet
+from pcinfra.project.cluster_options import DirectoryService, Hooks, Imds, Monitoring
 from pcinfra.project.fields import (
     AmiId,
     DatabaseName,
@@ -18,6 +19,8 @@ from pcinfra.project.fields import (
     QueueName,
     ReservationId,
     SecretArn,
+    TagKey,
+    TagValue,
 )
 from pcinfra.project.section import Section
 
@@ -166,6 +169,16 @@ class Cluster(Section):
         10, ge=1, le=10080, description="Minutes without a job after which a node above min_nodes goes away."
     )
     accounting: Accounting = Accounting()
+    imds: Imds = Imds()
+    hooks: Hooks = Hooks()
+    monitoring: Monitoring = Monitoring()
+    directory_service: DirectoryService = Field(
+        {}, description="An Active Directory or LDAP whose users may use the cluster, in ParallelCluster's own words: "
+        "DomainName, DomainAddr, PasswordSecretArn, DomainReadOnlyUser, ..."
+    )  # fmt: skip
+    tags: dict[TagKey, TagValue] = Field(
+        {}, description="Tags of everything that this cluster makes, besides those of the project."
+    )
     overrides: dict[str, Any] = Field(
         {},
         description="Anything else of ParallelCluster's configuration, in its own words (HeadNode: ...). It is laid "

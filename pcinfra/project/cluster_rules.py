@@ -14,6 +14,8 @@ from pcinfra.project.model import Project
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.project.wording import nearest, one_of
 
+MAX_CLUSTER_TAGS = 40
+
 
 def cluster_names(project: Project) -> Iterator[Finding]:
     """A cluster is a CloudFormation stack of its name, and stack names are unique in a region.
@@ -105,6 +107,47 @@ def database_capacity(project: Project) -> Iterator[Finding]:
         yield Finding((*path, "max_capacity"), why, hint, ((*path, "min_capacity"),))
 
 
+def hooks(project: Project) -> Iterator[Finding]:
+    """The nodes' scripts install them, each as a file of its own name, and ``minimal`` runs none.
+
+    Source: ParallelCluster 3.6 release notes: Prolog and Epilog are /opt/slurm/etc/scripts/{prolog,epilog}.d/*.
+    """
+    for name, cluster in project.clusters.items():
+        if cluster.shape == "minimal":
+            asked = {"hooks": bool(cluster.hooks.urls), "monitoring": cluster.monitoring.exporters}
+            here: KeyPath = ("clusters", name)
+            for key in (key for key, there in asked.items() if there):
+                yield Finding((*here, key), "shape minimal runs no script that could install them", "shape: cpu",
+                              ((*here, "shape"),))  # fmt: skip
+        for kind in ("prolog", "epilog"):
+            seen: dict[str, int] = {}
+            for index, url in enumerate(getattr(cluster.hooks, kind)):
+                file = url.rpartition("/")[2]
+                path = ("clusters", name, "hooks", kind)
+                if seen.setdefault(file, index) != index:
+                    yield Finding((*path, index), f"{file} is also the name of another one", "another name",
+                                  ((*path, seen[file]),))  # fmt: skip
+
+
+def tags(project: Project) -> Iterator[Finding]:
+    """A cluster's tags and the project's go onto the same resources.
+
+    Source: ParallelCluster 3.16.1, MAX_TAGS_COUNT; IAM user guide, "Tags for IAM resources": keys in any case are one.
+    """
+    common = project.tags_for("cluster")
+    for name, cluster in project.clusters.items():
+        here = ("clusters", name, "tags")
+        together = len(common | cluster.tags)
+        if cluster.tags and together > MAX_CLUSTER_TAGS:
+            why = f"are {together} with those of the project and of pcinfra; {MAX_CLUSTER_TAGS} are possible"
+            yield Finding(here, why, "fewer tags", (("tags",),))
+        seen = {key.lower(): key for key in common}
+        for key in cluster.tags:
+            other = seen.setdefault(key.lower(), key)
+            if other != key:
+                yield Finding((*here, key), f"differs from {other} in capital letters only", "keep one of them")
+
+
 def queues(project: Project) -> Iterator[Finding]:
     """Queue names are unique in a cluster, and each queue's numbers fit. Source: ParallelCluster, SlurmQueues."""
     for name, cluster in project.clusters.items():
@@ -169,4 +212,13 @@ def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
         yield Finding((*path, "min_nodes"), why, f"min_nodes: {queue.max_nodes}", (*kind, (*path, "max_nodes")))
 
 
-RULES: tuple[Rule[Project], ...] = (cluster_names, shapes, instance_types, queues, accounting, database_capacity)
+RULES: tuple[Rule[Project], ...] = (
+    cluster_names,
+    shapes,
+    instance_types,
+    queues,
+    accounting,
+    database_capacity,
+    hooks,
+    tags,
+)

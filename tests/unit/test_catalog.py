@@ -15,6 +15,7 @@ from pcinfra.errors import UsageError
         ("p5en.48xlarge", "x86_64", 8, 16, 8),
         ("p4d.24xlarge", "x86_64", 8, 4, 8),
         ("p6-b200.48xlarge", "x86_64", 8, 8, 8),
+        ("p6e-gb200.36xlarge", "arm64", 4, 16, 3),
         ("g5.xlarge", "x86_64", 1, 0, 1),
         ("g5.12xlarge", "x86_64", 4, 1, 1),
         ("hpc7a.96xlarge", "x86_64", 0, 2, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,42 @@ def test_every_shape_is_golden_for_every_version(shape: str, version: str, input
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+OPTIONS = {
+    "shape": "cpu",
+    "imds": {"version": "v1.0", "secured": False},
+    "monitoring": {"exporters": True},
+    "hooks": {"prolog": ["s3://parallelcluster-123456789012-us-east-1/checks/a.sh", "s3://other-bucket/b.sh"],
+              "epilog": ["s3://other-bucket/b.sh"]},
+    "directory_service": {"DomainName": "corp.example.com", "DomainAddr": "ldaps://corp.example.com",
+                          "PasswordSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:ad-AbCdEf",
+                          "DomainReadOnlyUser": "cn=ReadOnly,dc=corp", "GenerateSshKeysForUsers": True,
+                          "AdditionalSssdConfigs": {"debug_level": "0x1ff"}},
+    "tags": {"team": "ml"},
+}  # fmt: skip
+
+
+def test_options_are_golden(inputs: ClusterInputs) -> None:
+    path = GOLDEN / "options.yaml"
+    text = render("train", Project.model_validate_json(json.dumps({"clusters": {"t": OPTIONS}})).clusters["t"], inputs)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+    assert errors(validate("train", text, "us-east-1")) == []
+
+
+ULTRASERVER = queue("p6e-gb200.36xlarge", capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION,
+                    min_nodes=18, max_nodes=18)  # fmt: skip
+
+
+def test_an_ultraserver_is_golden(inputs: ClusterInputs) -> None:
+    path = GOLDEN / "ultraserver.yaml"
+    text = render("train", cluster(ULTRASERVER, shape="capacity-block"), inputs)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+    assert errors(validate("train", text, "us-east-1")) == []
 
 
 def test_every_shape_has_its_template_and_every_template_its_shape() -> None:
