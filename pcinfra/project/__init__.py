@@ -2,7 +2,18 @@
 
 from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, HeadNodeSettings, LoginNodes, Queue, Shape
 from pcinfra.project.cluster_options import Hooks, Imds, Monitoring
-from pcinfra.project.model import Adopt, Association, Bucket, Image, Lustre, OpenZFS, Prerequisites, Project
+from pcinfra.project.model import (
+    Adopt,
+    Association,
+    Bucket,
+    Database,
+    Image,
+    Lustre,
+    Nodes,
+    OpenZFS,
+    Prerequisites,
+    Project,
+)
 
 __all__ = [
     "SHAPES",
@@ -11,6 +22,7 @@ __all__ = [
     "Association",
     "Bucket",
     "Cluster",
+    "Database",
     "HeadNodeSettings",
     "Hooks",
     "Image",
@@ -18,6 +30,7 @@ __all__ = [
     "LoginNodes",
     "Lustre",
     "Monitoring",
+    "Nodes",
     "OpenZFS",
     "Prerequisites",
     "Project",
