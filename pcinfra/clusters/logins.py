@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pcinfra import cloudformation
-from pcinfra.clusters.facts import instances
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.probe import ClusterProbe
 from pcinfra.engine import Action, Kind, Pending
@@ -30,10 +29,11 @@ _UPDATE_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class LoginProbe:
-    """Counts the login nodes that run, by the name of the cluster."""
+    """Counts the login nodes that run as pcluster counts them, by the name of the cluster."""
 
     def read(self, doors: Doors, keys: frozenset[str]) -> Mapping[str, int]:
-        return {key: len(instances(doors.cloud, [key], "LoginNode")) for key in keys}
+        program = Pcluster(doors.shell, doors.target)
+        return {key: program.describe(key).login_nodes for key in keys}
 
 
 @dataclass(frozen=True, slots=True)

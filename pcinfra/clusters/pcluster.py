@@ -99,7 +99,10 @@ class HeadNode:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What describe-cluster tells. ``failures`` are pairs of failure code and reason, after a failed creation."""
+    """What describe-cluster tells. ``failures`` are pairs of failure code and reason, after a failed creation.
+
+    ``login_nodes`` is how many pcluster counts as running: targets of their load balancers, also those that drain.
+    """
 
     name: str
     status: str
@@ -109,6 +112,7 @@ class Description:
     created: str
     head_node: HeadNode | None
     failures: tuple[tuple[str, str], ...]
+    login_nodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,14 @@ def _description(answer: Mapping[str, Any]) -> Description:
         if head
         else None,
         failures=tuple((f["failureCode"], f.get("failureReason", "")) for f in answer.get("failures") or ()),
+        login_nodes=sum(pool.get("healthyNodes", 0) + pool.get("unhealthyNodes", 0) for pool in _pools(answer)),
     )
+
+
+def _pools(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A list of pools since 3.11; one mapping before."""
+    found = answer.get("loginNodes") or []
+    return [found] if isinstance(found, dict) else list(found)
 
 
 def _findings(answer: Mapping[str, Any]) -> list[Finding]:

@@ -213,12 +213,5 @@ def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
 
 
 RULES: tuple[Rule[Project], ...] = (
-    cluster_names,
-    shapes,
-    instance_types,
-    queues,
-    accounting,
-    database_capacity,
-    hooks,
-    tags,
-)
+    cluster_names, shapes, instance_types, queues, accounting, database_capacity, hooks, tags,
+)  # fmt: skip

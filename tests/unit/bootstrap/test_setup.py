@@ -166,7 +166,7 @@ def test_head_installs_the_projects_own_programs_once(node: Node) -> None:
     before, after = node.root / "opt/slurm/etc/scripts/prolog.d", node.root / "opt/slurm/etc/scripts/epilog.d"
     own = {path.name for path in before.iterdir()}
     assert own == {"50_pcinfra_gpu_health", "60_check.sh", "60_b.sh"}
-    assert [path.name for path in after.iterdir()] == ["60_check.sh"]
+    assert {path.name for path in after.iterdir()} == {"50_pcinfra_unhealthy", "60_check.sh"}
     assert (before / "60_check.sh").read_text() == "#!/bin/sh\nexit 3\n"
     assert mode(before / "60_check.sh") == 0o755
     assert subprocess.run([before / "60_check.sh"], check=False).returncode == 3
