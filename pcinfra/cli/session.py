@@ -40,6 +40,7 @@ class Session:
     jobs: int = 16
     debug: bool = False
     backends: dict[str, Any] = field(default_factory=dict, compare=False)
+    head_nodes: dict[str, str] = field(default_factory=dict, compare=False)
 
     def typed(self, text: str) -> str:
         """Return ``text`` with the commands in it as they must be typed for the same project and target."""
@@ -119,6 +120,7 @@ class Session:
         for name in ("cloud", "target"):
             vars(self).pop(name, None)
         self.backends.clear()
+        self.head_nodes.clear()
 
     @cached_property
     def shell(self) -> Shell:

@@ -33,6 +33,10 @@ def create(session: Session, /, name: str, dry_run: bool, wait: bool, rollback: 
     pcinfra cluster create train
     pcinfra cluster create train --wait     its capacity block begins tomorrow
     """
+    from pcinfra.clusters import program
+
+    if not (dry_run or wait):
+        program.begin(session.shell)
     from pcinfra.clusters.facts import find
     from pcinfra.clusters.lifecycle import create_plan
     from pcinfra.ui import print_plan
