@@ -62,7 +62,7 @@ def submit(
         raise UsageError("names no job", where="submit", hint="pcinfra submit examples/hello.yaml")
     if follow and len(files) > 1:
         raise UsageError("follows one job at a time", where="--follow", hint="pcinfra logs RUN --follow")
-    rules = backends.rules(cluster)
+    rules = backends.rules(session, cluster)
     manifests = [rendered(session, load(file, session.shell, rules, words), cluster) for file in files or (None,)]
     if dry_run:
         for manifest in manifests:
@@ -79,6 +79,7 @@ def submit(
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
     from pcinfra import catalog
+    from pcinfra.jobs import granted
     from pcinfra.jobs.images import is_ours, resolved
 
     if is_backend(cluster):
@@ -87,12 +88,42 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     from pcinfra.jobs.slurm.render import render
 
     spec = job.spec
-    if spec.image and spec.container != "off" and is_ours(spec.image):
-        spec = spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
+    image = spec.image if spec.container != "off" else None
+    if image and is_ours(image):
+        spec = spec.model_copy(update={"image": resolved(image, session.project, session.cloud)})
+    elif image and granted.in_ecr(image) and session.has_project:
+        granted.check_image(image, session.project, session.cloud)
     queue = _queue(session, spec, cluster)
     by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
     spot = bool(queue and queue.capacity_type == "SPOT")
-    return render(spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot)
+    wide = catalog.find(queue.instance_type).gigabits / 8 / 2 if queue else None
+    return render(
+        spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot, bandwidth=wide if by_efa else None,
+        ends=_capacity_end(session, spec, queue.capacity_reservation) if queue else None,
+    )  # fmt: skip
+
+
+def _capacity_end(session: Session, spec: JobSpec, reservation: str | None) -> float | None:
+    """Return when nodes in ``reservation`` begin to be terminated, in seconds since 1970, and say so once."""
+    from datetime import UTC, datetime
+
+    from pcinfra.clusters import reservations
+    from pcinfra.errors import PcinfraError
+
+    if reservation is None:
+        return None
+    if reservation not in session.capacity:
+        try:
+            held = reservations.read(session.cloud, [reservation]).get(reservation)
+        except PcinfraError as error:
+            click.echo(f"note: nobody knows when {reservation} ends: {error.why}", err=True)
+            held = None
+        session.capacity[reservation] = held.usable_until if held else None
+        if said := reservations.ending(held, datetime.now(UTC)) if held else "":
+            more = "" if spec.requeue else "; with requeue: 1 the job would go on in a later one"
+            click.echo(f"note: {said}{more}", err=True)
+    end = session.capacity[reservation]
+    return end.timestamp() if end else None
 
 
 def _queue(session: Session, spec: JobSpec, cluster: str | None) -> Queue | None:

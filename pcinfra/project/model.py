@@ -16,6 +16,7 @@ from pcinfra.project.fields import (
     BackupTime,
     BucketName,
     BuildContext,
+    CapacityUnits,
     Cidr,
     ClusterName,
     FileSystemId,
@@ -27,8 +28,10 @@ from pcinfra.project.fields import (
     PolicyArn,
     ProjectName,
     Region,
+    RepositoryGrant,
     RepositoryName,
     S3Prefix,
+    SecretGrant,
     SecurityGroupId,
     StackName,
     SubnetId,
@@ -110,6 +113,18 @@ class OpenZFS(Section):
     )
 
 
+class Database(Section):
+    """The database that clusters with accounting.managed keep their history in: Aurora MySQL Serverless v2."""
+
+    min_capacity: CapacityUnits = Field(
+        0.5, description="Least capacity units, of about 2 GiB of memory each, in steps of 0.5; they always cost."
+    )
+    max_capacity: CapacityUnits = Field(4.0, description="Most capacity units, at most 128.")
+    backup_days: int = Field(
+        7, ge=1, le=limits.MAX_DATABASE_BACKUP_DAYS, description="Days back to which it can be restored."
+    )
+
+
 class Adopt(Section):
     """What exists already and is used instead of being made. It is never changed and never deleted."""
 
@@ -169,6 +184,7 @@ class Prerequisites(Section):
     adopt: Adopt = Adopt()
     lustre: Lustre = Lustre()
     openzfs: OpenZFS = OpenZFS()
+    database: Database = Database()
 
 
 class Bucket(Section):
@@ -230,6 +246,24 @@ class Image(Section):
     keep: int = Field(10, ge=1, le=1000, description="Number of images that are kept; older ones are deleted.")
 
 
+class Nodes(Section):
+    """What jobs may use on the nodes of every cluster besides the project's own bucket and images."""
+
+    secrets: tuple[SecretGrant, ...] = Field(
+        (),
+        max_length=100,
+        examples=[["secretsmanager:hugging-face", "ssm:/team/*"]],
+        description="Secrets that jobs may name: secretsmanager:NAME, ssm:NAME or an ARN; NAME may end with *.",
+    )
+    repositories: tuple[RepositoryGrant, ...] = Field(
+        (),
+        max_length=100,
+        examples=[["team/*"]],
+        description="ECR repositories of the account, besides those of images, that jobs may have images from; a name "
+        "may end with *. Other accounts decide for themselves.",
+    )
+
+
 class Project(Section):
     """The whole of ``pcinfra.yaml``."""
 
@@ -240,7 +274,9 @@ class Project(Section):
         "auto", description="Name such as us-east-1a, or auto: one that has the instances and the capacity reservation."
     )
     secondary_availability_zone: Zone = Field(
-        "auto", description="Second zone with a private subnet of its own; auto makes one only for OpenZFS MULTI_AZ_1."
+        "auto",
+        description="Second zone with a private subnet of its own; auto makes one only for OpenZFS MULTI_AZ_1 "
+        "and for accounting.managed.",
     )
     tags: dict[TagKey, TagValue] = Field(
         {}, max_length=40, description="Tags of your own for everything that is made, at most 40."
@@ -266,6 +302,7 @@ class Project(Section):
         max_length=20,
         description="Images that jobs run in, by names of your own; at most 20. `pcinfra env` names the first one.",
     )
+    nodes: Nodes = Nodes()
     clusters: dict[ClusterName, Cluster] = Field(
         default_factory=lambda: {"train": Cluster()}, description="Clusters, by name: pcinfra cluster create NAME."
     )
@@ -290,7 +327,12 @@ class Project(Section):
         """Whether there is a second private subnet, in another zone."""
         adopt = self.prerequisites.adopt
         multi = self.openzfs_deployment_type == "MULTI_AZ_1" and not adopt.openzfs_volume
-        return not adopt.vpc and (multi or self.secondary_availability_zone != "auto")
+        return not adopt.vpc and (multi or self.has_database or self.secondary_availability_zone != "auto")
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a cluster keeps its history in the database that pcinfra makes."""
+        return any(cluster.accounting.managed for cluster in self.clusters.values())
 
     @property
     def first_image(self) -> str:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+NODE_POLICY = "NodePolicy"
+"""The policy of the nodes: its logical id, and the output with its ARN."""
+
+NODE_POLICY_PATH = "/parallelcluster/pcinfra/{region}/{stack}/"
+"""Its path: between ``arn:PARTITION:iam::ACCOUNT:policy`` and a name that CloudFormation makes."""
+
+NODE_POLICY_ROOM = 3800
+"""Characters that its ARNs may have together, three more for each. A test holds the whole to the 6,144 that a managed
+policy may have (IAM user guide, IAM and STS quotas; white space is not counted)."""
+
 
 def _parameter(name: str, default: Any) -> Any:
     return field(default=default, metadata={"parameter": name})
@@ -57,6 +67,17 @@ class StackSettings:
     kms_key_arn: str = _parameter("KmsKeyArn", "")
     """Encrypts the file systems; empty leaves it to the key of FSx in the account (aws/fsx)."""
 
+    accounting_database: bool = _parameter("AccountingDatabase", False)
+    database_min_capacity: float = _parameter("DatabaseMinCapacity", 0.5)
+    database_max_capacity: float = _parameter("DatabaseMaxCapacity", 4.0)
+    """Aurora capacity units, of about 2 GiB of memory each."""
+    database_backup_days: int = _parameter("DatabaseBackupDays", 7)
+
+    node_repository_arns: str = _parameter("NodeRepositoryArns", "")
+    """With commas between, and so the others; empty makes no policy for the nodes."""
+    node_secret_arns: str = _parameter("NodeSecretArns", "")
+    node_parameter_arns: str = _parameter("NodeParameterArns", "")
+
     existing_vpc: str = _parameter("ExistingVpc", "")
     """Ids of what is used instead of being made; empty makes it. With a VPC come both subnets."""
     existing_public_subnet: str = _parameter("ExistingPublicSubnet", "")
@@ -79,7 +100,7 @@ class StackSettings:
         return {name: text for name, text in texts.items() if text or name not in required}
 
 
-def _text(value: str | int | bool | None) -> str:
+def _text(value: str | float | bool | None) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -50,7 +50,7 @@ class Registry:
         headers = {"Authorization": f"Basic {secret}", "Accept": _MANIFESTS}
         request = urllib.request.Request(f"https://{self.host}/v2/{path}", headers=headers)
         trust = ssl.create_default_context(cafile=str(self.certificate))
-        with urllib.request.urlopen(request, context=trust, timeout=20) as answer:
+        with urllib.request.urlopen(request, context=trust, timeout=60) as answer:
             return answer.read(), answer.headers.get("Docker-Content-Digest", "")
 
     def tags(self, repository: str) -> list[str]:
@@ -76,14 +76,14 @@ def running(folder: Path) -> Iterator[Registry]:
         yield Registry(f"127.0.0.1:{port}", folder / "cert.pem")
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def _wait(process: subprocess.Popen[str], port: int) -> None:
     for _ in range(400):
         assert process.poll() is None, process.communicate()[1]
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
         except OSError:
             time.sleep(0.05)
         else:

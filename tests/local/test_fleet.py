@@ -263,11 +263,11 @@ def test_what_machines_ask_is_taken_with_caution(fleet: Fleet) -> None:
     url = fleet.cloud.ensure().url
     for path, body in (("clusters/nix/resume", b""), ("clusters/fleet/format", b""), ("capacity/c7i.large", b"many")):
         with pytest.raises(OSError, match="404"):
-            urllib.request.urlopen(f"{url}/_pcinfra/{path}", data=body, timeout=10)
+            urllib.request.urlopen(f"{url}/_pcinfra/{path}", data=body, timeout=60)
     before = fleet.instances("Compute")
     asked = b"gpu-st-p5-1\nip-10-0-0-1\nspot-dy-c-99\n$(reboot)"
-    urllib.request.urlopen(f"{url}/_pcinfra/clusters/{NAME}/suspend", data=asked, timeout=10).close()
-    urllib.request.urlopen(f"{url}/_pcinfra/clusters/{NAME}/resume", data=asked, timeout=10).close()
+    urllib.request.urlopen(f"{url}/_pcinfra/clusters/{NAME}/suspend", data=asked, timeout=60).close()
+    urllib.request.urlopen(f"{url}/_pcinfra/clusters/{NAME}/resume", data=asked, timeout=60).close()
     assert fleet.instances("Compute").keys() == before.keys()
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import yaml
 
 from pcinfra.localcloud.process import LocalCloud
 from tests.local.services.conftest import client_of
+from tests.waiting import until_equal
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,25 +71,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
         folder.local.reset()
 
 
-def until(ask: Callable[[], Any], wanted: Any) -> None:
-    deadline = time.monotonic() + 20
-    while (found := ask()) != wanted:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-
-
 def test_files_of_jobs_reach_s3_outlive_clusters_and_are_exported_before_the_end(folder: Folder) -> None:
     for command in (["init", "--yes"], ["up"], ["cluster", "create", "train"]):
         folder.pcinfra(*command)
     folder.s3.put_object(Bucket=folder.bucket, Key="data/set/one", Body=b"a sample")
-    until((folder.lustre / "data/set/one").exists, True)
+    until_equal((folder.lustre / "data/set/one").exists, True)
 
     said = folder.job(
         "cat /lustre/data/set/one; mkdir /lustre/results/run; exec >/lustre/results/run/log; echo result;"
         "echo kept | tee /lustre/kept ~/kept >/dev/null; ! touch /lustre/data/mine 2>/dev/null"
     )
     assert said.strip() == "a sample"
-    until(lambda: folder.keys("results/"), ["results/run/", "results/run/log"])
+    until_equal(lambda: folder.keys("results/"), ["results/run/", "results/run/log"])
     answer = folder.s3.get_object(Bucket=folder.bucket, Key="results/run/log")
     assert answer["Body"].read() == b"result\n"
     owner = (folder.lustre / "results/run/log").stat().st_uid
@@ -112,4 +106,4 @@ def test_files_of_jobs_reach_s3_outlive_clusters_and_are_exported_before_the_end
         folder.pcinfra("down", "--yes", "--discard", "/lustre/kept")
     assert folder.keys("checkpoints/") == ["checkpoints/last"]
     assert folder.s3.get_object(Bucket=folder.bucket, Key="checkpoints/last")["Body"].read() == b"weights"
-    until(lambda: list((folder.local.directory / "filesystems").glob("fs*")), [])
+    until_equal(lambda: list((folder.local.directory / "filesystems").glob("fs*")), [])

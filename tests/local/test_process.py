@@ -24,6 +24,7 @@ from pcinfra.errors import PcinfraError
 from pcinfra.localcloud import ACCOUNT, identity, snapshot
 from pcinfra.localcloud.process import Endpoint, LocalCloud
 from tests.local.slurm.machine import processes_about
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -88,16 +89,12 @@ def saved(cloud: LocalCloud, kind: str) -> int:
 
 
 def wait_until_saved(cloud: LocalCloud, kind: str) -> None:
-    deadline = time.monotonic() + 20
-    while not saved(cloud, kind):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: saved(cloud, kind))
 
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    while identity.started(pid):
-        time.sleep(0.01)
+    until(lambda: not identity.started(pid))
 
 
 def test_start_and_stop(cloud: LocalCloud) -> None:
@@ -316,10 +313,7 @@ def test_it_ends_when_its_directory_is_removed(cloud: LocalCloud) -> None:
     cloud.start()
     pid = cloud.status().pid
     shutil.rmtree(cloud.directory)
-    end = time.monotonic() + 30
-    while identity.started(pid):
-        assert time.monotonic() < end, "it runs on, and nobody finds it"
-        time.sleep(0.05)
+    until(lambda: not identity.started(pid))  # else it runs on, and nobody finds it
     assert not cloud.directory.exists(), "it has left its state where there was nothing any more"
 
 

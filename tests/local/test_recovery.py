@@ -25,6 +25,7 @@ from pcinfra.stages.prerequisites import STACK, StackFacts, wanted_stack
 from pcinfra.stages.prerequisites import Prerequisites as Stage
 from tests.account import Account
 from tests.conftest import new_project
+from tests.waiting import until
 
 
 def stack_of(account: Account) -> cloudformation.Stack:
@@ -35,7 +36,7 @@ def stack_of(account: Account) -> cloudformation.Stack:
 
 def request(account: Account, **changes: str) -> dict[str, object]:
     """Return a CreateStack request of this project, with some parameters changed."""
-    made = wanted_stack(account.project, "us-east-1a").request()
+    made = wanted_stack(account.project, account.facts().account, "us-east-1a").request()
     made["Parameters"] = [
         {**item, "ParameterValue": changes.get(item["ParameterKey"], item["ParameterValue"])}
         for item in made["Parameters"]
@@ -44,11 +45,7 @@ def request(account: Account, **changes: str) -> dict[str, object]:
 
 
 def wait_until(account: Account, *statuses: str) -> None:
-    for _ in range(200):
-        if stack_of(account).status in statuses:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the stack is still {stack_of(account).status}")
+    until(lambda: stack_of(account).status in statuses)
 
 
 def test_a_creation_that_was_rolled_back_is_deleted_and_begun_again(account: Account) -> None:
@@ -186,8 +183,8 @@ def test_a_file_system_deleted_by_hand_is_made_anew(account: Account, kind: str,
     account.up()
     before = systems(account)
     account.call("fsx", "DeleteFileSystem", FileSystemId=before[kind])
-    while wait and kind in systems(account):
-        time.sleep(0.05)
+    if wait:
+        until(lambda: kind not in systems(account))
     rows = Stage().status(account.project, account.facts())
     assert Health.FAILED in {row.health for row in rows if before[kind] in (row.id, row.detail)}
     plan = account.up()
@@ -203,8 +200,7 @@ def test_a_file_system_deleted_by_hand_is_made_anew(account: Account, kind: str,
 def test_a_stack_deleted_by_hand_is_made_anew(account: Account) -> None:
     account.up()
     account.call("cloudformation", "DeleteStack", StackName=account.project.prerequisites.stack)
-    while account.facts().of(StackFacts).stack:
-        time.sleep(0.1)
+    until(lambda: not account.facts().of(StackFacts).stack)
     assert {action.stage for action in account.up().actions} == {"prerequisites", "associations"}
     assert account.plan().actions == ()
 

@@ -22,6 +22,7 @@ from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from tests.local.machine import NODES, DirectHeadNode, two_nodes
+from tests.waiting import until
 
 HOSTILE = [
     "", " ", "-n", "--", ";", "&", "|", "*", "~", "!", "#", "%n", "%", "\\", "\\n", "'", '"', "`id`", "$(id)", "$HOME",
@@ -74,21 +75,8 @@ def submitted(launcher: SlurmLauncher, spec: JobSpec, name: str = "test") -> str
     return made.run
 
 
-def until(launcher: SlurmLauncher, run: str, state: State) -> Status:
-    for _ in range(200):
-        status = launcher.look(run).status
-        if status.state is state:
-            return status
-        time.sleep(0.05)
-    raise AssertionError(f"still {status}")
-
-
 def until_it_says(launcher: SlurmLauncher, run: str, word: bytes = b"started") -> None:
-    for _ in range(400):
-        if any(word in chunk.data for chunk in launcher.look(run, {}).chunks):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"it does not say {word!r}")
+    until(lambda: any(word in chunk.data for chunk in launcher.look(run, {}).chunks))
 
 
 def test_hello_says_hello_from_both_nodes(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
@@ -205,13 +193,9 @@ def test_a_job_that_ignores_the_signal_is_cancelled_all_the_same(launcher: Slurm
 
 def test_a_waiting_job_says_why_and_is_cancelled(launcher: SlurmLauncher) -> None:
     first = submitted(launcher, bash("sleep 600", nodes=2, cpus=2))
-    until(launcher, first, State.RUNNING)
+    until(lambda: launcher.look(first).status.state is State.RUNNING)
     second = submitted(launcher, bash("true", nodes=2, cpus=2))
-    for _ in range(100):
-        if "free nodes" in (words := in_words(launcher.look(second).status)):
-            break
-        time.sleep(0.1)
-    assert words == "waiting: no free nodes for it yet"
+    until(lambda: in_words(launcher.look(second).status) == "waiting: no free nodes for it yet")
     launcher.cancel(second)
     assert followed(launcher, second)[0].state is State.CANCELLED
     launcher.cancel(first)

@@ -8,7 +8,7 @@ import pty
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pcinfra.jobs.spec import JobSpec
 from pcinfra.jobs.usage import gpu_hours
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from tests.local.machine import NODES, DirectHeadNode, at_terminal_of_head, two_nodes
+from tests.waiting import PATIENCE, until
 
 # The first attempt saves a checkpoint and goes on until it is ended; the second one ends by itself.
 TWICE = """
@@ -60,13 +61,6 @@ def submitted(launcher: SlurmLauncher, text: str, name: str = "test", **values: 
     return made.run
 
 
-def until(check: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 class Following:
     """Somebody who follows a run in the background."""
 
@@ -82,7 +76,7 @@ class Following:
         self.shown += text
 
     def end(self) -> Status:
-        self._thread.join(90)
+        self._thread.join(PATIENCE)
         assert self.status is not None, self.notes
         return self.status
 

@@ -9,7 +9,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that an operation may take before a test gives up on it."""
 
 

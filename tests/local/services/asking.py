@@ -1,8 +1,7 @@
-"""How the tests of this folder ask and wait."""
+"""How the tests of this folder ask for what is refused."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +15,3 @@ def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
         call(**request)
     error = raised.value.response["Error"]
     return error["Code"], error["Message"]
-
-
-def eventually(ask: Callable[[], Any], wanted: Any, seconds: float = 10.0) -> None:
-    """Wait until ``ask`` returns ``wanted``; fail with what it returned last."""
-    deadline = time.monotonic() + seconds
-    while (found := ask()) != wanted:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)

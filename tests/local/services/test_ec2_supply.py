@@ -58,7 +58,7 @@ def test_a_type_that_is_limited_runs_out_and_others_do_not(client: Client) -> No
     ec2 = client("ec2")
     subnet = make_network(ec2).subnets[0]
     url = f"{ec2.meta.endpoint_url}/_pcinfra/capacity/g6e.xlarge"
-    urllib.request.urlopen(url, data=b"1", timeout=10).close()
+    urllib.request.urlopen(url, data=b"1", timeout=60).close()
     try:
         launch(ec2, subnet, InstanceType="g6e.xlarge")
         code, why = refusal(launch, ec2=ec2, subnet=subnet, InstanceType="g6e.xlarge")
@@ -66,14 +66,14 @@ def test_a_type_that_is_limited_runs_out_and_others_do_not(client: Client) -> No
         assert "sufficient g6e.xlarge capacity" in why
         launch(ec2, subnet, InstanceType="g6e.2xlarge")
     finally:
-        urllib.request.urlopen(url, data=b"", timeout=10).close()
+        urllib.request.urlopen(url, data=b"", timeout=60).close()
     launch(ec2, subnet, InstanceType="g6e.xlarge")
 
 
 @pytest.mark.parametrize(("path", "body"), [("capacity/nonsense", b"1"), ("capacity/p5.48xlarge", b"-1"), ("x", b"")])
 def test_what_makes_no_sense_is_refused(client: Client, path: str, body: bytes) -> None:
     with pytest.raises(OSError, match="404"):
-        urllib.request.urlopen(f"{client('ec2').meta.endpoint_url}/_pcinfra/{path}", data=body, timeout=10)
+        urllib.request.urlopen(f"{client('ec2').meta.endpoint_url}/_pcinfra/{path}", data=body, timeout=60)
 
 
 def test_instances_carry_the_tags_of_their_template(client: Client) -> None:

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.services.asking import eventually, refusal
+from tests.local.services.asking import refusal
 from tests.local.services.conftest import Client, Network
 from tests.local.services.test_fsx_file_systems import P1, P2, ZFS, lustre, made, openzfs
+from tests.waiting import until_equal
 
 BUCKET = "s3://training-data"
 
@@ -33,11 +34,11 @@ def shared(client: Client, network: Network) -> str:
 def system(client: Client, shared: str) -> Iterator[str]:
     yield shared
     fsx = client("fsx")
-    eventually(lambda: running(fsx, shared), [])
+    until_equal(lambda: running(fsx, shared), [])
     for row in associations(fsx, shared):
         if row["Lifecycle"] != "DELETING":
             fsx.delete_data_repository_association(AssociationId=row["AssociationId"])
-    eventually(lambda: associations(fsx, shared), [])
+    until_equal(lambda: associations(fsx, shared), [])
 
 
 def associations(fsx: Any, system: str) -> list[dict[str, Any]]:
@@ -191,14 +192,14 @@ def test_a_life(client: Client, system: str) -> None:
     assert wanted.startswith("dra-")
     change = {"AssociationId": wanted, "S3": {"AutoExportPolicy": {"Events": ["NEW"]}}}
     assert "CREATING" in refusal(fsx.update_data_repository_association, **change)[1]
-    eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
+    until_equal(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     after = fsx.update_data_repository_association(**change)["Association"]
     assert after["Lifecycle"] == "UPDATING"
     assert after["S3"] == {**events, **change["S3"]}
-    eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
+    until_equal(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     answer = fsx.delete_data_repository_association(AssociationId=wanted, DeleteDataInFileSystem=True)
     assert (answer["Lifecycle"], answer["DeleteDataInFileSystem"]) == ("DELETING", True)
-    eventually(lambda: lifecycle(fsx, wanted), "gone")
+    until_equal(lambda: lifecycle(fsx, wanted), "gone")
     assert refusal(fsx.delete_data_repository_association, AssociationId=wanted)[0].endswith("NotFound")
 
 
@@ -214,7 +215,7 @@ def test_the_same_token_makes_one(client: Client, system: str) -> None:
 def test_a_bucket_that_is_not_there(client: Client, system: str) -> None:
     fsx, name = client("fsx"), f"late-{uuid4().hex[:8]}"
     wanted = create(fsx, system, "/late", f"s3://{name}")["AssociationId"]
-    eventually(lambda: lifecycle(fsx, wanted), "MISCONFIGURED")
+    until_equal(lambda: lifecycle(fsx, wanted), "MISCONFIGURED")
     row = fsx.describe_data_repository_associations(AssociationIds=[wanted])["Associations"][0]
     assert name in row["FailureDetails"]["Message"]
     client("s3").create_bucket(Bucket=name)
@@ -227,13 +228,13 @@ def test_automatic_import_is_from_the_same_region(client: Client, system: str) -
     client("s3", "eu-west-1").create_bucket(Bucket=name, CreateBucketConfiguration=place)
     events = {"AutoImportPolicy": {"Events": ["NEW"]}}
     wanted = create(fsx, system, "/far", f"s3://{name}", S3=events)["AssociationId"]
-    eventually(lambda: lifecycle(fsx, wanted), "MISCONFIGURED")
+    until_equal(lambda: lifecycle(fsx, wanted), "MISCONFIGURED")
 
 
 def test_the_batch_import_counts_objects(client: Client, system: str) -> None:
     fsx = client("fsx")
     create(fsx, system, "/data", f"{BUCKET}/data", BatchImportMetaDataOnCreate=True)
-    eventually(lambda: running(fsx, system), [])
+    until_equal(lambda: running(fsx, system), [])
     filters = [{"Name": "file-system-id", "Values": [system]}]
     task = fsx.describe_data_repository_tasks(Filters=filters)["DataRepositoryTasks"][-1]
     assert (task["Lifecycle"], task["Type"]) == ("SUCCEEDED", "IMPORT_METADATA_FROM_REPOSITORY")
@@ -249,7 +250,7 @@ def test_tasks_that_cannot_be(client: Client, system: str) -> None:
     }
     assert "not linked" in refusal(fsx.create_data_repository_task, **request)[1]
     wanted = create(fsx, system, "/data2", f"{BUCKET}/data2")["AssociationId"]
-    eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
+    until_equal(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     assert "not linked" in refusal(fsx.create_data_repository_task, **request, Paths=["/elsewhere"])[1]
     report = {**request, "Report": {"Enabled": True}}
     assert "Path, Format, Scope" in refusal(fsx.create_data_repository_task, **report)[1]
@@ -262,10 +263,10 @@ def test_an_export_wants_automatic_export_off(client: Client, system: str) -> No
     fsx = client("fsx")
     events = {"AutoExportPolicy": {"Events": ["NEW", "CHANGED"]}}
     wanted = create(fsx, system, "/logs", f"{BUCKET}/logs", S3=events)["AssociationId"]
-    eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
+    until_equal(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     request = {"FileSystemId": system, "Type": "EXPORT_TO_REPOSITORY", "Report": {"Enabled": False}}
     assert "Disable automatic export" in refusal(fsx.create_data_repository_task, **request)[1]
     off: dict[str, Any] = {"AutoExportPolicy": {"Events": []}}
     fsx.update_data_repository_association(AssociationId=wanted, S3=off)
-    eventually(lambda: lifecycle(fsx, wanted), "AVAILABLE")
+    until_equal(lambda: lifecycle(fsx, wanted), "AVAILABLE")
     assert fsx.create_data_repository_task(**request)["DataRepositoryTask"]["Lifecycle"] == "PENDING"

@@ -21,9 +21,9 @@ pytest.importorskip("moto", reason="the local cloud is not installed: pip instal
 from botocore.exceptions import ClientError
 
 from pcinfra.localcloud.process import LocalCloud
-from tests.local.services.asking import eventually
 from tests.local.services.conftest import Client, Network, client_of, make_network
 from tests.local.services.test_fsx_file_systems import P2, ZFS, lustre, openzfs
+from tests.waiting import until_equal
 
 ALL = ("NEW", "CHANGED", "DELETED")
 ROOT = os.geteuid() == 0
@@ -48,7 +48,7 @@ class Cloud:
         return str(made)
 
     def until(self, ask: Callable[[], Any], wanted: Any = "AVAILABLE") -> None:
-        eventually(ask, wanted, 20)
+        until_equal(ask, wanted)
 
 
 @dataclass

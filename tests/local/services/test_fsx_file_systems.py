@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.local.services.asking import eventually, refusal
+from tests.local.services.asking import refusal
 from tests.local.services.conftest import Client, Network, make_network
+from tests.waiting import until_equal
 
 P1: dict[str, Any] = {"DeploymentType": "PERSISTENT_1", "PerUnitStorageThroughput": 50}
 P2: dict[str, Any] = {"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 250}
@@ -124,7 +125,7 @@ def lifecycle(fsx: Any, wanted: str) -> str:
 def made(fsx: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Create a file system and wait until it can be used."""
     system: dict[str, Any] = fsx.create_file_system(**request)["FileSystem"]
-    eventually(lambda: lifecycle(fsx, system["FileSystemId"]), "AVAILABLE")
+    until_equal(lambda: lifecycle(fsx, system["FileSystemId"]), "AVAILABLE")
     return system
 
 
@@ -231,7 +232,7 @@ def test_a_life(client: Client) -> None:
     fsx.delete_file_system(FileSystemId=wanted, OpenZFSConfiguration={"SkipFinalBackup": True})
     assert lifecycle(fsx, wanted) == "DELETING"
     assert "being deleted" in refusal(fsx.delete_file_system, FileSystemId=wanted)[1]
-    eventually(lambda: lifecycle(fsx, wanted), "gone")
+    until_equal(lambda: lifecycle(fsx, wanted), "gone")
     assert fsx.describe_volumes(Filters=[{"Name": "file-system-id", "Values": [wanted]}])["Volumes"] == []
     ec2.delete_subnet(SubnetId=network.subnets[0])
     ec2.delete_security_group(GroupId=network.group)
@@ -243,7 +244,7 @@ def test_network_interfaces_go_without_being_asked_for(client: Client) -> None:
     system = made(fsx, lustre(network, 1200, P2))
     fsx.delete_file_system(FileSystemId=system["FileSystemId"])
     filters = [{"Name": "vpc-id", "Values": [network.vpc]}]
-    eventually(lambda: ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"], [])
+    until_equal(lambda: ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"], [])
 
 
 def test_openzfs_keeps_a_final_backup_unless_told_not_to(client: Client, network: Network) -> None:
@@ -251,7 +252,7 @@ def test_openzfs_keeps_a_final_backup_unless_told_not_to(client: Client, network
     system = made(fsx, openzfs(network, 512, ZFS))["FileSystemId"]
     answer = fsx.delete_file_system(FileSystemId=system)
     backup = answer["OpenZFSResponse"]["FinalBackupId"]
-    eventually(lambda: lifecycle(fsx, system), "gone")
+    until_equal(lambda: lifecycle(fsx, system), "gone")
     found = fsx.describe_backups(BackupIds=[backup])["Backups"][0]
     assert (found["FileSystem"]["FileSystemId"], found["Type"]) == (system, "USER_INITIATED")
     fsx.delete_backup(BackupId=backup)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.local.services.asking import eventually, refusal
+from tests.local.services.asking import refusal
 from tests.local.services.conftest import Client, client_of
+from tests.waiting import until_equal
 
 DOCUMENT = "AWS-RunShellScript"
 
@@ -52,7 +53,7 @@ def result(ssm: Any, command: str, instance: str) -> dict[str, Any]:
         found.update(ssm.get_command_invocation(CommandId=command, InstanceId=instance))
         return found["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling")
 
-    eventually(finished, True)
+    until_equal(finished, True)
     return found
 
 
@@ -117,7 +118,7 @@ def test_whole_output_in_s3_and_logs(cloud: Client, instances: list[str]) -> Non
     def keys() -> list[str]:
         return [row["Key"] for row in s3.list_objects_v2(Bucket="run-command-output").get("Contents", [])]
 
-    eventually(keys, [key])
+    until_equal(keys, [key])
     body = s3.get_object(Bucket="run-command-output", Key=key)["Body"].read()
     assert body.split()[-1] == b"10000"
     stream = f"{command}/{instances[0]}/aws-runShellScript/stdout"
@@ -127,7 +128,7 @@ def test_whole_output_in_s3_and_logs(cloud: Client, instances: list[str]) -> Non
         found = [logs.describe_log_streams(logGroupName=group)["logStreams"] for group in groups]
         return [row["logStreamName"] for rows in found for row in rows]
 
-    eventually(streams, [stream])
+    until_equal(streams, [stream])
 
 
 def test_too_long(cloud: Client, instances: list[str]) -> None:
@@ -139,7 +140,7 @@ def test_too_long(cloud: Client, instances: list[str]) -> None:
 def test_cancel(cloud: Client, instances: list[str], tmp_path: Path) -> None:
     ssm, mark = cloud("ssm"), tmp_path / "begun"
     command = send(ssm, instances[0], f"touch {mark}", "sleep 600")
-    eventually(mark.exists, True)
+    until_equal(mark.exists, True)
     ssm.cancel_command(CommandId=command)
     assert result(ssm, command, instances[0])["Status"] == "Cancelled"
     assert ssm.list_commands(CommandId=command)["Commands"][0]["Status"] == "Cancelled"
@@ -151,7 +152,7 @@ def test_a_running_command(cloud: Client, instances: list[str], tmp_path: Path) 
     ssm, go = cloud("ssm"), tmp_path / "go"
     command = send(ssm, instances[0], f"until test -e {go}; do sleep 0.05; done")
     ask = {"CommandId": command, "InstanceId": instances[0]}
-    eventually(lambda: ssm.get_command_invocation(**ask)["Status"], "InProgress")
+    until_equal(lambda: ssm.get_command_invocation(**ask)["Status"], "InProgress")
     assert ssm.get_command_invocation(**ask)["ResponseCode"] == -1
     assert ssm.list_commands(CommandId=command)["Commands"][0]["CompletedCount"] == 0
     go.touch()

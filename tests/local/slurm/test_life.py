@@ -18,6 +18,7 @@ from pcinfra.errors import NotFound, ResourceFailed
 from pcinfra.localcloud.slurm import fleet
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.records import Process
+from tests import waiting
 from tests.local.slurm.clusters import config, spec_of
 from tests.local.slurm.machine import mounts_below, namespaces, processes_about, supervisors
 
@@ -27,13 +28,9 @@ FIRST, SECOND = "gpu-st-p5-1", "gpu-st-p5-2"
 HEAD = "ip-10-0-0-10"
 
 
-def until(cluster: SlurmCluster, node: str, *prefixes: str) -> str:
+def until(cluster: SlurmCluster, node: str, *prefixes: str) -> None:
     """Wait until Slurm gives the node a state that begins so."""
-    end = time.monotonic() + 60
-    while not (state := cluster.status().slurm.get(node, "")).startswith(prefixes):
-        assert time.monotonic() < end, f"{node} is still {state}"
-        time.sleep(0.2)
-    return state
+    waiting.until(lambda: cluster.status().slurm.get(node, "").startswith(prefixes))
 
 
 def jobs(cluster: SlurmCluster) -> str:
@@ -107,10 +104,7 @@ def test_a_crashed_node_is_seen_and_comes_back(own: SlurmCluster) -> None:
 def test_a_head_node_that_crashed_comes_back_with_its_queue(own: SlurmCluster) -> None:
     own.start()
     own.run(HEAD, ["sbatch", "--job-name=waits", "--hold", "--wrap", "true"], user="ubuntu")
-    end = time.monotonic() + 20
-    while not (own.paths.node(HEAD, "spool", "slurm.state") / "job_state").exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    waiting.until(lambda: (own.paths.node(HEAD, "spool", "slurm.state") / "job_state").exists())
     own.crash(HEAD)
     assert own.status().slurm == {}
     own.start_node(HEAD)
@@ -122,11 +116,9 @@ def test_a_supervisor_that_is_killed_takes_its_node_along(own: SlurmCluster) -> 
     record = fleet.alive(own.paths, FIRST)
     assert record is not None
     assert record.init is not None
+    init = record.init
     record.supervisor.kill()
-    end = time.monotonic() + 10
-    while record.init.alive:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    waiting.until(lambda: not init.alive)
     assert own.status().nodes[FIRST] == "down"
 
 
@@ -134,10 +126,7 @@ def test_a_cluster_whose_folder_is_removed_ends(own: SlurmCluster) -> None:
     own.start()
     of_it = namespaces_of(own)
     shutil.rmtree(own.paths.top)
-    end = time.monotonic() + 30
-    while supervisors(own.paths.top) or of_it & namespaces():
-        assert time.monotonic() < end, "nobody could find and stop it any more"
-        time.sleep(0.05)
+    waiting.until(lambda: not supervisors(own.paths.top) and not of_it & namespaces())
     own.paths.top.mkdir()  # for the fixture, which removes it
 
 
@@ -172,17 +161,11 @@ def test_what_a_killed_process_started_is_found_and_ended(own: SlurmCluster) -> 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.3])
 def test_killed_at_any_moment_of_a_start_nothing_is_lost(own: SlurmCluster, delay: float) -> None:
     with starter(own) as manager:
-        end = time.monotonic() + 20
-        while not (own.paths.run / "generation").exists():
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        waiting.until(lambda: (own.paths.run / "generation").exists(), pause=0.005)
         time.sleep(delay)
         manager.send_signal(signal.SIGKILL)
     own.stop()
-    end = time.monotonic() + 5
-    while supervisors(own.paths.top):
-        assert time.monotonic() < end, "a supervisor was started and never ended"
-        time.sleep(0.02)
+    waiting.until(lambda: not supervisors(own.paths.top))
     own.start()
     assert own.run(HEAD, ["srun", "-N2", "hostname"], user="ubuntu").status == 0
 

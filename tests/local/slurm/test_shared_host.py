@@ -139,7 +139,7 @@ def test_a_crashed_node_and_a_stopped_cluster_leave_no_process_of_a_job(director
     lines = """
 before = sleepers()
 bash(f"sbatch -w {first} --wrap 'sleep 4713'; sbatch -w {second} --wrap 'sleep 4713'")
-end = time.monotonic() + 30
+end = time.monotonic() + 120
 while sleepers() < before + 2 and time.monotonic() < end:
     time.sleep(0.1)
 said["running"] = sleepers() - before
