@@ -79,7 +79,7 @@ def submit(
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
     from pcinfra import catalog
-    from pcinfra.jobs.images import is_ours, resolved
+    from pcinfra.jobs.images import asks, resolved
 
     if is_backend(cluster):
         return backends.rendered(session, str(cluster), job)
@@ -87,7 +87,7 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     from pcinfra.jobs.slurm.render import render
 
     spec = job.spec
-    if spec.image and spec.container != "off" and is_ours(spec.image):
+    if spec.image and spec.container != "off" and session.has_project and asks(spec.image, session.project.region):
         spec = spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
     queue = _queue(session, spec, cluster)
     by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
