@@ -1,8 +1,8 @@
 """What programs of Slurm 22.05 to 25.11 print of nodes and settings, read by the scripts that read it.
 
 22.05 was asked. The others are made by hand after what is published, with other names and numbers: of nodes after an
-output of 25.05 in the recipes for AWS PCS, with fields that other releases have besides; of settings after one in Oracle's
-HPC tutorials, where Epilog is numbered. None of these releases was asked.
+output of 25.05 in the recipes for AWS PCS, with fields that other releases have besides; of settings after one in
+Oracle's HPC tutorials, where Epilog is numbered. None of these releases was asked.
 """
 
 from __future__ import annotations
