@@ -171,8 +171,9 @@ class JobSpec(Section):
     )
     secrets: dict[Variable, SecretName] = Field(
         default={},
-        description="Variables whose values the first node fetches, with its role: secretsmanager:NAME, "
-        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. They are in no file.",
+        description="Variables whose values the nodes fetch, with their own role: secretsmanager:NAME, "
+        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. k8s:NAME#KEY is a Secret of "
+        "Kubernetes. They are in no file.",
         examples=[{"HF_TOKEN": "secretsmanager:hugging-face#token"}],
     )
     container_options: ContainerOptions = ContainerOptions()
@@ -252,6 +253,14 @@ class JobSpec(Section):
         if self.sweep:
             return math.prod(len(values) for values in self.sweep.values())
         return self.array.tasks if self.array else None
+
+    def values(self, task: int) -> dict[str, str]:
+        """Return the values of the sweep's variables in a task; the last variable changes fastest."""
+        found, stride = {}, self.tasks or 1
+        for name, values in self.sweep.items():
+            stride //= len(values)
+            found[name] = values[task // stride % len(values)]
+        return found
 
     @property
     def grace(self) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pcinfra import assets
 from pcinfra.jobs.manifest import File, Manifest
+from pcinfra.jobs.secrets import reference
 from pcinfra.jobs.slurm.containers import digest, enroot_uri, mounts, pyxis_options
 from pcinfra.jobs.slurm.starters import REGISTRY
 from pcinfra.jobs.spec import JobSpec
@@ -177,14 +178,8 @@ def _settings(spec: JobSpec, efa: bool) -> Iterator[tuple[str, str]]:
 
 def _secrets(spec: JobSpec) -> str:
     """Return the references as an array of bash: name, service, region, id and key of each."""
-    words: list[str] = []
-    for name, reference in spec.secrets.items():
-        address, _, key = reference.partition("#")
-        if address.startswith("arn:"):
-            _, _, service, region, *_ = address.split(":")
-        else:
-            (service, _, address), region = address.partition(":"), ""
-        words += [name, service, region, address, key]
+    found = ((name, reference(text)) for name, text in spec.secrets.items())
+    words = [word for name, each in found for word in (name, each.service, each.region, each.name, each.key)]
     return f"secrets=({' '.join(map(shlex.quote, words))})"
 
 
