@@ -48,3 +48,10 @@ def test_an_unknown_type_says_where_and_what_is_near(wrong: str, near: str) -> N
 def test_what_is_like_nothing_is_refused_too(wrong: str) -> None:
     with pytest.raises(UsageError):
         catalog.find(wrong)
+
+
+@pytest.mark.parametrize(("name", "gigabits"), [
+    ("p5.48xlarge", 3200), ("p4d.24xlarge", 400), ("c7i.12xlarge", 18.75), ("t2.micro", 0),
+])  # fmt: skip
+def test_what_the_network_of_a_type_carries(name: str, gigabits: float) -> None:
+    assert catalog.find(name).gigabits == gigabits

@@ -166,6 +166,7 @@ BAD: list[tuple[str, list[tuple[str, str]]]] = [
     ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {namespace: A_B}",
      [("kubernetes.namespace", "must be at most 63")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 3, at_once: 2}", [("array.at_once", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ngpus: 1\nhealth: quick", [("health", "is for Slurm")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 201}", [("array.tasks", "makes 201 tasks")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nafter: [{run: other-1}]", [("after", "is for Slurm")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nsecrets: {T: 'ssm:/a', K: 'k8s:a#b'}",
