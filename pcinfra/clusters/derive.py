@@ -218,6 +218,32 @@ def policies(inputs: ClusterInputs) -> tuple[Derived, ...]:
     return tuple(Derived(start + name, why) for name, why in _AWS_POLICIES.items())
 
 
+@dataclass(frozen=True, slots=True)
+class AccountingView:
+    """The database that slurmdbd writes to, as the templates see it; ``group`` is None for one of the user's own."""
+
+    uri: Derived | str
+    user: str
+    secret: str
+    group: Derived | None
+
+
+def accounting(cluster: Cluster, inputs: ClusterInputs) -> AccountingView | None:
+    """Return the cluster's accounting database; None for a cluster without one.
+
+    slurmdbd runs on the head node alone, so nothing else is in the database's client group (ParallelCluster, "Slurm
+    accounting with AWS ParallelCluster").
+    """
+    said = cluster.accounting
+    if said.managed and inputs.database:
+        uri = Derived(inputs.database.uri, "the project's own: TLS only, and reached from head nodes only")
+        group = Derived(inputs.database.group, "lets slurmdbd reach the accounting database; other nodes cannot")
+        return AccountingView(uri, inputs.database.user, inputs.database.secret, group)
+    if said.database_uri is None:
+        return None
+    return AccountingView(said.database_uri, said.database_user or "", said.password_secret or "", None)
+
+
 def same_architecture(cluster: Cluster, queues: tuple[QueueView, ...], where: str) -> None:
     """Refuse a mixture of architectures (pcluster, InstanceArchitectureCompatibilityValidator).
 

@@ -56,6 +56,7 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         head_timeout=derive.head_timeout(queues),
         compute_timeout=derive.compute_timeout(queues),
         policies=derive.policies(inputs),
+        accounting=derive.accounting(cluster, inputs),
     )
     return Rendered(*lay_over(text, cluster.overrides))
 

@@ -46,8 +46,13 @@ class LoginNodes(Section):
 
 
 class Accounting(Section):
-    """A MySQL database of yours that keeps the history of all jobs (sacct, sreport) longer than the head node lives."""
+    """A MySQL database that keeps the history of all jobs (sacct, sreport) longer than the head node lives."""
 
+    managed: bool = Field(
+        False,
+        description="Use the database that pcinfra makes, one for all clusters that say so: prerequisites.database. "
+        "Without it, the others name one of yours.",
+    )
     database_uri: DatabaseUri | None = Field(
         None, description="HOST:PORT of its server, reachable from the private subnet; null keeps no history."
     )
@@ -56,7 +61,7 @@ class Accounting(Section):
         None, description="ARN of the secret in Secrets Manager that holds the user's password as plain text."
     )
     database_name: DatabaseName | None = Field(
-        None, description="Database on the server; null is the cluster's name with _ for -."
+        None, description="Database on the server, also on the managed one; null is the cluster's name with _ for -."
     )
 
 

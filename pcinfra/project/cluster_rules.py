@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcinfra import catalog
-from pcinfra.project.cluster_model import SHAPES, Cluster, Queue
+from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, Queue
 from pcinfra.project.model import Project
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.project.wording import nearest, one_of
@@ -68,6 +68,9 @@ def accounting(project: Project) -> Iterator[Finding]:
     for name, cluster in project.clusters.items():
         here: KeyPath = ("clusters", name, "accounting")
         said = cluster.accounting
+        if said.managed:
+            yield from _managed(here, said, project)
+            continue
         missing = [key for key in examples if getattr(said, key) is None]
         if said.database_uri and missing:
             why = f"needs {' and '.join(missing)} too"
@@ -77,6 +80,29 @@ def accounting(project: Project) -> Iterator[Finding]:
             given = next(key for key in type(said).model_fields if getattr(said, key) is not None)
             yield Finding((*here, given), "says nothing without database_uri", "database_uri: db.example.com:3306",
                           ((*here, "database_uri"),))  # fmt: skip
+
+
+def _managed(here: KeyPath, said: Accounting, project: Project) -> Iterator[Finding]:
+    """The stack's database has an address, a user and a password of its own, and stands in a network of the stack's."""
+    also = ((*here, "managed"),)
+    for name in ("database_uri", "database_user", "password_secret"):
+        if getattr(said, name) is not None:
+            yield Finding(
+                (*here, name), "is for a database of yours, and accounting.managed is true", "remove it", also
+            )
+    if project.prerequisites.adopt.vpc:
+        why = "needs a second private subnet, and none is made in an adopted VPC"
+        hint = "a database of yours: database_uri, database_user, password_secret"
+        yield Finding((*here, "managed"), why, hint, (("prerequisites", "adopt", "vpc"),))
+
+
+def database_capacity(project: Project) -> Iterator[Finding]:
+    """Source: RDS API reference, ServerlessV2ScalingConfiguration: the most is not less than the least."""
+    database, path = project.prerequisites.database, ("prerequisites", "database")
+    if database.min_capacity > database.max_capacity:
+        why = f"is less than min_capacity, {database.min_capacity:g}"
+        hint = f"max_capacity: {database.min_capacity:g}"
+        yield Finding((*path, "max_capacity"), why, hint, ((*path, "min_capacity"),))
 
 
 def queues(project: Project) -> Iterator[Finding]:
@@ -143,4 +169,4 @@ def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
         yield Finding((*path, "min_nodes"), why, f"min_nodes: {queue.max_nodes}", (*kind, (*path, "max_nodes")))
 
 
-RULES: tuple[Rule[Project], ...] = (cluster_names, shapes, instance_types, queues, accounting)
+RULES: tuple[Rule[Project], ...] = (cluster_names, shapes, instance_types, queues, accounting, database_capacity)

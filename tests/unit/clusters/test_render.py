@@ -18,7 +18,7 @@ from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
 from pcinfra.clusters.render import render
 from pcinfra.clusters.validate import validate
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.project import SHAPES, Cluster, HeadNodeSettings, Project, Queue
+from pcinfra.project import SHAPES, Accounting, Cluster, HeadNodeSettings, Project, Queue
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "clusters"
 RESERVATION = "cr-0123456789abcdef0"
@@ -146,6 +146,46 @@ def test_with_a_stack_made_by_hand_nodes_have_policies_of_aws(outputs: dict[str,
     for node in (found["HeadNode"], found["Scheduling"]["SlurmQueues"][0]):
         policies = [policy["Policy"].partition("policy/")[2] for policy in node["Iam"]["AdditionalIamPolicies"]]
         assert policies == ["AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly"]
+
+
+def managed(project: Project, **values: Any) -> tuple[Project, Cluster]:
+    """Return a project with a cluster that keeps its history in the project's own database, and the cluster."""
+    one = cluster(Queue(), accounting=Accounting(managed=True, **values))
+    return project.model_copy(update={"clusters": {"train": one}}), one
+
+
+def test_the_projects_own_database_is_reached_from_the_head_node_only(
+    project: Project, outputs: dict[str, str]
+) -> None:
+    with_database, one = managed(project, database_name="history")
+    found = config(one, inputs_from_outputs(outputs, with_database, "123456789012"))
+    assert found["Scheduling"]["SlurmSettings"]["Database"] == {
+        "Uri": outputs["DatabaseUri"],
+        "UserName": "slurm",
+        "PasswordSecretArn": outputs["DatabaseSecret"],
+        "DatabaseName": "history",
+    }
+    groups = [outputs["SecurityGroup"], outputs["DatabaseClientGroup"]]
+    assert found["HeadNode"]["Networking"]["SecurityGroups"] == groups
+    assert found["Scheduling"]["SlurmQueues"][0]["Networking"]["SecurityGroups"] == groups[:1]
+
+
+def test_the_projects_own_database_says_why(project: Project, outputs: dict[str, str]) -> None:
+    with_database, one = managed(project)
+    text = render("train", one, inputs_from_outputs(outputs, with_database, "123456789012"))
+    (uri,) = [line for line in text.splitlines() if "Uri:" in line]
+    assert "  # the project's own: TLS only" in uri
+    assert errors(validate("train", text, "us-east-1")) == []
+
+
+@pytest.mark.parametrize("missing", ["DatabaseUri", "DatabaseClientGroup"])
+def test_a_stack_without_the_database_that_a_cluster_wants_is_not_complete(
+    missing: str, outputs: dict[str, str], project: Project
+) -> None:
+    del outputs[missing]
+    with pytest.raises(NotFound, match=f"no output {missing}"):
+        inputs_from_outputs(outputs, managed(project)[0], "123456789012")
+    assert inputs_from_outputs(outputs, project, "123456789012").database is None
 
 
 def test_custom_actions_name_scripts_that_exist_and_arguments_that_they_take(inputs: ClusterInputs) -> None:
