@@ -17,8 +17,9 @@ from pcinfra.jobs.launcher import Query, State
 from pcinfra.jobs.manifest import new_run_id
 from tests.kube.command import Pcinfra
 from tests.kube.server import needed
-from tests.kube.test_launcher import config_maps, eventually, manifest
+from tests.kube.test_launcher import config_maps, manifest
 from tests.unit.jobs.kubernetes.jobs import PLAIN
+from tests.waiting import until
 
 pytestmark = needed
 
@@ -60,14 +61,14 @@ def test_a_sweep_is_one_run_of_many_jobs(api: LiveApi, kind: Kind) -> None:
     litter = sweep.find(launcher, timedelta(days=1), datetime.now(UTC))
     assert [found.run for found, _ in litter.runs] == [sent.run]
     sweep.remove(launcher, litter)
-    eventually(lambda: config_maps(api) == [])
+    until(lambda: config_maps(api) == [])
 
 
 def test_a_sweep_that_is_refused_in_the_middle_leaves_nothing(api: LiveApi) -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "2"}}}
     path = f"/api/v1/namespaces/{api.namespace}/resourcequotas"
     api.call("POST", path, body=quota)
-    eventually(lambda: bool((api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
+    until(lambda: bool((api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
     with pytest.raises(AccessDenied, match="exceeded quota: few"):
         KubernetesLauncher(api).submit(manifest(api, SWEEP))
     assert (names(api, "TrainJob"), config_maps(api)) == ([], [])

@@ -26,9 +26,10 @@ from pcinfra.jobs.launcher import State
 from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest, new_run_id
 from tests.kube.server import needed
-from tests.kube.test_launcher import config_maps, eventually
+from tests.kube.test_launcher import config_maps
 from tests.unit.jobs.kubernetes.jobs import PLAIN, spec
 from tests.unit.jobs.kubernetes.operator import trainjob_pod
+from tests.waiting import until
 
 pytestmark = needed
 
@@ -105,7 +106,7 @@ def test_large_code_reaches_the_command_and_goes_with_its_run(home: Home, local_
     assert [found.run for found, _ in litter.runs] == [new]
     assert sweep.remove(home.launcher, litter) == []
     assert home.objects() == []
-    eventually(lambda: config_maps(home.api) == [])
+    until(lambda: config_maps(home.api) == [])
 
 
 def _complete(api: LiveApi, run: str) -> None:
@@ -119,7 +120,7 @@ def test_a_refused_submission_leaves_nothing_in_the_bucket_and_strays_are_swept(
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "0"}}}
     path = f"/api/v1/namespaces/{home.api.namespace}/resourcequotas"
     home.api.call("POST", path, body=quota)
-    eventually(lambda: bool((home.api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
+    until(lambda: bool((home.api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
     sent = home.manifest()
     with pytest.raises(AccessDenied, match="exceeded quota"):
         home.launcher.submit(sent)

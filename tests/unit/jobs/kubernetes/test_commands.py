@@ -22,7 +22,8 @@ from tests.unit.jobs.kubernetes import crds
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 KINDS = {"pytorch-dist-job": ("trainjob", "pytorchjob"), "trainjob-pytorch": ("trainjob", "pytorchjob"),
-         "trainjob-tensorflow": ("trainjob",), "elastic-train": ("trainjob", "pytorchjob")}  # fmt: skip
+         "trainjob-tensorflow": ("trainjob",), "elastic-train": ("trainjob", "pytorchjob"),
+         "multi-node-train": ("trainjob", "pytorchjob")}  # fmt: skip
 GUIDE = """\
 apiVersion: kubeflow.org/v1
 kind: PyTorchJob
