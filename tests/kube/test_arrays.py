@@ -53,7 +53,7 @@ def test_a_sweep_is_one_run_of_many_jobs(api: LiveApi, kind: Kind) -> None:
     end(api, kind, tasks[0])
     assert launcher.cancel(tasks[1]).state is State.CANCELLED
     status = launcher.look(sent.run[:-3]).status
-    assert status.why.startswith("of 4 tasks 2 waiting, 1 done, 1 deleted")
+    assert status.why.startswith("of 4 tasks 2 waiting, 1 done, 1 not there")
     cancelled = launcher.cancel(sent.run)
     assert (cancelled.state, cancelled.why) == (State.CANCELLED, "2 tasks deleted, with their pods; 1 had ended")
     assert names(api, kind) == tasks[:1]

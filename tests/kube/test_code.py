@@ -25,6 +25,7 @@ from pcinfra.jobs.kubernetes.store import PREFIX, S3Store
 from pcinfra.jobs.launcher import State
 from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest, new_run_id
+from tests.kube.command import Pcinfra
 from tests.kube.server import needed
 from tests.kube.test_launcher import config_maps
 from tests.unit.jobs.kubernetes.jobs import PLAIN, spec
@@ -136,6 +137,31 @@ def test_a_refused_submission_leaves_nothing_in_the_bucket_and_strays_are_swept(
     assert litter.code == (bucket.address("gone"),)
     sweep.remove(home.launcher, litter)
     assert home.objects() == ["gone.tar.gz"]  # of another namespace
+
+
+def test_the_command_sends_large_code_to_the_projects_bucket(
+    pcinfra: Pcinfra, home: Home, local_target: Target
+) -> None:
+    (pcinfra.folder / "pcinfra.yaml").write_text(f"project: large\nregion: us-east-1\nbucket: {{name: {home.name}}}\n")
+    (pcinfra.folder / "src").mkdir()
+    (pcinfra.folder / "src" / "big").write_bytes(os.urandom(1_200_000))
+    text = "image: registry.example/train:1\ncommand: [ls]\ncpus: 1\ncode: {source: directory, path: src}\n"
+    (pcinfra.folder / "large.yaml").write_text(text)
+    key_id, secret = local_target.credentials or ("", "")
+    pcinfra.env |= {"AWS_ENDPOINT_URL": local_target.endpoint, "AWS_ACCESS_KEY_ID": key_id,
+                    "AWS_SECRET_ACCESS_KEY": secret}  # fmt: skip
+    nobody = pcinfra("submit", "large.yaml", "--on", "k8s", status=2)
+    assert "kubernetes.service_account: one with s3:GetObject" in nobody.stderr
+    role = ("--kubernetes-service-account", "trainer")
+    dry = pcinfra("submit", "large.yaml", "--on", "k8s", "--dry-run", *role).stdout
+    assert (f"s3://{home.name}/{PREFIX}" in dry, "# big" in dry, home.objects()) == (True, True, [])
+    run = pcinfra("submit", "large.yaml", "--on", "k8s", *role).stdout.strip()
+    assert home.objects() == [f"{run}.tar.gz"]
+    assert "deleted, with its pods and files" in pcinfra("cancel", run, "--on", "k8s").stderr
+    assert home.objects() == []
+    (pcinfra.folder / "pcinfra.yaml").unlink()
+    without = pcinfra("submit", "large.yaml", "--on", "k8s", *role, status=2)
+    assert "there is no bucket for it" in without.stderr
 
 
 def test_code_elsewhere_is_not_touched_and_what_is_left_is_told(home: Home) -> None:

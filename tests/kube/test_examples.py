@@ -27,6 +27,7 @@ FORMS: list[tuple[str, Kind]] = [
     ("trainjob-pytorch", "TrainJob"),
     ("trainjob-pytorch", "PyTorchJob"),
     ("trainjob-tensorflow", "TrainJob"),
+    ("sweep", "TrainJob"),
 ]
 
 
