@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcinfra.cli.backends import rules
+from pcinfra.cli import backends
 from pcinfra.cli.runs import launcher_for, named
 from pcinfra.cli.session import Session
 from pcinfra.cli.submit import rendered, submitted
@@ -58,8 +58,8 @@ def submit_all(
     """
     where = Path(folder)
     session = Session(local=local, project_file=str(project_file) if project_file else None, profile=profile)
-    asked = rules(cluster)
-    problems = [problem for spec in specs for problem in _problems(spec, where, asked)]
+    rules = backends.rules(session, cluster)
+    problems = [problem for spec in specs for problem in _problems(spec, where, rules)]
     if problems:
         raise InputError(problems)
     if not specs:
@@ -72,6 +72,6 @@ def submit_all(
     return [manifest.run for manifest in manifests]
 
 
-def _problems(spec: JobSpec, folder: Path, asked: Sequence[Rule[JobSpec]]) -> list[Problem]:
-    found = [*findings(spec, folder), *(finding for rule in asked for finding in rule(spec))]
+def _problems(spec: JobSpec, folder: Path, rules: Sequence[Rule[JobSpec]]) -> list[Problem]:
+    found = [*findings(spec, folder), *(each for rule in rules for each in rule(spec))]
     return [Problem(f"JobSpec {spec.name}".strip(), 0, 0, dotted(each.path), each.why, each.hint) for each in found]

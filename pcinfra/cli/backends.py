@@ -88,12 +88,13 @@ def home(session: Session, where: str) -> str:
     return ":".join([first, *cluster, launcher(session, where).api.namespace])
 
 
-def rules(where: str | None) -> tuple[Rule[JobSpec], ...]:
-    """Return what a backend asks of a job file besides."""
+def rules(session: Session, where: str | None) -> tuple[Rule[JobSpec], ...]:
+    """Return what a backend, or the project of a Slurm cluster, asks of a job file besides."""
     if not is_backend(where):
+        from pcinfra.jobs import granted
         from pcinfra.jobs.slurm import jobrules as slurm
 
-        return (slurm.findings,)
+        return (slurm.findings, *([granted.secrets(session.project)] if session.has_project else []))
     from pcinfra.jobs.kubernetes import jobrules
 
     return (jobrules.findings,)

@@ -62,7 +62,7 @@ def submit(
         raise UsageError("names no job", where="submit", hint="pcinfra submit examples/hello.yaml")
     if follow and len(files) > 1:
         raise UsageError("follows one job at a time", where="--follow", hint="pcinfra logs RUN --follow")
-    rules = backends.rules(cluster)
+    rules = backends.rules(session, cluster)
     manifests = [rendered(session, load(file, session.shell, rules, words), cluster) for file in files or (None,)]
     if dry_run:
         for manifest in manifests:
@@ -79,6 +79,7 @@ def submit(
 def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
     from pcinfra import catalog
+    from pcinfra.jobs import granted
     from pcinfra.jobs.images import is_ours, resolved
 
     if is_backend(cluster):
@@ -87,8 +88,11 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     from pcinfra.jobs.slurm.render import render
 
     spec = job.spec
-    if spec.image and spec.container != "off" and is_ours(spec.image):
-        spec = spec.model_copy(update={"image": resolved(spec.image, session.project, session.cloud)})
+    image = spec.image if spec.container != "off" else None
+    if image and is_ours(image):
+        spec = spec.model_copy(update={"image": resolved(image, session.project, session.cloud)})
+    elif image and granted.in_ecr(image) and session.has_project:
+        granted.check_image(image, session.project, session.cloud)
     queue = _queue(session, spec, cluster)
     by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
     spot = bool(queue and queue.capacity_type == "SPOT")

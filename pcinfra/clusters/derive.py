@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pcinfra import catalog
 from pcinfra.catalog import InstanceType
+from pcinfra.clusters.inputs import ClusterInputs
 from pcinfra.clusters.quoting import Derived
 from pcinfra.errors import UsageError
 from pcinfra.project import Cluster, Queue
@@ -201,15 +202,20 @@ def compute_timeout(queues: tuple[QueueView, ...]) -> Derived:
     return Derived(USUAL_TIMEOUT, "seconds; pcluster's default")
 
 
-_POLICIES = {
-    "AmazonSSMManagedInstanceCore": "Session Manager and Run Command, the only way in",
-    "AmazonEC2ContainerRegistryPullOnly": "pull images; pcluster takes policies by ARN only, so not for one repository",
+_OWN_POLICY = "the project's own: Systems Manager, images and secrets of `nodes`; pcluster takes policies by ARN only"
+_AWS_POLICIES = {
+    "AmazonSSMManagedInstanceCore": "Session Manager and Run Command; the stack has no NodePolicy, which grants less",
+    "AmazonEC2ContainerRegistryPullOnly": "pull images of every repository; the stack has no NodePolicy",
 }
+"""What nodes need where there is no policy of the project's own: with a stack that was made by hand."""
 
 
-def policies(partition: str) -> tuple[Derived, ...]:
+def policies(inputs: ClusterInputs) -> tuple[Derived, ...]:
     """Return the ARNs of the policies of every node's role (pcluster, AdditionalIamPolicySchema: ARNs only)."""
-    return tuple(Derived(f"arn:{partition}:iam::aws:policy/{name}", why) for name, why in _POLICIES.items())
+    if inputs.node_policy:
+        return (Derived(inputs.node_policy, _OWN_POLICY),)
+    start = f"arn:{inputs.partition}:iam::aws:policy/"
+    return tuple(Derived(start + name, why) for name, why in _AWS_POLICIES.items())
 
 
 def same_architecture(cluster: Cluster, queues: tuple[QueueView, ...], where: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pcinfra.errors import NotFound
+from pcinfra.stacks.settings import NODE_POLICY
 
 if TYPE_CHECKING:
     from pcinfra.project import Project
@@ -35,6 +36,7 @@ class ClusterInputs:
         repository_arn: ARN of the ECR repository of the training image.
         tags: put on everything that the cluster makes.
         permissions_boundary: ARN of the policy that bounds the cluster's roles; empty for none.
+        node_policy: ARN of the project's own policy of nodes; empty where the stack was made without one.
     """
 
     region: str
@@ -50,6 +52,7 @@ class ClusterInputs:
     repository_arn: str
     tags: Mapping[str, str]
     permissions_boundary: str = ""
+    node_policy: str = ""
 
     @property
     def partition(self) -> str:
@@ -87,6 +90,7 @@ def inputs_from_outputs(outputs: Mapping[str, str], project: Project, account: s
         repository_arn=_repository_arn(project, account),
         tags=project.tags_for("cluster"),
         permissions_boundary=project.permissions_boundary or "",
+        node_policy=outputs.get(NODE_POLICY, ""),
         **{name: outputs[key] for name, key in _OUTPUTS.items()},
     )
 
@@ -99,6 +103,7 @@ def placeholder_inputs(project: Project) -> ClusterInputs:
         "SecurityGroup": "sg-00000000000000000",
         "FSxLustreFilesystemId": "fs-00000000000000000",
         "FSxORootVolumeId": "fsvol-00000000000000000",
+        NODE_POLICY: f"arn:{project.partition}:iam::{'0' * 12}:policy/{NODE_POLICY}",
     }
     return inputs_from_outputs(outputs, project, "0" * 12)
 

@@ -55,7 +55,7 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         idle_time=derive.idle_time(cluster),
         head_timeout=derive.head_timeout(queues),
         compute_timeout=derive.compute_timeout(queues),
-        policies=derive.policies(inputs.partition),
+        policies=derive.policies(inputs),
     )
     return Rendered(*lay_over(text, cluster.overrides))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pcinfra.iam_policy.model import Grant, Statement, beyond, called
 from pcinfra.iam_policy.stack import all_actions
+from pcinfra.stacks.settings import NODE_POLICY_PATH
 
 FREE = {"sts.GetCallerIdentity": "needs no permission (STS API reference)"}
 
@@ -26,7 +27,9 @@ BY_CLOUDFORMATION = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformat
 OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 
 # Source: aws-parallelcluster, cloudformation/policies/parallelcluster-policies.yaml, the policies of its users.
-# These two are what they leave open for clusters as ours are: the policies of the nodes' roles, and the bucket's name.
+# What they leave open for clusters as ours are: the policies of the nodes' roles, and the bucket's name. The policy of
+# the project's own is in the path that they allow; AWS's two are for stacks without it.
+NODE_POLICY = f"arn:{{partition}}:iam::{{account}}:policy{NODE_POLICY_PATH}*"
 NODE_POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly")
 SESSION = "arn:{{partition}}:ssm:{{region}}:{{account}}:session/${{{{aws:{}}}}}-*"
 SESSIONS = ("InteractiveCommand", "PortForwardingSession", "PortForwardingSessionToRemoteHost", "SSHSession")
@@ -49,7 +52,8 @@ def _of(*purposes: str) -> frozenset[str]:
 # Describing takes no resource in FSx: Service Authorization Reference, Amazon FSx.
 _DESCRIBE = "fsx:DescribeFileSystems"
 _FSX_ACTIONS = tuple(action for action in all_actions() if action.startswith("fsx:") and action != _DESCRIBE)
-_OTHER_ACTIONS = tuple(action for action in all_actions() if not action.startswith("fsx:"))
+_IAM_ACTIONS = tuple(action for action in all_actions() if action.startswith("iam:"))
+_OTHER_ACTIONS = tuple(action for action in all_actions() if not action.startswith(("fsx:", "iam:")))
 
 STATEMENTS: tuple[Statement, ...] = (
     # The prerequisites stack
@@ -85,6 +89,11 @@ STATEMENTS: tuple[Statement, ...] = (
             *beyond("the final backup of FSx for OpenZFS", "fsx:CreateBackup"),
         ),
         _fsx("file-system/*", "volume/*", "backup/*"), BY_CLOUDFORMATION,
+    ),
+    Statement(
+        "StackNodePolicy", _of("up", "down"),
+        beyond("CloudFormation makes and deletes the policy of the nodes with your rights", *_IAM_ACTIONS),
+        (NODE_POLICY,), BY_CLOUDFORMATION,
     ),
     Statement(
         "RolesOfFsx", _of("up"),
@@ -303,10 +312,12 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement(
         "ClusterRoles", _of("cluster", "down"),
-        beyond(f"nodes pull images and answer Run Command by AWS's policies; {UNPUBLISHED}",
+        beyond(f"nodes have the project's own policy, or AWS's with a stack made by hand; {UNPUBLISHED}",
                "iam:AttachRolePolicy", "iam:DetachRolePolicy"),
         ("arn:{partition}:iam::{account}:role/parallelcluster/*",),
-        {"ArnEquals": {"iam:PolicyARN": [f"arn:{{partition}}:iam::aws:policy/{name}" for name in NODE_POLICIES]}},
+        {"ArnLike": {"iam:PolicyARN": [
+            NODE_POLICY, *(f"arn:{{partition}}:iam::aws:policy/{name}" for name in NODE_POLICIES),
+        ]}},
     ),
     Statement(
         "ClusterBucket", _of("cluster", "down"),

@@ -31,6 +31,8 @@ ACTIONS: dict[str, str] = {
     "AWS::EC2::VPCEndpoint": "CreateTags CreateVpcEndpoint DeleteTags DeleteVpcEndpoints DescribeSecurityGroups "
     "DescribeSubnets DescribeVpcEndpoints DescribeVpcs ModifyVpcEndpoint",
     "AWS::EC2::VPCGatewayAttachment": "AttachInternetGateway DescribeInternetGateways DetachInternetGateway",
+    "AWS::IAM::ManagedPolicy": "iam:CreatePolicy iam:CreatePolicyVersion iam:DeletePolicy iam:DeletePolicyVersion "
+    "iam:GetPolicy iam:ListEntitiesForPolicy iam:ListPolicyVersions",
     "AWS::FSx::FileSystem": "fsx:CreateFileSystem fsx:DeleteFileSystem fsx:DescribeFileSystems "
     "fsx:ListTagsForResource fsx:TagResource fsx:UntagResource fsx:UpdateFileSystem ec2:GetSecurityGroupsForVpc",
 }
@@ -50,7 +52,13 @@ LEFT_OUT: dict[str, str] = {
     "ec2:DisassociateSubnetCidrBlock": "for IPv6",
     "ec2:ModifyVpcTenancy": "for dedicated tenancy",
     "ec2:UnassignPrivateNatGatewayAddress": "for private NAT gateways",
+    "iam:AttachGroupPolicy": "the policy of the nodes is attached by clusters, not by this stack",
+    "iam:AttachRolePolicy": "the policy of the nodes is attached by clusters, not by this stack",
+    "iam:AttachUserPolicy": "the policy of the nodes is attached by clusters, not by this stack",
     "iam:CreateServiceLinkedRole": "flow logs here go to S3; the log delivery role is for other destinations",
+    "iam:DetachGroupPolicy": "the policy of the nodes is detached by clusters, not by this stack",
+    "iam:DetachRolePolicy": "the policy of the nodes is detached by clusters, not by this stack",
+    "iam:DetachUserPolicy": "the policy of the nodes is detached by clusters, not by this stack",
     "iam:PassRole": "flow logs here go to S3 and need no role",
     "s3:GetBucketPolicy": "the owner of the flow logs' bucket lets the log delivery service in",
     "s3:PutBucketPolicy": "the owner of the flow logs' bucket lets the log delivery service in",

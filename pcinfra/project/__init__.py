@@ -1,7 +1,7 @@
 """``pcinfra.yaml`` as a typed, frozen value: :class:`Project`."""
 
 from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, HeadNodeSettings, LoginNodes, Queue, Shape
-from pcinfra.project.model import Adopt, Association, Bucket, Image, Lustre, OpenZFS, Prerequisites, Project
+from pcinfra.project.model import Adopt, Association, Bucket, Image, Lustre, Nodes, OpenZFS, Prerequisites, Project
 
 __all__ = [
     "SHAPES",
@@ -14,6 +14,7 @@ __all__ = [
     "Image",
     "LoginNodes",
     "Lustre",
+    "Nodes",
     "OpenZFS",
     "Prerequisites",
     "Project",

@@ -151,6 +151,26 @@ SECRET_ARN = Pattern(
 )
 """Source: Secrets Manager API reference, CreateSecret; ParallelCluster, Database/PasswordSecretArn."""
 
+_NAMED = r"[A-Za-z0-9/_+=.@-]+"
+_PARAMETER_NAME = r"/?[A-Za-z0-9_.-][A-Za-z0-9_./-]*\*?"
+SECRET_GRANT = Pattern(
+    rf"secretsmanager:{_NAMED}\*?"
+    rf"|ssm:{_PARAMETER_NAME}"
+    rf"|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{{12}}:secret:{_NAMED}(\*|-[A-Za-z0-9]{{6}})"
+    rf"|arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{{12}}:parameter/[A-Za-z0-9_.-][A-Za-z0-9_./-]*\*?",
+    "must be secretsmanager:NAME, ssm:NAME, or an ARN with a secret's last six characters; * only at the end of a name",
+    example="secretsmanager:team/*",
+)
+"""Source: Secrets Manager API reference, CreateSecret, Name; SSM API reference, PutParameter, Name; see grants.py."""
+
+REPOSITORY_GRANT = Pattern(
+    r"(?=.{2,256}$)[a-z0-9][a-z0-9._/-]*\*?",
+    "must be the name of an ECR repository of the account; * only at the end",
+    lambda value: value.strip().lower().rpartition("amazonaws.com/")[2].partition(":")[0],
+    "team/*",
+)
+"""Source: ECR API reference, CreateRepository, repositoryName."""
+
 DATABASE_URI = Pattern(
     r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:\d{1,5})?",
     "must be HOST or HOST:PORT of a MySQL server, without a scheme",
@@ -341,6 +361,8 @@ InstanceType = Annotated[str, AfterValidator(INSTANCE_TYPE), _matching(INSTANCE_
 InstanceTypeOrAuto = Annotated[str, AfterValidator(instance_type_or_auto)]
 AmiId = Annotated[str, AfterValidator(AMI), _matching(AMI)]
 SecretArn = Annotated[str, AfterValidator(SECRET_ARN), _matching(SECRET_ARN)]
+SecretGrant = Annotated[str, AfterValidator(SECRET_GRANT), _matching(SECRET_GRANT)]
+RepositoryGrant = Annotated[str, AfterValidator(REPOSITORY_GRANT), _matching(REPOSITORY_GRANT)]
 DatabaseUri = Annotated[str, AfterValidator(DATABASE_URI)]
 DatabaseName = Annotated[str, AfterValidator(DATABASE_NAME), _matching(DATABASE_NAME)]
 ReservationId = Annotated[str, AfterValidator(RESERVATION)]

@@ -27,8 +27,10 @@ from pcinfra.project.fields import (
     PolicyArn,
     ProjectName,
     Region,
+    RepositoryGrant,
     RepositoryName,
     S3Prefix,
+    SecretGrant,
     SecurityGroupId,
     StackName,
     SubnetId,
@@ -230,6 +232,24 @@ class Image(Section):
     keep: int = Field(10, ge=1, le=1000, description="Number of images that are kept; older ones are deleted.")
 
 
+class Nodes(Section):
+    """What jobs may use on the nodes of every cluster besides the project's own bucket and images."""
+
+    secrets: tuple[SecretGrant, ...] = Field(
+        (),
+        max_length=100,
+        examples=[["secretsmanager:hugging-face", "ssm:/team/*"]],
+        description="Secrets that jobs may name: secretsmanager:NAME, ssm:NAME or an ARN; NAME may end with *.",
+    )
+    repositories: tuple[RepositoryGrant, ...] = Field(
+        (),
+        max_length=100,
+        examples=[["team/*"]],
+        description="ECR repositories of the account, besides those of images, that jobs may have images from; a name "
+        "may end with *. Other accounts decide for themselves.",
+    )
+
+
 class Project(Section):
     """The whole of ``pcinfra.yaml``."""
 
@@ -266,6 +286,7 @@ class Project(Section):
         max_length=20,
         description="Images that jobs run in, by names of your own; at most 20. `pcinfra env` names the first one.",
     )
+    nodes: Nodes = Nodes()
     clusters: dict[ClusterName, Cluster] = Field(
         default_factory=lambda: {"train": Cluster()}, description="Clusters, by name: pcinfra cluster create NAME."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pcinfra.project import cluster_rules, network_rules
+from pcinfra.project import cluster_rules, network_rules, node_rules
 from pcinfra.project.model import Lustre, OpenZFS, Project
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.stacks import limits
@@ -222,4 +222,5 @@ RULES: tuple[Rule[Project], ...] = (
     association_events,
     repositories_differ,
     *cluster_rules.RULES,
+    *node_rules.RULES,
 )

@@ -53,6 +53,7 @@ GROUPS = {
         "OpenZFSBackupTime",
     ),
     "Both file systems": ("KmsKeyArn",),
+    "Nodes": ("NodeRepositoryArns", "NodeSecretArns", "NodeParameterArns"),
     "Used instead of being made": (
         "ExistingVpc",
         "ExistingPublicSubnet",
@@ -68,7 +69,7 @@ GROUPS = {
 def add_parameters(template: Template, settings: StackSettings) -> None:
     """Declare every parameter; ``settings`` are the defaults."""
     defaults = settings.parameters()
-    for parameter in (*_network(), *_lustre(), *_openzfs(), _key(), *_existing()):
+    for parameter in (*_network(), *_lustre(), *_openzfs(), _key(), *_nodes(), *_existing()):
         if parameter.title in defaults:
             text = defaults[parameter.title]
             parameter.Default = int(text) if parameter.Type == "Number" else text
@@ -249,6 +250,23 @@ def _key() -> Parameter:
     return _text(
         "KmsKeyArn", "Key (ARN) that encrypts the file systems, but SCRATCH_2; empty is FSx's own key.", KEY_ARN
     )
+
+
+def _nodes() -> list[Parameter]:
+    return [
+        _text(
+            "NodeRepositoryArns",
+            "ECR repositories that nodes pull from, ARNs with commas between; empty makes no policy for the nodes.",
+            _arns("ecr", "repository/"),
+        ),
+        _text("NodeSecretArns", "Secrets that nodes read; empty for none.", _arns("secretsmanager", "secret:")),
+        _text("NodeParameterArns", "SSM parameters that nodes read; empty for none.", _arns("ssm", "parameter/")),
+    ]
+
+
+def _arns(service: str, start: str) -> str:
+    each = rf"arn:aws[a-z-]*:{service}:[a-z0-9-]+:\d{{12}}:{start}[A-Za-z0-9/_+=.@?-]+\*?"
+    return f"({each}(,{each})*)?"
 
 
 def _existing() -> list[Parameter]:

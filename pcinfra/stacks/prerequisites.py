@@ -1,4 +1,4 @@
-"""The stack that a cluster stands on: network, security group, Lustre and OpenZFS.
+"""The stack that a cluster stands on: network, security group, Lustre, OpenZFS and the policy of the nodes.
 
 One rendering, committed as ``cfn/parallelcluster-prerequisites.yaml``, serves every choice: all choices are
 parameters. Write it anew with ``python -m pcinfra.stacks``.
@@ -20,8 +20,9 @@ from pcinfra.stacks.network import (
     add_network,
     made_or,
 )
+from pcinfra.stacks.nodes import add_node_policy
 from pcinfra.stacks.parameters import add_parameters, add_rules
-from pcinfra.stacks.settings import StackSettings
+from pcinfra.stacks.settings import NODE_POLICY, StackSettings
 from pcinfra.stacks.storage import add_storage
 
 FILE_NAME = "parallelcluster-prerequisites.yaml"
@@ -56,12 +57,13 @@ def build(settings: StackSettings) -> Template:
     template.set_version()
     template.set_description(
         "What AWS ParallelCluster needs: a VPC with a public and a private subnet, a security group for EFA, "
-        "FSx for Lustre and FSx for OpenZFS."
+        "FSx for Lustre, FSx for OpenZFS, and a policy for the nodes."
     )
     add_parameters(template, settings)
     add_rules(template)
     add_network(template)
     add_storage(template)
+    add_node_policy(template)
     _add_nothing(template)
     _add_outputs(template)
     return template
@@ -112,8 +114,13 @@ def _add_outputs(template: Template) -> None:
             If("NewOpenZFS", GetAtt(openzfs, "RootVolumeId"), Ref("ExistingOpenZFSVolume")),
         ),
         "SecondaryPrivateSubnet": ("Second private subnet", Ref("SecondaryPrivateSubnet")),
+        NODE_POLICY: ("IAM policy of the nodes", Ref(NODE_POLICY)),
     }
-    conditions = {"FSxOpenZFSFilesystemId": "NewOpenZFS", "SecondaryPrivateSubnet": "WithSecondZone"}
+    conditions = {
+        "FSxOpenZFSFilesystemId": "NewOpenZFS",
+        "SecondaryPrivateSubnet": "WithSecondZone",
+        NODE_POLICY: "WithNodePolicy",
+    }
     for name, (description, value) in outputs.items():
         output = template.add_output(_output(name, description, value))
         if name in conditions:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+NODE_POLICY = "NodePolicy"
+"""The policy of the nodes: its logical id, and the output with its ARN."""
+
+NODE_POLICY_PATH = "/parallelcluster/pcinfra/{region}/{stack}/"
+"""Its path: between ``arn:PARTITION:iam::ACCOUNT:policy`` and a name that CloudFormation makes."""
+
+NODE_POLICY_ROOM = 3800
+"""Characters that its ARNs may have together, three more for each. A test holds the whole to the 6,144 that a managed
+policy may have (IAM user guide, IAM and STS quotas; white space is not counted)."""
+
 
 def _parameter(name: str, default: Any) -> Any:
     return field(default=default, metadata={"parameter": name})
@@ -56,6 +66,11 @@ class StackSettings:
     """HH:MM in UTC."""
     kms_key_arn: str = _parameter("KmsKeyArn", "")
     """Encrypts the file systems; empty leaves it to the key of FSx in the account (aws/fsx)."""
+
+    node_repository_arns: str = _parameter("NodeRepositoryArns", "")
+    """With commas between, and so the others; empty makes no policy for the nodes."""
+    node_secret_arns: str = _parameter("NodeSecretArns", "")
+    node_parameter_arns: str = _parameter("NodeParameterArns", "")
 
     existing_vpc: str = _parameter("ExistingVpc", "")
     """Ids of what is used instead of being made; empty makes it. With a VPC come both subnets."""

@@ -15,6 +15,8 @@ from pcinfra import cloudformation as cfn
 from pcinfra.cloudformation import Condition, Stack
 from pcinfra.engine import Action, Change, Kind, Plan
 from pcinfra.errors import Refused
+from pcinfra.project import grants
+from pcinfra.stacks.settings import NODE_POLICY
 from pcinfra.stages import adopt, backups, file_systems, interfaces, rules, zones
 from pcinfra.stages.adopt import Adopted
 from pcinfra.stages.backups import BackupFacts
@@ -118,7 +120,7 @@ class StackFacts:
 
 
 class Prerequisites:
-    """VPC, subnets, EFA security group, FSx for Lustre and FSx for OpenZFS."""
+    """VPC, subnets, EFA security group, FSx for Lustre, FSx for OpenZFS and the policy of the nodes."""
 
     name: ClassVar[str] = "prerequisites"
     needs: ClassVar[tuple[str, ...]] = ()
@@ -137,13 +139,13 @@ class Prerequisites:
 
     def up(self, project: Project, facts: Facts) -> Plan:
         found = facts.of(StackFacts)
-        wanted = _wanted(project, found)
+        wanted = _wanted(project, facts)
         if found.adopted.problems and (found.stack is None or not _adopted(found.stack)):
             raise found.adopted.problems[0]
         if found.stack is None:
             return Plan((_create(wanted, "does not exist"),), found.notes)
         if _adopted(found.stack):
-            return Plan(notes=(f"stack {wanted.name} was not made by pcinfra: it is used as it is",))
+            return Plan(notes=_used_as_it_is(project, found.stack))
         _refuse_foreign(project, found.stack)
         return _RECOVERY[found.stack.condition](wanted, found)
 
@@ -170,10 +172,11 @@ class Prerequisites:
         if found.stack is None:
             return [Resource(self.name, what, "", Health.ABSENT)]
         health = _health(found.stack)
-        if health is Health.OK and not _adopted(found.stack) and not _same(project, found):
+        if health is Health.OK and not _adopted(found.stack) and not _same(project, facts):
             health = Health.DIFFERS
         rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason, found.stack.created)]
-        named = (("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"))
+        named = (("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"),
+                 ("policy of the nodes", NODE_POLICY))  # fmt: skip
         rows += [Resource(self.name, text, found.outputs[key], health) for text, key in named if key in found.outputs]
         rows += _group_rows(found, health)
         rows += [_system_row(text, found.outputs[key], found) for key, (_, text) in file_systems.STORAGE.items()
@@ -243,24 +246,35 @@ def _files(project: Project) -> str:
     return "; ".join(words for words, kept in lost.items() if not kept)
 
 
-def _wanted(project: Project, found: StackFacts) -> WantedStack:
-    return wanted_stack(project, found.zone, found.second_zone, found.adopted.mount_name)
+def _used_as_it_is(project: Project, stack: Stack) -> tuple[str, ...]:
+    notes = [f"stack {stack.name} was not made by pcinfra: it is used as it is"]
+    if NODE_POLICY not in stack.outputs and project.nodes != type(project.nodes)():
+        notes.append(
+            f"it has no output {NODE_POLICY}: what `nodes` names must be granted to the clusters' roles by hand"
+        )
+    return tuple(notes)
 
 
-def wanted_stack(project: Project, zone: str, second: str = "", mount_name: str = "") -> WantedStack:
+def _wanted(project: Project, facts: Facts) -> WantedStack:
+    found = facts.of(StackFacts)
+    return wanted_stack(project, facts.account, found.zone, found.second_zone, found.adopted.mount_name)
+
+
+def wanted_stack(project: Project, account: str, zone: str, second: str = "", mount_name: str = "") -> WantedStack:
     """Return the stack that ``project`` asks for.
 
     Args:
+        account: 12 digits; whose repositories and secrets the nodes use.
         zone: availability zone of everything; ``second`` is the other one, where the project wants two.
         mount_name: of the Lustre file system that is adopted.
     """
     template = (assets.folder("cfn") / "parallelcluster-prerequisites.yaml").read_text(encoding="utf-8")
-    parameters = tuple(sorted(settings(project, zone, second, mount_name).parameters().items()))
+    parameters = tuple(sorted(settings(project, account, zone, second, mount_name).parameters().items()))
     tags = tuple(sorted(project.tags_for(Prerequisites.name).items()))
     return WantedStack(project.prerequisites.stack, template, parameters, tags)
 
 
-def settings(project: Project, zone: str, second: str = "", mount_name: str = "") -> StackSettings:
+def settings(project: Project, account: str, zone: str, second: str = "", mount_name: str = "") -> StackSettings:
     """Return the template's settings for ``project``; see :func:`wanted_stack`."""
     from pcinfra.stacks.settings import StackSettings
 
@@ -294,6 +308,9 @@ def settings(project: Project, zone: str, second: str = "", mount_name: str = ""
         openzfs_backup_retention_days=wanted.openzfs.backup_days,
         openzfs_backup_time=wanted.openzfs.backup_time,
         kms_key_arn=project.kms_key or "",
+        node_repository_arns=",".join(grants.repository_arns(project, account)),
+        node_secret_arns=",".join(grants.secret_arns(project, account)),
+        node_parameter_arns=",".join(grants.parameter_arns(project, account)),
         existing_vpc=wanted.adopt.vpc or "",
         existing_public_subnet=wanted.adopt.public_subnet or "",
         existing_private_subnet=wanted.adopt.private_subnet or "",
@@ -334,9 +351,10 @@ def _refuse_foreign(project: Project, stack: Stack) -> None:
         )
 
 
-def _same(project: Project, found: StackFacts) -> bool:
-    assert found.stack is not None
-    return found.stack.tags.get(DIGEST_TAG) == _wanted(project, found).digest
+def _same(project: Project, facts: Facts) -> bool:
+    stack = facts.of(StackFacts).stack
+    assert stack is not None
+    return stack.tags.get(DIGEST_TAG) == _wanted(project, facts).digest
 
 
 def _health(stack: Stack) -> Health:

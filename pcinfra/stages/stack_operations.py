@@ -45,6 +45,7 @@ class WantedStack:
             "TemplateBody": self.template,
             "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in self.parameters],
             "Tags": [{"Key": k, "Value": v} for k, v in tags],
+            "Capabilities": ["CAPABILITY_IAM"],  # it has a policy, which carries no name of its own
         }
 
 

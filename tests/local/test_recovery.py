@@ -36,7 +36,7 @@ def stack_of(account: Account) -> cloudformation.Stack:
 
 def request(account: Account, **changes: str) -> dict[str, object]:
     """Return a CreateStack request of this project, with some parameters changed."""
-    made = wanted_stack(account.project, "us-east-1a").request()
+    made = wanted_stack(account.project, account.facts().account, "us-east-1a").request()
     made["Parameters"] = [
         {**item, "ParameterValue": changes.get(item["ParameterKey"], item["ParameterValue"])}
         for item in made["Parameters"]

@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,14 @@ import yaml
 
 from pcinfra import iam_policy
 from pcinfra.clusters import derive
+from pcinfra.clusters.inputs import placeholder_inputs
 from pcinfra.iam_policy import FREE, PURPOSES, STATEMENTS, chosen, names_of, policies
 from pcinfra.iam_policy.stack import ACTIONS, LEFT_OUT, actions_of
 from pcinfra.project import Bucket, Project
 
 ROOT = Path(__file__).parents[2]
 KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+STACK = "parallelcluster-prerequisites"
 GRANTS = [(statement, grant) for statement in STATEMENTS for grant in statement.grants]
 
 
@@ -141,12 +145,15 @@ def test_resources_are_this_projects() -> None:
     assert "cloudformation.amazonaws.com" in json.dumps(by_sid["StackNetwork"]["Condition"])
 
 
-def test_nodes_may_be_given_exactly_the_policies_that_clusters_name() -> None:
-    named = {str(policy.value).rpartition("/")[2] for policy in derive.policies("aws")}
-    (document,) = policies(chosen(["cluster"]), names_of(Project()))
+@pytest.mark.parametrize("own", [f"arn:aws:iam::123456789012:policy/parallelcluster/pcinfra/us-east-1/{STACK}/x-1", ""])
+def test_nodes_may_be_given_exactly_the_policies_that_clusters_name(own: str) -> None:
+    inputs = replace(placeholder_inputs(Project()), node_policy=own)
+    (document,) = policies(chosen(["cluster"]), names_of(Project(), "123456789012"))
     (statement,) = [each for each in document["Statement"] if each["Sid"] == "ClusterRoles"]
-    allowed = {arn.rpartition("/")[2] for arn in statement["Condition"]["ArnEquals"]["iam:PolicyARN"]}
-    assert allowed == named
+    allowed = statement["Condition"]["ArnLike"]["iam:PolicyARN"]
+    named = [str(policy.value) for policy in derive.policies(inputs)]
+    assert [sum(fnmatchcase(arn, each) for each in allowed) for arn in named] == [1] * len(named)
+    assert len(allowed) == 3
 
 
 def test_who_only_submits_jobs_may_change_nothing_else() -> None:

@@ -3,6 +3,9 @@
 moto makes all 1,500 of them, for each partition, at the first call of any service, and they would be most of the
 saved state. Here they exist in the partition ``aws`` only, and are saved by name.
 
+A policy has at most 6,144 characters, and one that a role holds cannot be deleted (IAM user guide, IAM and STS quotas;
+IAM API reference, DeletePolicy), which moto does not know.
+
 Permissions are not checked: every caller may do everything, and ``iam simulate-*`` is not implemented rather than
 always "allowed".
 """
@@ -11,10 +14,13 @@ from __future__ import annotations
 
 import copyreg
 import json
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.exceptions import DeleteConflictException, LimitExceededException
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 
 from pcinfra.localcloud.services.patching import put
@@ -22,9 +28,38 @@ from pcinfra.localcloud.services.patching import put
 
 def install() -> None:
     """Change moto's IAM."""
-    put(IAMBackend, _init_aws_policies=_policies)
+    put(
+        IAMBackend,
+        _init_aws_policies=_policies,
+        create_policy=_fitting(IAMBackend.create_policy, 2),
+        create_policy_version=_fitting(IAMBackend.create_policy_version, 1),
+        delete_policy=_released(IAMBackend.delete_policy),
+    )
     concrete: Any = AWSManagedPolicy
     copyreg.pickle(concrete, _by_name)
+
+
+MOST_CHARACTERS = 6144
+
+
+def _fitting(real: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """Return ``real``, whose argument number ``place`` is a policy document, for documents that are not too long."""
+
+    def checked(self: Any, *args: Any) -> Any:
+        if len(re.sub(r"\s", "", args[place])) > MOST_CHARACTERS:
+            raise LimitExceededException(f"Cannot exceed quota for PolicySize: {MOST_CHARACTERS}")
+        return real(self, *args)
+
+    return checked
+
+
+def _released(real: Callable[..., None]) -> Callable[..., None]:
+    def checked(self: Any, policy_arn: str) -> None:
+        if self.get_policy(policy_arn).attachment_count:
+            raise DeleteConflictException("Cannot delete a policy attached to entities.")
+        real(self, policy_arn)
+
+    return checked
 
 
 def _policies(self: Any) -> list[Any]:

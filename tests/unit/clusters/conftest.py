@@ -14,6 +14,7 @@ OUTPUTS = {
     "SecurityGroup": "sg-0a1b2c3d4e5f60718",
     "FSxLustreFilesystemId": "fs-0a1b2c3d4e5f60718",
     "FSxORootVolumeId": "fsvol-0a1b2c3d4e5f60718",
+    "NodePolicy": "arn:aws:iam::123456789012:policy/parallelcluster/pcinfra/us-east-1/stack/stack-NodePolicy-A1B2C3",
 }
 
 

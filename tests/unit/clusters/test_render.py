@@ -137,10 +137,15 @@ def test_nodes_may_read_the_projects_bucket_and_write_nowhere(inputs: ClusterInp
     found = config(cluster(Queue(), Queue(name="second")), inputs)
     nodes = [found["HeadNode"], *found["Scheduling"]["SlurmQueues"]]
     assert [node["Iam"]["S3Access"] for node in nodes] == [[{"BucketName": inputs.bucket}]] * 3
-    policies = {
-        policy["Policy"].rpartition("/")[2] for node in nodes for policy in node["Iam"]["AdditionalIamPolicies"]
-    }
-    assert policies == {"AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly"}
+    assert [node["Iam"]["AdditionalIamPolicies"] for node in nodes] == [[{"Policy": inputs.node_policy}]] * 3
+
+
+def test_with_a_stack_made_by_hand_nodes_have_policies_of_aws(outputs: dict[str, str], project: Project) -> None:
+    del outputs["NodePolicy"]
+    found = config(cluster(Queue()), inputs_from_outputs(outputs, project, "123456789012"))
+    for node in (found["HeadNode"], found["Scheduling"]["SlurmQueues"][0]):
+        policies = [policy["Policy"].partition("policy/")[2] for policy in node["Iam"]["AdditionalIamPolicies"]]
+        assert policies == ["AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly"]
 
 
 def test_custom_actions_name_scripts_that_exist_and_arguments_that_they_take(inputs: ClusterInputs) -> None:

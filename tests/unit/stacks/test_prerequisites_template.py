@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pcinfra import assets
 from pcinfra.stacks import limits
 from pcinfra.stacks.prerequisites import FILE_NAME, MAX_BODY_BYTES, render
-from pcinfra.stacks.settings import StackSettings
+from pcinfra.stacks.settings import NODE_POLICY_ROOM, StackSettings
 
 COMMITTED = assets.folder("cfn") / FILE_NAME
 TEMPLATE: dict[str, Any] = json.loads(cfn_flip.to_json(COMMITTED.read_text(encoding="utf-8")))
@@ -134,6 +134,7 @@ def test_everything_that_takes_tags_has_a_name() -> None:
         "AWS::EC2::SubnetRouteTableAssociation",
         "AWS::EC2::SecurityGroupIngress",
         "AWS::EC2::SecurityGroupEgress",
+        "AWS::IAM::ManagedPolicy",
     }
     for name, resource in RESOURCES.items():
         if resource["Type"] not in untaggable:
@@ -207,7 +208,7 @@ def test_multi_az_needs_another_zone(second: str, broken: bool) -> None:
 
 
 def test_one_zone_makes_no_second_subnet_and_records_no_flows() -> None:
-    optional = {"SecondaryPrivateSubnet", "SecondaryPrivateSubnetRTAssociation", "VpcFlowLog", "Nothing"}
+    optional = {"SecondaryPrivateSubnet", "SecondaryPrivateSubnetRTAssociation", "VpcFlowLog", "Nothing", "NodePolicy"}
     assert set(RESOURCES) - resolved().resources() == optional | INTERFACES
 
 
@@ -346,6 +347,65 @@ def test_what_exists_is_named_completely(wrong: dict[str, str]) -> None:
     assert resolved(**wrong).broken_rules()
 
 
+REPOSITORIES = "arn:aws:ecr:us-east-1:123456789012:repository/a,arn:aws:ecr:us-east-1:123456789012:repository/b"
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/*"
+PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter/team/*"
+
+
+def statements(**given: str) -> dict[str, dict[str, Any]]:
+    """Return the statements of the nodes' policy by their names."""
+    document = resolved(NodeRepositoryArns=REPOSITORIES, **given).properties("NodePolicy")["PolicyDocument"]
+    return {each["Sid"]: each for each in document["Statement"]}
+
+
+def test_nodes_pull_the_projects_images_and_what_other_accounts_let_them() -> None:
+    found = statements()
+    assert found["PullImages"]["Resource"] == REPOSITORIES.split(",")
+    assert found["PullWhereOthersLetIn"]["NotResource"] == (
+        "arn:${AWS::Partition}:ecr:*:${AWS::AccountId}:repository/*"
+    )
+    assert "Resource" not in found["PullWhereOthersLetIn"]
+    unlimited = {sid for sid, each in found.items() if each.get("Resource") == "*"}
+    assert unlimited == {"LogInToRegistries", "AnswerSystemsManager"}
+
+
+def test_nodes_read_no_secret_unless_it_is_named() -> None:
+    reading = ("secretsmanager:", "kms:", "ssm:GetParameter")
+    for found in (statements(), statements(KmsKeyArn="")):
+        assert not [a for each in found.values() for a in each["Action"] if a.startswith(reading)]
+    found = statements(NodeSecretArns=SECRET, NodeParameterArns=PARAMETER)
+    assert (found["ReadSecrets"]["Resource"], found["ReadParameters"]["Resource"]) == ([SECRET], [PARAMETER])
+    assert set(found["DecryptSecrets"]["Condition"]) == {"StringLike"}
+    assert set(found["DecryptSecrets"]["Condition"]["StringLike"]) == {"kms:ViaService"}
+    for one in ({"NodeSecretArns": SECRET}, {"NodeParameterArns": PARAMETER}):
+        assert ("DecryptSecrets" in statements(**one), len(statements(**one))) == (True, len(found) - 1)
+
+
+def test_nodes_do_for_systems_manager_what_awss_policy_lets_them_but_read_parameters() -> None:
+    policies = pytest.importorskip("moto.iam.aws_managed_policies").aws_managed_policies_data
+    aws = json.loads(policies)["AmazonSSMManagedInstanceCore"]["Document"]["Statement"]
+    actions = {action for each in aws for action in each["Action"]} - {"ssm:GetParameter", "ssm:GetParameters"}
+    assert set(statements()["AnswerSystemsManager"]["Action"]) == actions
+
+
+def test_the_longest_policy_of_nodes_fits_into_iam() -> None:
+    """A project's lists have at most NODE_POLICY_ROOM characters; the rest is measured here."""
+    key = "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"
+    found = statements(NodeSecretArns=SECRET, NodeParameterArns=PARAMETER, KmsKeyArn=key)
+    text = json.dumps({"Version": "2012-10-17", "Statement": list(found.values())}, separators=(",", ":"))
+    names = {"${AWS::Partition}": "aws-us-gov", "${AWS::AccountId}": "1" * 12, "${AWS::Region}": "us-gov-west-1",
+             "${AWS::URLSuffix}": "amazonaws.com.cn"}  # fmt: skip
+    for name, value in names.items():
+        text = text.replace(name, value)
+    listed = sum(len(arn) + 3 for arn in (*REPOSITORIES.split(","), SECRET, PARAMETER))
+    assert len(text) - listed + NODE_POLICY_ROOM <= 6144
+
+
+def test_without_repositories_there_is_no_policy_of_nodes() -> None:
+    assert "NodePolicy" not in resolved().resources() | set(resolved().outputs())
+    assert resolved(NodeRepositoryArns=REPOSITORIES).outputs()["NodePolicy"] == "NodePolicy"
+
+
 def test_no_backups_means_no_backup_time() -> None:
     openzfs = resolved(OpenZFSBackupRetentionDays="0").properties("OpenZFSFileSystem")
     assert "DailyAutomaticBackupStartTime" not in openzfs["OpenZFSConfiguration"]
@@ -376,11 +436,12 @@ class Evaluator:
             "Fn::Contains": lambda pair: self(pair[1]) in self(pair[0]),
             "Fn::If": lambda three: self(three[1] if self.holds(three[0]) else three[2]),
             "Fn::Sub": lambda text: text,
+            "Fn::Split": lambda pair: self(pair[1]).split(pair[0]),
         }
 
     def __call__(self, node: Any) -> Any:
         if isinstance(node, list):
-            return [self(item) for item in node]
+            return [value for item in node if (value := self(item)) is not ABSENT]
         if not isinstance(node, dict):
             return node
         name = next(iter(node), "")

@@ -14,7 +14,7 @@ fetch_secrets() {
     esac
     # shellcheck disable=SC2086 # one word or none
     value=$(aws "$@" --output text $where) ||
-      give_up 1 "The secret ${secrets[i]} cannot be fetched from ${secrets[i + 3]}."
+      give_up 1 "The secret ${secrets[i]} cannot be fetched from ${secrets[i + 3]}. See nodes.secrets in pcinfra.yaml."
     if [ -n "${secrets[i + 4]}" ]; then
       value=$(printf %s "$value" | jq -er --arg key "${secrets[i + 4]}" '.[$key]') ||
         give_up 1 "The secret ${secrets[i]} has no key ${secrets[i + 4]}."
