@@ -118,14 +118,21 @@ def _complete(api: LiveApi, run: str) -> None:
 
 
 def test_a_refused_submission_leaves_nothing_in_the_bucket_and_strays_are_swept(home: Home) -> None:
-    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "0"}}}
+    first = home.manifest()
+    home.launcher.submit(first)
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "1"}}}
     path = f"/api/v1/namespaces/{home.api.namespace}/resourcequotas"
     home.api.call("POST", path, body=quota)
     until(lambda: bool((home.api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
     sent = home.manifest()
     with pytest.raises(AccessDenied, match="exceeded quota"):
         home.launcher.submit(sent)
-    assert (home.objects(), config_maps(home.api)) == ([], [])
+    with pytest.raises(AccessDenied, match="exceeded quota"):
+        home.launcher.rerun(first.run, new_run_id(first.run[:-17]))
+    assert home.objects() == [f"{first.run}.tar.gz"]
+    assert [each["metadata"]["name"] for each in config_maps(home.api)] == [f"{first.run}-files"]
+    home.launcher.cancel(first.run)
+    assert home.objects() == []
 
     bucket = home.launcher.bucket()
     assert bucket is not None

@@ -8,6 +8,7 @@ import pytest
 
 from pcinfra import JobSpec, submit
 from pcinfra.cli.backends import rules
+from pcinfra.cli.session import Session
 from pcinfra.errors import InputError
 from pcinfra.jobs.load import load
 from pcinfra.jobs.secrets import Reference, reference
@@ -19,7 +20,8 @@ ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b-AbCdEf"
 def test_a_secret_of_kubernetes_is_refused_with_what_to_write(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("command: [a]\nsecrets: {T: 'k8s:hf#token', K: 'ssm:/a'}\n")
-    for asked in (rules(None), rules("train"), REGISTRY["sbatch"].rules):
+    here = Session(project_file=str(tmp_path / "none.yaml"))
+    for asked in (rules(here, None), rules(here, "train"), REGISTRY["sbatch"].rules):
         with pytest.raises(InputError) as caught:
             load(file, rules=asked)
         (problem,) = caught.value.problems
