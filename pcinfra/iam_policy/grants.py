@@ -364,6 +364,10 @@ STATEMENTS: tuple[Statement, ...] = (
         {"StringLike": {"s3:prefix": "pcinfra/code/*"}},
     ),
     Statement(
+        "EndsOfCapacity", _of("jobs"),
+        called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
+    ),
+    Statement(
         "FindImages", _of("jobs"),
         called("ecr", "DescribeImages", "DescribeRepositories", why="a job in one of the project's images"),
         (REPOSITORY,),

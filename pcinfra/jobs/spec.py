@@ -220,6 +220,20 @@ class JobSpec(Section):
         "fifth of the time limit where that is less.",
         examples=[120],
     )
+    health: Literal["quick", "nccl", "off"] | None = Field(
+        default=None,
+        description="A look at the nodes before the command starts: quick asks each for its GPUs, EFA devices and the "
+        "shared file system, in a few seconds; nccl lets them also exchange data. An unhealthy node is drained, and "
+        "the job goes on elsewhere. Left out: quick where the job has GPUs, else off.",
+    )
+    health_bandwidth: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="For health: nccl, the least bus bandwidth of an all-reduce, in GB/s; left out: half of what the "
+        "network of the instance type carries.",
+        examples=[240],
+    )
     kubernetes: Kubernetes = Field(default=Kubernetes(), description="What only Kubernetes asks for.")
 
     exclusive: bool = Field(
