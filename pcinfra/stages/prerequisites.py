@@ -256,6 +256,8 @@ def _used_as_it_is(project: Project, stack: Stack) -> tuple[str, ...]:
         notes.append(
             f"it has no output {NODE_POLICY}: what `nodes` names must be granted to the clusters' roles by hand"
         )
+    if "DatabaseUri" not in stack.outputs and project.has_database:
+        notes.append("it has no accounting database: accounting.managed needs a stack that pcinfra makes")
     return tuple(notes)
 
 

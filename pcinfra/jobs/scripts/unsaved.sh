@@ -10,7 +10,8 @@ set -o pipefail
 timeout 50 find . -xdev \( "${skip[@]}" \) -prune -o -type f -printf '%s/%P\0' 2>/dev/null | tr '\n\0' '?\n' |
   LC_ALL=C awk -F / '
     function ours(name) {
-      return name ~ /^(spec\.json|job\.sbatch|(node|command|env|import)\.sh|script|code\.tar\.gz|lock|said|files|unpacked|submit\.(env|err))$/ ||
+      return name ~ /^(spec\.json|job\.sbatch|(node|command|env|import|health|watch)\.sh|script|allreduce\.py|code\.tar\.gz)$/ ||
+        name ~ /^(lock|said|files|unpacked|unhealthy|submit\.env|image\.digest|(submit|image|health)\.err)$/ ||
         name ~ /^(ended|DONE|cancelled|job\.id|requeue\.max|slurm\.end|(attempts|result|checkpoints)\.jsonl)$/ ||
         name ~ /^(signs|began|stop)\.[0-9]+$/ || name ~ /^\..*\.tar$/
     }

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from pcinfra.errors import PcinfraError
+from pcinfra.jobs.slurm.render import render
+from pcinfra.jobs.spec import Code, JobSpec
 from pcinfra.jobs.unsaved import Entry, Unsaved, parse, script
 
 KEPT = ("/checkpoints", "/team/results", "/a*[b] $(id)")
 
 OURS = """spec.json job.sbatch node.sh command.sh env.sh import.sh job.id lock said files unpacked submit.env submit.err
     result.jsonl attempts.jsonl signs.0 began.0 stop.0 DONE logs/node-0.0.log code/a.py
-    tasks/lock tasks/3/result.jsonl"""
+    health.err image.err image.digest unhealthy tasks/lock tasks/3/result.jsonl tasks/3/unhealthy"""
 
 
 def write(root: Path, *paths: str) -> None:
@@ -45,6 +47,17 @@ def test_what_pcinfra_wrote_into_a_run_is_no_loss_and_what_the_job_left_is(tmp_p
     assert look(tmp_path) == Unsaved()
     write(tmp_path, f"{run}/checkpoints/1/model", f"{run}/model.pt", f"{run}/tasks/3/checkpoints/1/model")
     assert look(tmp_path).entries == (Entry(f"/lustre/{run}", 3, 15),)
+
+
+def test_every_file_that_is_sent_with_a_job_is_pcinfras_own(tmp_path: Path) -> None:
+    image = "ghcr.io/a/b@sha256:" + "0" * 64
+    every = JobSpec(script="s", args=(), image=image, container="required", nodes=2, gpus=8, health="nccl", code=Code())
+    sent = {
+        file.name for file in render(every, "run-1m894zf0wqw6fdft", b"#!/bin/sh", b"tar", efa=True, spot=True).files
+    }
+    assert {"script", "import.sh", "health.sh", "allreduce.py", "watch.sh", "code.tar.gz"} <= sent
+    write(tmp_path, *(f"runs/run-1m894zf0wqw6fdft/{name}" for name in sent))
+    assert look(tmp_path) == Unsaved()
 
 
 @pytest.mark.parametrize("name", ["a b", "-rf", "한글", "a'b\"c", "$(touch x)", "a;b", "*", "a\\b"])
