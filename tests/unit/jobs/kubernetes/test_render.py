@@ -198,3 +198,12 @@ def test_mounts_lie_on_the_volume_that_holds_them() -> None:
     assert _paths(container["volumeMounts"]) == ["/lustre", "/scratch", "/dev/shm", "/models", "/pcinfra/job"]
     models = container["volumeMounts"][3]
     assert models == {"name": "mount-0", "mountPath": "/models", "readOnly": True, "subPath": "models"}
+
+
+@pytest.mark.parametrize(("changes", "limit"), [({}, 0), ({"requeue": 1}, 5), ({"requeue": 3}, 13)])
+def test_the_backoff_limit_lets_all_pods_come_back_as_often_as_asked(changes: dict[str, Any], limit: int) -> None:
+    """The operator gives up when the restarts of all pods together reach it; without requeue pods never restart."""
+    made = pytorchjob.render(job(PLAIN, nodes=4, **changes)).job["spec"]
+    assert made["runPolicy"]["backoffLimit"] == limit
+    policies = {replica["restartPolicy"] for replica in made["pytorchReplicaSpecs"].values()}
+    assert policies == {"OnFailure" if limit else "Never"}
