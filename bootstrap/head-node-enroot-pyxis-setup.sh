@@ -475,9 +475,37 @@ configure_pyxis() {
   fi
 }
 
-# slurm.conf has Prolog=/opt/slurm/etc/scripts/prolog.d/* since ParallelCluster 3.6; Prolog itself may not be changed.
+# slurm.conf has Prolog=/opt/slurm/etc/scripts/prolog.d/* since ParallelCluster 3.6, and Epilog likewise; both may not be
+# changed ("Slurm prolog and epilog", ParallelCluster user guide).
 install_health_check() {
   put "$ROOT/opt/slurm/etc/scripts/prolog.d/50_pcinfra_gpu_health" 755 < <(health_check)
+  put "$ROOT/opt/slurm/etc/scripts/epilog.d/50_pcinfra_unhealthy" 755 < <(unhealthy)
+}
+
+unhealthy() {
+  cat <<'END_OF_FILE'
+#!/bin/bash
+# Drains this node when the job that ends on it has found it unhealthy (its file health.sh). Runs as Slurm's epilog, as
+# root, on each node of every job.
+#
+# What a job says is read as its user and never run: so a user can have a node drained that a job of theirs has, and
+# nothing else.
+set -u
+umask 077
+
+PATH=$PATH:/usr/bin:/bin:/usr/sbin:/sbin
+node=${SLURMD_NODENAME:-$(hostname -s)}
+said=/var/tmp/pcinfra-unhealthy.${SLURM_JOB_ID:-}.$node
+[ -e "$said" ] || exit 0
+[ -n "$(find "$said" -maxdepth 0 -type f -uid "${SLURM_JOB_UID:-0}")" ] || exit 0
+
+why=$(timeout -k 1 5 setpriv --reuid="$SLURM_JOB_UID" --regid="$(id -g "$SLURM_JOB_UID")" --clear-groups \
+  head -c 200 -- "$said" | head -n 1 | tr -cd '[:print:]' | tr -d '"')
+rm -f -- "$said"
+timeout -k 1 10 "${SCONTROL:-/opt/slurm/bin/scontrol}" update "nodename=$node" state=drain \
+  "reason=pcinfra: job $SLURM_JOB_ID: ${why:-unhealthy}" >/dev/null 2>&1
+exit 0 # another status would drain the node for that
+END_OF_FILE
 }
 
 health_check() {
@@ -486,6 +514,8 @@ health_check() {
 # Looks at a node's GPUs and network before a job starts on it. Runs as Slurm's prolog, as root, on each node of the
 # job. A node that fails is drained with the reason, and the job goes to other nodes (nohold_on_prolog_fail); the checks
 # take a few seconds, and whatever hangs is left behind.
+#
+# With --report, as an ordinary user inside a job, it only prints what is wrong, and counts the GPUs that the job has.
 #
 # What is fatal: NVIDIA's "Xid Errors" and "GPU Memory Error Management"; AWS replaces the instance after a drain.
 # shellcheck disable=SC2329 # the checks are called by name
@@ -610,19 +640,36 @@ drain() {
   echo "pcinfra: $1" >&2
 }
 
+# Prints the first thing that is wrong; the node has, or should have, GPUs.
+look() {
+  if [ ! -d "$ROOT/proc/driver/nvidia/gpus" ]; then
+    echo "NVIDIA's driver shows no GPU of $gpus"
+    return
+  fi
+  run_checks gpus memory_rows nvlink xid dcgm efa
+  cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1
+}
+
 main() {
   local first
-  [ -d "$ROOT/proc/driver/nvidia/gpus" ] || exit 0 # a node without GPUs
-  mkdir -p "${LOG%/*}"
   expected
-  run_checks gpus memory_rows nvlink xid dcgm efa
-  first=$(cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1)
+  [ -d "$ROOT/proc/driver/nvidia/gpus" ] || [ "${gpus:-0}" -gt 0 ] || exit 0 # a node without GPUs
+  if [ "${1:-}" = --report ]; then
+    LOG=/dev/null
+    # A job sees only those that it has.
+    [ "${SLURM_GPUS_ON_NODE:-${gpus:-0}}" -ge "${gpus:-0}" ] || gpus=$SLURM_GPUS_ON_NODE
+    first=$(look)
+    [ -z "$first" ] || { echo "${first:0:200}"; exit 1; }
+    exit 0
+  fi
+  mkdir -p "${LOG%/*}"
+  first=$(look)
   [ -n "$first" ] || { log INFO "healthy: ${gpus:-?} GPUs, ${efa:-?} EFA devices, ${SECONDS} s"; exit 0; }
   drain "${first:0:200}"
   exit 1
 }
 
-main
+main "$@"
 END_OF_FILE
 }
 

@@ -6,6 +6,7 @@ anew and writes a file of the same form beside the project; :func:`use` reads it
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,12 @@ class InstanceType:
     efa_cards: int
     nvme_disks: int
     nvme_gb: int
+
+    @property
+    def gigabits(self) -> float:
+        """Gigabits a second that its network carries, in all network cards; 0 where EC2 does not say a number."""
+        found = re.search(r"(?:(\d+)x )?([\d.]+) Gigabit", self.network)
+        return int(found[1] or 1) * float(found[2]) if found else 0.0
 
 
 def find(name: str, where: str = "") -> InstanceType:

@@ -3,6 +3,8 @@
 # job. A node that fails is drained with the reason, and the job goes to other nodes (nohold_on_prolog_fail); the checks
 # take a few seconds, and whatever hangs is left behind.
 #
+# With --report, as an ordinary user inside a job, it only prints what is wrong, and counts the GPUs that the job has.
+#
 # What is fatal: NVIDIA's "Xid Errors" and "GPU Memory Error Management"; AWS replaces the instance after a drain.
 # shellcheck disable=SC2329 # the checks are called by name
 set -u
@@ -126,16 +128,33 @@ drain() {
   echo "pcinfra: $1" >&2
 }
 
+# Prints the first thing that is wrong; the node has, or should have, GPUs.
+look() {
+  if [ ! -d "$ROOT/proc/driver/nvidia/gpus" ]; then
+    echo "NVIDIA's driver shows no GPU of $gpus"
+    return
+  fi
+  run_checks gpus memory_rows nvlink xid dcgm efa
+  cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1
+}
+
 main() {
   local first
-  [ -d "$ROOT/proc/driver/nvidia/gpus" ] || exit 0 # a node without GPUs
-  mkdir -p "${LOG%/*}"
   expected
-  run_checks gpus memory_rows nvlink xid dcgm efa
-  first=$(cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1)
+  [ -d "$ROOT/proc/driver/nvidia/gpus" ] || [ "${gpus:-0}" -gt 0 ] || exit 0 # a node without GPUs
+  if [ "${1:-}" = --report ]; then
+    LOG=/dev/null
+    # A job sees only those that it has.
+    [ "${SLURM_GPUS_ON_NODE:-${gpus:-0}}" -ge "${gpus:-0}" ] || gpus=$SLURM_GPUS_ON_NODE
+    first=$(look)
+    [ -z "$first" ] || { echo "${first:0:200}"; exit 1; }
+    exit 0
+  fi
+  mkdir -p "${LOG%/*}"
+  first=$(look)
   [ -n "$first" ] || { log INFO "healthy: ${gpus:-?} GPUs, ${efa:-?} EFA devices, ${SECONDS} s"; exit 0; }
   drain "${first:0:200}"
   exit 1
 }
 
-main
+main "$@"

@@ -49,9 +49,17 @@ configure_pyxis() {
   fi
 }
 
-# slurm.conf has Prolog=/opt/slurm/etc/scripts/prolog.d/* since ParallelCluster 3.6; Prolog itself may not be changed.
+# slurm.conf has Prolog=/opt/slurm/etc/scripts/prolog.d/* since ParallelCluster 3.6, and Epilog likewise; both may not be
+# changed ("Slurm prolog and epilog", ParallelCluster user guide).
 install_health_check() {
   put "$ROOT/opt/slurm/etc/scripts/prolog.d/50_pcinfra_gpu_health" 755 < <(health_check)
+  put "$ROOT/opt/slurm/etc/scripts/epilog.d/50_pcinfra_unhealthy" 755 < <(unhealthy)
+}
+
+unhealthy() {
+  cat <<'END_OF_FILE'
+# include unhealthy.sh
+END_OF_FILE
 }
 
 health_check() {

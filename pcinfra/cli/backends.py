@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pcinfra.cli.session import Session
     from pcinfra.jobs.kubernetes.api import Api
     from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
+    from pcinfra.jobs.kubernetes.store import Store
     from pcinfra.jobs.load import Job
     from pcinfra.jobs.manifest import Manifest
     from pcinfra.jobs.spec import JobSpec
@@ -64,10 +66,19 @@ def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLau
 
     if where not in session.backends:
         first, *words = where.split(":")
-        session.backends[where] = KubernetesLauncher(REGISTRY[first](session, words, namespace))
+        session.backends[where] = KubernetesLauncher(REGISTRY[first](session, words, namespace), _store(session))
     found: KubernetesLauncher = session.backends[where]
     checked_namespace(found.api.namespace)
     return found
+
+
+def _store(session: Session) -> Store | None:
+    """Return where code lies that no ConfigMap holds: the project's bucket, asked for its name when it is needed."""
+    if not session.has_project:
+        return None
+    from pcinfra.jobs.kubernetes.store import S3Store
+
+    return S3Store(lambda: session.cloud, lambda: session.project.bucket_name(session.cloud.account))
 
 
 def home(session: Session, where: str) -> str:
@@ -81,8 +92,9 @@ def rules(session: Session, where: str | None) -> tuple[Rule[JobSpec], ...]:
     """Return what a backend, or the project of a Slurm cluster, asks of a job file besides."""
     if not is_backend(where):
         from pcinfra.jobs import granted
+        from pcinfra.jobs.slurm import jobrules as slurm
 
-        return (granted.secrets(session.project),) if session.has_project else ()
+        return (slurm.findings, *([granted.secrets(session.project)] if session.has_project else []))
     from pcinfra.jobs.kubernetes import jobrules
 
     return (jobrules.findings,)
@@ -93,6 +105,7 @@ def rendered(session: Session, where: str, job: Job) -> Manifest:
     from pcinfra.jobs.images import is_ours, resolved
     from pcinfra.jobs.kubernetes import prepare
     from pcinfra.jobs.kubernetes.dialect import NEWEST
+    from pcinfra.jobs.kubernetes.render import files
 
     image = job.spec.image or ""
     # A name without a registry is one of the project's where there is a project; else it is Docker Hub's.
@@ -101,8 +114,10 @@ def rendered(session: Session, where: str, job: Job) -> Manifest:
     schemas = chosen.reading.schemas
     kind = prepare.kind_of(job.spec, schemas)
     prepared = prepare.prepare(job, kind, namespace=chosen.api.namespace, images=images)
+    if prepared.code and not files.fits(prepared):
+        prepared = replace(prepared, bucket=chosen.bucket())
     made = prepare.render(prepared, kind, schemas.dialect or NEWEST)
-    chosen.precheck(made.job)
+    chosen.precheck(made.jobs)
     for note in made.notes:
         click.echo(f"note: {note}", err=True)
     return made.manifest(prepared.run)
@@ -112,6 +127,11 @@ def print_objects(manifest: Manifest) -> None:
     """Print the objects of a manifest as YAML."""
     import json
 
+    from pcinfra.jobs import code
+    from pcinfra.jobs.kubernetes.render.model import ARCHIVE
     from pcinfra.jobs.kubernetes.text import to_yaml
 
-    click.echo(to_yaml([json.loads(file.content) for file in manifest.files]), nl=False)
+    click.echo(to_yaml([json.loads(file.content) for file in manifest.files if file.name != ARCHIVE]), nl=False)
+    for file in manifest.files:
+        if file.name == ARCHIVE:
+            click.echo("\n".join(["# ---- in the bucket ----", *(f"# {name}" for name in code.names(file.content))]))

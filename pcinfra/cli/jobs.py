@@ -140,12 +140,16 @@ def _watch(session: Session, clusters: list[str], query: Query, seconds: int) ->
 
 
 def _rows(session: Session, clusters: list[str], query: Query, costs: RunCosts) -> tuple[list[Row], list[str]]:
-    """Return the newest runs of all clusters, and what is to be said of the clusters that did not answer.
+    """Return the newest runs of all clusters, and what is to be said: of clusters that did not answer, of capacity that
+    ends.
 
     Raises:
         PcinfraError: the only cluster did not answer.
     """
     found, errors = ask_each(session, clusters, lambda launcher: launcher.runs(query))
+    problems = [f"{name}: {error.why}" for name, error in errors.items()]
+    active = {name for name, statuses in found.items() if any(not status.state.ended for status in statuses)}
+    problems += _endings(session, active)
     if errors and len(clusters) == 1:
         raise errors[clusters[0]]
     now = time.time()
@@ -153,7 +157,29 @@ def _rows(session: Session, clusters: list[str], query: Query, costs: RunCosts) 
         Row(name, status, costs.of(name, status, now), now) for name, statuses in found.items() for status in statuses
     ]
     rows.sort(key=lambda row: row.status.run[-16:], reverse=True)
-    return rows[: query.limit], [f"{name}: {error.why}" for name, error in errors.items()]
+    return rows[: query.limit], problems
+
+
+def _endings(session: Session, clusters: set[str]) -> list[str]:
+    """Return when the capacity of clusters with jobs ends, where somebody has set an end; what cannot be read is not
+    said."""
+    from datetime import UTC, datetime
+
+    if not session.has_project:
+        return []
+    known = session.project.clusters
+    queues = [queue for name in clusters if name in known for queue in known[name].queues]
+    ids = {queue.capacity_reservation for queue in queues if queue.capacity_reservation}
+    if not ids:
+        return []
+    from pcinfra.clusters import reservations
+    from pcinfra.errors import PcinfraError
+
+    try:
+        held = reservations.read(session.cloud, ids)
+    except PcinfraError:
+        return []
+    return [text for each in held.values() if (text := reservations.ending(each, datetime.now(UTC)))]
 
 
 def _table(rows: list[Row], costs: RunCosts, with_cluster: bool, problems: list[str] | None = None) -> Group:

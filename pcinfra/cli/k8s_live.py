@@ -88,15 +88,21 @@ def sweep(session: Session, /, where: str, older_than: str, yes: bool) -> None:
 
     chosen = launcher(session, where)
     litter = sweeping.find(chosen, _age(older_than))
+    if litter.unseen:
+        click.echo(f"code in the bucket was not looked for: {litter.unseen}", err=True)
     if not litter:
         click.echo("nothing to remove")
         return
-    for _, job, state in litter.jobs:
-        click.echo(f"{job['metadata']['name']}  {state}")
+    for found, state in litter.runs:
+        tasks = "" if found.tasks is None else f", {found.tasks} tasks"
+        click.echo(f"{found.run}  {state}{tasks}")
     for each in litter.files:
         click.echo(f"{each['metadata']['name']}  files without a run")
+    for address in litter.code:
+        click.echo(f"{address}  code without a run")
     options.confirm("Remove them, with pods and logs?", yes)
-    sweeping.remove(chosen, litter)
+    for why in sweeping.remove(chosen, litter):
+        click.echo(why, err=True)
 
 
 def _age(text: str) -> timedelta:

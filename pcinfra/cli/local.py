@@ -127,6 +127,24 @@ def capacity(instance_type: str, count: int | None, directory: Path | None) -> N
     click.echo(f"{instance_type}: {'as many as you like' if count is None else count}")
 
 
+@local.command("end-reservation", short_help="Say when a capacity block ends.")
+@click.argument("reservation")
+@click.argument("seconds", type=click.IntRange(0, 10_000_000))
+@_in_directory
+def end_reservation(reservation: str, seconds: int, directory: Path | None) -> None:
+    """Let EC2 say that the nodes of RESERVATION (cr-...) are terminated from SECONDS from now on.
+
+    That is 30 minutes before the end of a capacity block. Jobs that are submitted then stop in time; no node dies by
+    this.
+
+    \b
+      pcinfra local end-reservation cr-0123456789abcdef0 600
+      pcinfra jobs                                  # says when its nodes end
+    """
+    _cloud(directory).end_reservation(reservation, seconds)
+    click.echo(f"{reservation}: its nodes end in {seconds} s")
+
+
 def _count(text: str) -> int | None:
     if text == "unlimited":
         return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from pcinfra.aws import Aws, Target
     from pcinfra.doors import Doors
@@ -40,6 +41,7 @@ class Session:
     jobs: int = 16
     debug: bool = False
     backends: dict[str, Any] = field(default_factory=dict, compare=False)
+    capacity: dict[str, datetime | None] = field(default_factory=dict, compare=False)
 
     def typed(self, text: str) -> str:
         """Return ``text`` with the commands in it as they must be typed for the same project and target."""

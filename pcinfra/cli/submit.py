@@ -96,7 +96,34 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     queue = _queue(session, spec, cluster)
     by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
     spot = bool(queue and queue.capacity_type == "SPOT")
-    return render(spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot)
+    wide = catalog.find(queue.instance_type).gigabits / 8 / 2 if queue else None
+    return render(
+        spec, new_run_id(spec.name), job.script, job.code, efa=by_efa, spot=spot, bandwidth=wide if by_efa else None,
+        ends=_capacity_end(session, spec, queue.capacity_reservation) if queue else None,
+    )  # fmt: skip
+
+
+def _capacity_end(session: Session, spec: JobSpec, reservation: str | None) -> float | None:
+    """Return when nodes in ``reservation`` begin to be terminated, in seconds since 1970, and say so once."""
+    from datetime import UTC, datetime
+
+    from pcinfra.clusters import reservations
+    from pcinfra.errors import PcinfraError
+
+    if reservation is None:
+        return None
+    if reservation not in session.capacity:
+        try:
+            held = reservations.read(session.cloud, [reservation]).get(reservation)
+        except PcinfraError as error:
+            click.echo(f"note: nobody knows when {reservation} ends: {error.why}", err=True)
+            held = None
+        session.capacity[reservation] = held.usable_until if held else None
+        if said := reservations.ending(held, datetime.now(UTC)) if held else "":
+            more = "" if spec.requeue else "; with requeue: 1 the job would go on in a later one"
+            click.echo(f"note: {said}{more}", err=True)
+    end = session.capacity[reservation]
+    return end.timestamp() if end else None
 
 
 def _queue(session: Session, spec: JobSpec, cluster: str | None) -> Queue | None:

@@ -350,6 +350,24 @@ STATEMENTS: tuple[Statement, ...] = (
         ("arn:{partition}:s3:::{bucket}/pcinfra/payloads/*",),
     ),
     Statement(
+        "LargeCode", _of("jobs"),
+        (
+            Grant("s3:PutObject", ("s3.PutObject", "s3.CopyObject"), "code on Kubernetes that no ConfigMap holds"),
+            Grant("s3:GetObject", ("s3.CopyObject",), "pcinfra rerun of such a run"),
+            Grant("s3:DeleteObject", ("s3.DeleteObject",), "its end"),
+        ),
+        ("arn:{partition}:s3:::{bucket}/pcinfra/code/*",),
+    ),
+    Statement(
+        "FindLargeCode", _of("jobs"),
+        (Grant("s3:ListBucket", ("s3.ListObjectsV2",), "pcinfra k8s sweep looks for code without a run"),), (BUCKET,),
+        {"StringLike": {"s3:prefix": "pcinfra/code/*"}},
+    ),
+    Statement(
+        "EndsOfCapacity", _of("jobs"),
+        called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
+    ),
+    Statement(
         "FindImages", _of("jobs"),
         called("ecr", "DescribeImages", "DescribeRepositories", why="a job in one of the project's images"),
         (REPOSITORY,),

@@ -67,11 +67,13 @@ SECRET = Pattern(
     r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(#[A-Za-z0-9_.-]+)?"
     r"|arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9_.-][A-Za-z0-9_./-]*"
     r"|secretsmanager:[A-Za-z0-9/_+=.@-]+(#[A-Za-z0-9_.-]+)?"
-    r"|ssm:[A-Za-z0-9_./-]+",
-    "must name a secret, never be one: an ARN, secretsmanager:NAME, secretsmanager:NAME#KEY or ssm:NAME",
+    r"|ssm:[A-Za-z0-9_./-]+"
+    r"|k8s:[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?#[-._A-Za-z0-9]{1,253}",
+    "must name a secret, never be one: an ARN, secretsmanager:NAME, secretsmanager:NAME#KEY, ssm:NAME or k8s:NAME#KEY",
     example="secretsmanager:hugging-face#token",
 )
-"""Source: Secrets Manager API reference, CreateSecret, Name; SSM API reference, PutParameter, Name."""
+"""Source: Secrets Manager API reference, CreateSecret, Name; SSM API reference, PutParameter, Name;
+Kubernetes API reference, SecretKeySelector."""
 
 
 def _argument(value: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pcinfra.errors import UsageError
+from pcinfra.jobs.secrets import of_aws
 from pcinfra.project import grants
 from pcinfra.project.positions import Finding, Rule
 
@@ -22,7 +23,8 @@ def secrets(project: Project) -> Rule[JobSpec]:
     """Return the rule that every secret of a job is one of ``nodes.secrets`` in ``project``."""
 
     def rule(spec: JobSpec) -> Iterator[Finding]:
-        for name, reference in spec.secrets.items():
+        for name in of_aws(spec.secrets):
+            reference = spec.secrets[name]
             if not grants.reads(project, reference):
                 address = reference.partition("#")[0]
                 why = "nodes may not read it: nodes.secrets in pcinfra.yaml does not name it"

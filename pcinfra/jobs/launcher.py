@@ -40,7 +40,8 @@ class Attempt:
         gpus: per node.
         began: when the command began; None: it has not, or it is not known.
         ended: None: it goes on, or nobody knows how long it lived.
-        verdict: how it ended, in the backend's word; empty while it goes on, or when it left none.
+        verdict: how it ended, in the backend's word; empty while it goes on, or when it left none. ``why``: in plain
+            words, where it says so.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Attempt:
     ended: float | None = None
     verdict: str = ""
     exit_code: int | None = None
+    why: str = ""
 
     def seconds(self, now: float) -> float:
         """Return for how long it had its nodes, at ``now`` while it goes on."""

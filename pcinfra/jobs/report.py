@@ -128,4 +128,5 @@ def _ending(status: Status, attempt: Attempt, last: bool) -> str:
         why = f": {status.why}" if status.why and status.state is not State.WAITING else ""
         if status.state is not State.WAITING:
             return f"{status.state}{why}{code}"
-    return f"{attempt.verdict or 'no result: its node failed, or it was killed'}{code}"
+    said = f"{attempt.verdict}: {attempt.why}" if attempt.why else attempt.verdict
+    return f"{said or 'no result: its node failed, or it was killed'}{code}"

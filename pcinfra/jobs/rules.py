@@ -16,6 +16,7 @@ def contradictions(spec: JobSpec) -> Iterator[Finding]:
     yield from _containers(spec)
     yield from _time(spec)
     yield from _tasks(spec)
+    yield from _health(spec)
 
 
 def _nothing_to_run(spec: JobSpec) -> Iterator[Finding]:
@@ -88,3 +89,10 @@ def _tasks(spec: JobSpec) -> Iterator[Finding]:
     for name in spec.sweep:
         if name in spec.environment:
             yield Finding(("sweep", name), "is in environment, too", "one of them", (("environment", name),))
+
+
+def _health(spec: JobSpec) -> Iterator[Finding]:
+    if spec.health_bandwidth is not None and spec.health != "nccl":
+        yield Finding(("health_bandwidth",), "is for health: nccl", "health: nccl", (("health",),))
+    if spec.health == "nccl" and spec.cpus and not spec.gpus:
+        yield Finding(("health",), "nccl is for GPUs, and the job has none", "gpus: 8", (("gpus",), ("cpus",)))

@@ -171,8 +171,9 @@ class JobSpec(Section):
     )
     secrets: dict[Variable, SecretName] = Field(
         default={},
-        description="Variables whose values the first node fetches, with its role: secretsmanager:NAME, "
-        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. They are in no file.",
+        description="Variables whose values the nodes fetch, with their own role: secretsmanager:NAME, "
+        "secretsmanager:NAME#KEY for one key of a JSON object, ssm:NAME, or an ARN. k8s:NAME#KEY is a Secret of "
+        "Kubernetes. They are in no file.",
         examples=[{"HF_TOKEN": "secretsmanager:hugging-face#token"}],
     )
     container_options: ContainerOptions = ContainerOptions()
@@ -219,6 +220,20 @@ class JobSpec(Section):
         "fifth of the time limit where that is less.",
         examples=[120],
     )
+    health: Literal["quick", "nccl", "off"] | None = Field(
+        default=None,
+        description="A look at the nodes before the command starts: quick asks each for its GPUs, EFA devices and the "
+        "shared file system, in a few seconds; nccl lets them also exchange data. An unhealthy node is drained, and "
+        "the job goes on elsewhere. Left out: quick where the job has GPUs, else off.",
+    )
+    health_bandwidth: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="For health: nccl, the least bus bandwidth of an all-reduce, in GB/s; left out: half of what the "
+        "network of the instance type carries.",
+        examples=[240],
+    )
     kubernetes: Kubernetes = Field(default=Kubernetes(), description="What only Kubernetes asks for.")
 
     exclusive: bool = Field(
@@ -238,6 +253,14 @@ class JobSpec(Section):
         if self.sweep:
             return math.prod(len(values) for values in self.sweep.values())
         return self.array.tasks if self.array else None
+
+    def values(self, task: int) -> dict[str, str]:
+        """Return the values of the sweep's variables in a task; the last variable changes fastest."""
+        found, stride = {}, self.tasks or 1
+        for name, values in self.sweep.items():
+            stride //= len(values)
+            found[name] = values[task // stride % len(values)]
+        return found
 
     @property
     def grace(self) -> int:

@@ -14,6 +14,7 @@ from pcinfra.jobs.kubernetes.render.model import Job
 from pcinfra.jobs.kubernetes.settings import Kind
 from pcinfra.jobs.kubernetes.text import to_yaml
 from pcinfra.jobs.manifest import new_run_id
+from pcinfra.jobs.slurm import jobrules as slurmrules
 from pcinfra.jobs.slurm import render as slurm
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.project.positions import Rule
@@ -103,7 +104,7 @@ def _prepared(job: load.Job, kind: Kind, options: Options) -> Job:
 _KUBERNETES = (jobrules.findings,)
 
 REGISTRY: dict[str, Target] = {
-    "sbatch": Target("Slurm: the files of the run directory", _sbatch),
+    "sbatch": Target("Slurm: the files of the run directory", _sbatch, (slurmrules.findings,)),
     "trainjob": Target("Kubeflow Trainer v2", _objects("TrainJob"), _KUBERNETES),
     "pytorchjob": Target("Kubeflow training operator v1", _objects("PyTorchJob"), _KUBERNETES),
     "kustomize": Target("a base and an overlay for kustomize", _kustomize, _KUBERNETES),

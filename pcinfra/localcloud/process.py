@@ -171,16 +171,28 @@ class LocalCloud:
         Raises:
             PcinfraError: it does not run, or does not understand.
         """
+        path = f"capacity/{urllib.parse.quote(instance_type, safe='')}"
+        body = b"" if count is None else str(count).encode()
+        self._ask(path, body, f"EC2 knows no instance type {instance_type!r}", "pcinfra instances")
+
+    def end_reservation(self, identity: str, seconds: int) -> None:
+        """Let nodes of a reservation begin to be terminated in so many seconds, as far as EC2 tells.
+
+        Raises:
+            PcinfraError: it does not run, or there is no such reservation.
+        """
+        path = f"reservations/{urllib.parse.quote(identity, safe='')}"
+        hint = "aws ec2 describe-capacity-reservations"
+        self._ask(path, str(seconds).encode(), f"EC2 has no reservation {identity!r}", hint)
+
+    def _ask(self, path: str, body: bytes, unknown: str, hint: str) -> None:
         record = self._record()
         if not (record and record.alive):
             raise PcinfraError("it does not run", where="local cloud", hint="pcinfra local start")
-        body = b"" if count is None else str(count).encode()
-        address = f"{record.url}/_pcinfra/capacity/{urllib.parse.quote(instance_type, safe='')}"
         try:
-            urllib.request.urlopen(address, data=body, timeout=10).close()  # noqa: S310 - our own
+            urllib.request.urlopen(f"{record.url}/_pcinfra/{path}", data=body, timeout=10).close()  # noqa: S310 - our own
         except OSError as error:
-            why = f"EC2 knows no instance type {instance_type!r}" if "404" in str(error) else str(error)
-            raise NotFound(why, where="local cloud", hint="pcinfra instances") from error
+            raise NotFound(unknown if "404" in str(error) else str(error), where="local cloud", hint=hint) from error
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the log."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pcinfra.localcloud.cfn import clients
 from pcinfra.localcloud.cfn.backend import Backend
 from pcinfra.localcloud.cfn.backend import backends as stacks
 from pcinfra.localcloud.headnode import HeadNodes
-from pcinfra.localcloud.services import cloudwatch, ec2, ec2_supply, ecr, fsx, iam, s3, ssm
+from pcinfra.localcloud.services import cloudwatch, ec2, ec2_capacity, ec2_supply, ecr, fsx, iam, s3, ssm
 from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ class Cloud:
 
     def asked(self, path: str, body: bytes) -> bool:
         """Answer what is no call of AWS's: a program of a head node (``clusters/NAME/resume`` or ``suspend``, with one
-        node a line), or how many instances of a type there are (``capacity/TYPE``, the number or nothing).
+        node a line), how many instances of a type there are (``capacity/TYPE``, the number or nothing), or in how many
+        seconds nodes of a Capacity Block begin to be terminated (``reservations/ID``).
         """
         text = body.decode("utf-8", errors="replace")
         match path.split("/"):
@@ -78,7 +80,23 @@ class Cloud:
                 return self._machines.power.asked(name, what, text.split())
             case ["capacity", kind]:
                 return self._limit(kind, text)
+            case ["reservations", identity]:
+                return self._end_reservation(identity, text)
         return False
+
+    def _end_reservation(self, identity: str, seconds: str) -> bool:
+        """EC2 user guide, "Capacity Blocks for ML": instances are terminated from 30 minutes before the end on."""
+        found = [held[identity] for held in ec2_capacity.everywhere() if identity in held]
+        if not found or not (seconds.isascii() and seconds.isdigit()):
+            return False
+        early = timedelta(minutes=30) if found[0]["ReservationType"] == "capacity-block" else timedelta()
+        with gate.turn("capacity"):
+            found[0] |= {
+                "EndDate": datetime.now(UTC) + timedelta(seconds=int(seconds)) + early,
+                "EndDateType": "limited",
+            }
+        self._touched()
+        return True
 
     def _limit(self, kind: str, count: str) -> bool:
         if kind not in INSTANCE_TYPES or (count and not (count.isascii() and count.isdigit())):

@@ -11,6 +11,7 @@ import pytest
 from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
+from tests.kube.command import JOB, Pcinfra
 from tests.kube.server import Server, running
 
 CRDS = ("trainer-v2.1.0-trainjobs", "trainer-v2.1.0-clustertrainingruntimes", "training-operator-v1.8.1-pytorchjobs")
@@ -33,3 +34,10 @@ def api(server: Server) -> LiveApi:
     found = server.api(name)
     found.call("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
     return found
+
+
+@pytest.fixture
+def pcinfra(server: Server, api: LiveApi, tmp_path: Path) -> Pcinfra:
+    """The command line in a folder with ``train.yaml``, and that namespace."""
+    (tmp_path / "train.yaml").write_text(JOB)
+    return Pcinfra(tmp_path, server.kubeconfig(api.namespace))

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
 from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.launcher import Query
-from tests.kube.server import Server, needed
+from tests.kube.command import Pcinfra
+from tests.kube.server import needed
 
 pytestmark = needed
 
-JOB = """\
-image: python:3.12
-command: [python3, -c, "print('hi')"]
-cpus: 1
-nodes: 2
-time_limit: "1:00:00"
-"""
 TRAINJOBS = KINDS["TrainJob"]
-
-
-@pytest.fixture
-def pcinfra(server: Server, api: LiveApi, tmp_path: Path) -> Pcinfra:
-    (tmp_path / "train.yaml").write_text(JOB)
-    return Pcinfra(tmp_path, server.kubeconfig(api.namespace))
-
-
-class Pcinfra:
-    """Runs the command line in a folder of its own."""
-
-    def __init__(self, folder: Path, kubeconfig: Path) -> None:
-        self.folder = folder
-        self.env = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(folder)}
-
-    def __call__(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "pcinfra.cli.main", *words]
-        done = subprocess.run(argv, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stderr + done.stdout
-        return done
 
 
 def test_submit_jobs_wait_logs_and_cancel(pcinfra: Pcinfra, api: LiveApi) -> None:

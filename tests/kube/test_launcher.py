@@ -20,11 +20,16 @@ from pcinfra.jobs.launcher import Query, State
 from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest, new_run_id
 from tests.kube.server import Server, needed
-from tests.unit.jobs.kubernetes.jobs import ELASTIC, PLAIN, TENSORFLOW, spec
+from tests.unit.jobs.kubernetes.jobs import ACCELERATE, DEEPSPEED, ELASTIC, FETCHING, PLAIN, TENSORFLOW, spec
 
 pytestmark = needed
 
 SCRIPT = {**PLAIN, "command": [], "script": "train.sh"}
+
+
+SENT: list[tuple[dict[str, Any], Kind]] = [(TENSORFLOW, "TrainJob"), (ELASTIC, "PyTorchJob"), (PLAIN, "PyTorchJob")]
+for each in (FETCHING, ACCELERATE, DEEPSPEED):
+    SENT += [(each, "TrainJob"), (each, "PyTorchJob")]
 
 
 def manifest(api: LiveApi, fields: dict[str, Any] = SCRIPT, kind: Kind = "TrainJob", **changes: Any) -> Manifest:
@@ -92,7 +97,7 @@ def test_a_name_that_somebody_else_has_is_a_conflict_and_leaves_no_files(api: Li
     assert config_maps(api) == []
 
 
-@pytest.mark.parametrize(("fields", "kind"), [(TENSORFLOW, "TrainJob"), (ELASTIC, "PyTorchJob"), (PLAIN, "PyTorchJob")])
+@pytest.mark.parametrize(("fields", "kind"), SENT)
 def test_the_server_stores_what_was_sent(api: LiveApi, fields: dict[str, Any], kind: Kind) -> None:
     run = manifest(api, fields, kind)
     KubernetesLauncher(api).submit(run)

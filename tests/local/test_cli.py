@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from pcinfra.aws import Aws, Target
 
 pytest.importorskip("moto", reason="the local cloud is not installed: pip install 'pcinfra[local]'")
 
@@ -89,3 +93,27 @@ def test_what_goes_wrong_on_purpose_is_checked(folder: Path) -> None:
         assert pcinfra(folder, "capacity", "--", "p5.48xlarge", wrong).returncode == 2
     done = pcinfra(folder, "fail-node", "../../x")
     assert (done.returncode, "no machine of that name runs" in done.stderr) == (1, True)
+    assert pcinfra(folder, "end-reservation", "cr-0", "5").returncode == 1, "it does not run"
+
+
+def test_a_job_is_told_when_the_capacity_block_of_its_queue_ends(folder: Path) -> None:
+    url = pcinfra(folder, "start").stdout.strip()
+    cloud = Aws(Target("us-east-1", url, credentials=("local", "local")))
+    offer = cloud.call("ec2", "DescribeCapacityBlockOfferings", InstanceType="p5.48xlarge", InstanceCount=2,
+                       CapacityDurationHours=24)["CapacityBlockOfferings"][0]  # fmt: skip
+    bought = cloud.call("ec2", "PurchaseCapacityBlock", CapacityBlockOfferingId=offer["CapacityBlockOfferingId"],
+                        InstancePlatform="Linux/UNIX")  # fmt: skip
+    block = bought["CapacityReservation"]["CapacityReservationId"]
+    done = pcinfra(folder, "end-reservation", "cr-unknown", "5")
+    assert (done.returncode, "EC2 has no reservation 'cr-unknown'" in done.stderr) == (1, True)
+    assert pcinfra(folder, "end-reservation", block, "7200").returncode == 0
+    queue = f"{{name: gpu, capacity_type: CAPACITY_BLOCK, capacity_reservation: {block}}}"
+    (folder / "pcinfra.yaml").write_text(f"project: one\nclusters: {{train: {{queues: [{queue}]}}}}\n")
+    command = [sys.executable, "-m", "pcinfra.cli.main", "--local", "submit", "--dry-run", "--", "true"]
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    found = re.search(r"^ends=(\d+)$", said.stdout, re.MULTILINE)
+    assert found
+    assert 0 < int(found[1]) - time.time() <= 7200
+    assert f"note: nodes in {block} are terminated from" in said.stderr
+    assert "with requeue: 1 the job would go on in a later one" in said.stderr

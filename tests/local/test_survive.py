@@ -348,18 +348,28 @@ def test_many_are_submitted_together_and_one_that_is_refused_stops_no_other(
     assert head.run(f"ls -d {made[4].run}").status != 0
 
 
-def test_a_spot_node_that_is_taken_away_stops_the_job_which_goes_on(head: DirectHeadNode) -> None:
+@pytest.mark.parametrize("deaf", [False, True], ids=["polite", "deaf"])
+def test_a_spot_node_that_is_taken_away_stops_the_job_which_goes_on(head: DirectHeadNode, deaf: bool) -> None:
     """curl answers as EC2's metadata service does, once there is something to say."""
     program = """#!/bin/bash
-[[ $* == *"token: t0ken http://169.254.169.254/latest/meta-data/spot/instance-action" ]] || exec echo t0ken
-[ -e "$PCINFRA_RUN_DIR/warn" ] && echo '{"action": "terminate", "time": "2026-01-31T12:00:00Z"}' || exit 22
+address=${*: -1}
+[[ $* == *" PUT "* ]] && exec echo t0ken
+[[ $* == *"token: t0ken http://169.254.169.254/latest/"* ]] || exit 22
+case $address in
+  */spot/instance-action) [ -e "$PCINFRA_RUN_DIR/warn" ] || exit 22
+    echo "{\\"action\\": \\"terminate\\", \\"time\\": \\"$(date -u -d '+9 sec' +%Y-%m-%dT%H:%M:%SZ)\\"}" ;;
+  */events/recommendations/rebalance) echo '{"noticeTime": "2026-01-31T12:00:00Z"}' ;;
+  *) exit 22 ;;
+esac
 """
     head.put({"../programs/curl": program.encode()})
     head.run("chmod 755 ../programs/curl").check()
-    text = """
-    [ "$PCINFRA_ATTEMPT" = 0 ] || { echo again; echo >"$PCINFRA_DONE_FILE"; exit; }
-    sleep 1; echo >"$PCINFRA_RUN_DIR/warn"
-    until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done
+    waits = "sleep 600" if deaf else 'until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done'
+    text = f"""
+    [ "$PCINFRA_ATTEMPT" = 0 ] || {{ echo again; echo >"$PCINFRA_DONE_FILE"; exit; }}
+    until [ -s "$PCINFRA_RUN_DIR/rebalance" ]; do sleep 0.2; done
+    echo >"$PCINFRA_RUN_DIR/warn"
+    {waits}
     """
     launcher = SlurmLauncher(WithPrograms(head))
     spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1)
@@ -367,8 +377,28 @@ def test_a_spot_node_that_is_taken_away_stops_the_job_which_goes_on(head: Direct
     launcher.submit(made)
     status, log = ended(launcher, made.run)
     assert (status.state, log.count("again")) == (State.DONE, 1), log
-    assert [each["requeued"] for each in results(head, made.run)] == [True, False]
+    first, last = results(head, made.run)
+    node = first["nodes"]
+    assert (first["requeued"], first["why"]) == (True, f"EC2 takes the node {node} away")
+    assert last["requeued"] is False
+    assert head.run(f"cat {made.run}/rebalance").stdout.startswith(f"0 {node}\n")
     head.run("rm ../programs/curl").check()
+
+
+def test_before_the_capacity_of_its_nodes_ends_a_job_stops_and_goes_on_later(head: DirectHeadNode) -> None:
+    text = """
+    [ "$PCINFRA_ATTEMPT" = 0 ] || { echo again; echo >"$PCINFRA_DONE_FILE"; exit; }
+    until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done
+    """
+    launcher = SlurmLauncher(head)
+    spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1, grace_period=600)
+    made = render(spec, new_run_id("block"), ends=time.time() + 602)
+    launcher.submit(made)
+    status, log = ended(launcher, made.run)
+    assert (status.state, log.count("again")) == (State.DONE, 1), log
+    first, last = results(head, made.run)
+    assert (first["verdict"], first["requeued"], last["verdict"]) == ("stopped", True, "done")
+    assert str(first["why"]).startswith("the capacity of its nodes ends at 20")
 
 
 @pytest.mark.slow

@@ -159,10 +159,12 @@ def test_nodes_may_be_given_exactly_the_policies_that_clusters_name(own: str) ->
 def test_who_only_submits_jobs_may_change_nothing_else() -> None:
     actions = {grant.action for statement in chosen(["jobs"]) for grant in statement.grants}
     reading = {"ec2:DescribeInstances", "ecr:DescribeImages", "ecr:DescribeRepositories", "ssm:GetCommandInvocation",
-               "eks:DescribeCluster"}  # fmt: skip
+               "eks:DescribeCluster", "s3:ListBucket", "ec2:DescribeCapacityReservations"}  # fmt: skip
     assert actions - reading == {"ssm:SendCommand", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"}
     objects = {each for statement in chosen(["jobs"]) if statement.sid == "Payloads" for each in statement.resources}
     assert objects == {"arn:{partition}:s3:::{bucket}/pcinfra/payloads/*"}
+    (listing,) = [each for each in chosen(["jobs"]) if "s3:ListBucket" in {grant.action for grant in each.grants}]
+    assert listing.condition == {"StringLike": {"s3:prefix": "pcinfra/code/*"}}
 
 
 @pytest.fixture

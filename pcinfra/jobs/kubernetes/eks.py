@@ -14,8 +14,13 @@ from pcinfra.jobs.kubernetes.api import LiveApi, with_token
 from pcinfra.shell import Shell
 
 
-def connect(cluster: str, cloud: Cloud, shell: Shell, target: Target, namespace: str = "") -> LiveApi:
+def connect(
+    cluster: str, cloud: Cloud, shell: Shell, target: Target, namespace: str = "", folder: Path | None = None
+) -> LiveApi:
     """Return the API server of an EKS cluster.
+
+    Args:
+        folder: where its certificate is kept; None: that of temporary files.
 
     Raises:
         NotFound: there is no such cluster.
@@ -23,7 +28,12 @@ def connect(cluster: str, cloud: Cloud, shell: Shell, target: Target, namespace:
     """
     found = cloud.call("eks", "DescribeCluster", name=cluster)["cluster"]
     authority = base64.b64decode(found["certificateAuthority"]["data"])
-    return with_token(str(found["endpoint"]), token(cluster, shell, target), _kept(authority), namespace)
+    return with_token(
+        str(found["endpoint"]),
+        token(cluster, shell, target),
+        _kept(authority, folder or Path(tempfile.gettempdir())),
+        namespace,
+    )
 
 
 def token(cluster: str, shell: Shell, target: Target) -> str:
@@ -38,10 +48,10 @@ def token(cluster: str, shell: Shell, target: Target) -> str:
         raise CredentialsError(f"no token: {error}", where=cluster, hint="aws sts get-caller-identity") from error
 
 
-def _kept(authority: bytes) -> Path:
+def _kept(authority: bytes, folder: Path) -> Path:
     """Return a file with the certificate: the TLS library reads it from one."""
     name = f"pcinfra-{os_user()}-{hashlib.sha256(authority).hexdigest()[:16]}.crt"
-    file = Path(tempfile.gettempdir()) / name
+    file = folder / name
     if not file.exists() or file.read_bytes() != authority:
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as written:
             written.write(authority)

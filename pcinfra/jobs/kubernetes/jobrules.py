@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pcinfra.jobs.kubernetes.render.files import LAUNCHERS
+from pcinfra.jobs.secrets import of_aws
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.project.positions import Finding
 
 _OPERATORS = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TF_CONFIG")
+MAX_TASKS = 200
 _RESERVED_PATHS = ("/pcinfra", "/dev/shm", "/shared-env")  # noqa: S108 - mounts, no temporary files
 
 
@@ -21,6 +24,7 @@ def findings(spec: JobSpec) -> Iterator[Finding]:
     yield from _paths(spec)
     yield from _kind(spec)
     yield from _elsewhere(spec)
+    yield from _secrets(spec)
 
 
 def notes(spec: JobSpec) -> Iterator[str]:
@@ -53,17 +57,16 @@ def _amounts(spec: JobSpec) -> Iterator[Finding]:
 
 def _launching(spec: JobSpec) -> Iterator[Finding]:
     settings = spec.kubernetes
-    if spec.launcher not in ("srun", "torchrun"):
-        yield Finding(
-            ("launcher",), f"must be torchrun or srun on Kubernetes, not {spec.launcher}", "launcher: torchrun"
-        )
+    if spec.launcher == "mpi":
+        # kubeflow/trainer issues 2825 and 4030: a TrainJob's image and command reach the launcher's pod alone.
+        why = "is for Slurm: the Trainer starts the nodes of an MPI job from its runtime's image, not from yours"
+        yield Finding(("launcher",), why, "launcher: torchrun, accelerate or deepspeed")
     if spec.launcher == "srun" and (spec.processes or 1) > 1:
-        why = "is for torchrun: Kubernetes starts the command once in every pod"
+        why = "is not for srun: Kubernetes starts the command once in every pod"
         yield Finding(("processes",), why, "launcher: torchrun", (("launcher",),))
-    if settings.framework == "tensorflow" and spec.launcher == "torchrun":
-        yield Finding(
-            ("launcher",), "torchrun cannot start TensorFlow", "launcher: srun", (("kubernetes", "framework"),)
-        )
+    if settings.framework == "tensorflow" and spec.launcher in ("torchrun", *LAUNCHERS):
+        why = f"{spec.launcher} cannot start TensorFlow"
+        yield Finding(("launcher",), why, "launcher: srun", (("kubernetes", "framework"),))
 
 
 def _variables(spec: JobSpec) -> Iterator[Finding]:
@@ -123,10 +126,27 @@ def _kind(spec: JobSpec) -> Iterator[Finding]:
 
 
 def _elsewhere(spec: JobSpec) -> Iterator[Finding]:
-    """What only Slurm does."""
-    for name, value in (("array", spec.array), ("sweep", spec.sweep), ("after", spec.after)):
-        if value:
-            yield Finding((name,), "is for Slurm: neither operator has it", "a job file for each")
-    if spec.secrets:
-        why = "are fetched by the nodes of a Slurm cluster; Kubernetes has secrets of its own"
-        yield Finding(("secrets",), why, "kubernetes.volumes: [{path: /secrets, secret: NAME}]")
+    """What only Slurm does: nothing in the cluster would start what waits."""
+    if spec.after:
+        first = spec.after[0].run
+        why = "is for Slurm: neither operator waits for another run, and nobody would start this one"
+        yield Finding(("after",), why, f"pcinfra wait {first} --on k8s && pcinfra submit JOB.yaml --on k8s")
+    if spec.health not in (None, "off"):
+        yield Finding(("health",), "is for Slurm: Kubernetes looks at its nodes itself", "health: off")
+    if spec.array and spec.array.at_once:
+        why = "is for Slurm: all tasks are there at once, and the quota of a Kueue queue says how many run"
+        yield Finding(("array", "at_once"), why, "kubernetes.queue: NAME, without at_once")
+    if (spec.tasks or 0) > MAX_TASKS:
+        at = ("sweep",) if spec.sweep else ("array", "tasks")
+        why = f"makes {spec.tasks:,} tasks; on Kubernetes each is a job of its own, and at most {MAX_TASKS} are made"
+        yield Finding(at, why, "several job files, or tasks that do more each")
+
+
+def _secrets(spec: JobSpec) -> Iterator[Finding]:
+    """A value of AWS's is fetched by the pods: with a role that is the job's own, not the node's or everybody's."""
+    if spec.kubernetes.service_account:
+        return
+    for name in of_aws(spec.secrets):
+        why = "is fetched by the pods, and nothing says with which role"
+        hint = "kubernetes.service_account: NAME, which may read it; or k8s:NAME#KEY for a Secret of the namespace"
+        yield Finding(("secrets", name), why, hint, (("kubernetes", "service_account"),))

@@ -5,111 +5,176 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from pcinfra.errors import Conflict, MissingTool, NotFound, PcinfraError, Refused, Unreachable
-from pcinfra.jobs.kubernetes import naming, phase
+from pcinfra.errors import Conflict, MissingTool, NotFound, PcinfraError, Refused, Unreachable, UsageError
+from pcinfra.jobs.kubernetes import arrays, naming
 from pcinfra.jobs.kubernetes.api import Api, pages
 from pcinfra.jobs.kubernetes.check import check
 from pcinfra.jobs.kubernetes.kinds import KINDS, JobKind
 from pcinfra.jobs.kubernetes.logs import Logs
-from pcinfra.jobs.kubernetes.reading import OURS, Reading
+from pcinfra.jobs.kubernetes.reading import OURS, Found, Reading
+from pcinfra.jobs.kubernetes.render.model import ARCHIVE, Bucket
+from pcinfra.jobs.kubernetes.store import PREFIX, Store
 from pcinfra.jobs.launcher import EVERYTHING, History, Look, Query, State, Status, Wanted
 from pcinfra.jobs.manifest import File, Manifest
 
 Object = dict[str, Any]
+_OURS = (naming.JOB_FILE, naming.CODE)  # annotations
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The parts of a Manifest: jobs (one, or one for each task), their ConfigMap, and the archive of their code."""
+
+    jobs: tuple[Object, ...]
+    files: tuple[Object, ...]
+    archive: bytes = b""
+
+    @property
+    def address(self) -> str:
+        """Where the archive lies; empty where there is none."""
+        return _address(self.jobs[0])
 
 
 class KubernetesLauncher:
-    """The :class:`~pcinfra.jobs.launcher.Launcher` of the operators behind ``api``."""
+    """The :class:`~pcinfra.jobs.launcher.Launcher` of the operators behind ``api``.
 
-    def __init__(self, api: Api) -> None:
+    Args:
+        store: where code lies that no ConfigMap holds; None: there is no such place.
+    """
+
+    def __init__(self, api: Api, store: Store | None = None) -> None:
         self.api = api
+        self.store = store
         self.reading = Reading(api)
         self._seen: set[str] = set()
         self._logs: dict[str, Logs] = {}
 
-    def submit(self, manifest: Manifest) -> str:
-        """Check, send the files, then the job, and let the files end with it. A refusal leaves nothing behind."""
-        job, *files = [json.loads(file.content) for file in manifest.files]
-        kind = KINDS[job["kind"]]
-        self.precheck(job)
-        made: list[Object] = []
-        try:
-            for each in files:
-                check(each)
-                made.append(self._create(self.reading.path("configmaps"), each))
-            created = self._create(kind.path(self.api.namespace), job)
-        except Unreachable:
-            raise  # the job may be there by now, and needs its files; what is left is swept
-        except PcinfraError:
-            self._roll_back(made)
-            raise
-        for each in made:
-            self._own(each, created, kind)
-        return str(created["metadata"]["uid"])
+    def bucket(self) -> Bucket | None:
+        """Return where the code of the namespace's runs lies that no ConfigMap holds; None: nowhere."""
+        if self.store is None:
+            return None
+        return Bucket(self.store.bucket, self.store.region, f"{PREFIX}{self.reading.namespace_uid()}/")
 
-    def precheck(self, job: Object) -> None:
+    def submit(self, manifest: Manifest) -> str:
+        """Check, send the files, then the jobs, and let the files end with them. A refusal leaves nothing behind."""
+        sent = _parts(manifest)
+        self.precheck(sent.jobs)
+        kind = KINDS[sent.jobs[0]["kind"]]
+        made: list[tuple[str, Object]] = []
+
+        def create(path: str, value: Object) -> Object:
+            created = self._create(path, value)
+            made.append((f"{path}/{value['metadata']['name']}", created))
+            return created
+
+        try:
+            if sent.archive:
+                self._store(sent.address).put(sent.address, sent.archive)
+            for each in sent.files:
+                check(each)
+                create(self.reading.path("configmaps"), each)
+            jobs = [create(kind.path(self.api.namespace), job) for job in sent.jobs]
+        except Unreachable:
+            raise  # the jobs may be there by now, and need their files; what is left is swept
+        except PcinfraError:
+            self._roll_back(made, sent)
+            raise
+        for each in sent.files:
+            self._own(each, jobs, kind)
+        return str(jobs[0]["metadata"]["uid"])
+
+    def precheck(self, jobs: Sequence[Object]) -> None:
         """Refuse what the cluster would take and never start.
+
+        Args:
+            jobs: one, or one for each task of an array, which differ in name and values.
 
         Raises:
             UsageError: every fault found.
             NotFound: the operator, the runtime or a claim that it needs is not there.
         """
-        schemas = self.reading.schemas
-        if job["kind"] not in schemas.resources:
+        schemas, first = self.reading.schemas, jobs[0]
+        if first["kind"] not in schemas.resources:
             hint = f"kubernetes.kind: {next(iter(schemas.resources))}   or: pcinfra k8s setup"
-            raise NotFound(f"{job['kind']} is not installed", where=self.api.where, hint=hint)
-        check(job, schemas, self.reading.runtime(job) if job["kind"] == "TrainJob" else None)
-        self.reading.need_claims(job)
+            raise NotFound(f"{first['kind']} is not installed", where=self.api.where, hint=hint)
+        runtime = self.reading.runtime(first) if first["kind"] == "TrainJob" else None
+        for job in jobs:
+            check(job, schemas, runtime)
+        self.reading.need_claims(first)
 
     def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
         try:
-            kind, job = self.reading.find(run)
+            found = self.reading.find(run)
         except NotFound:
             if run not in self._seen:
                 raise
-            return Look(Status(run, State.CANCELLED, why="it was deleted", exit_code=143))
-        name = str(job["metadata"]["name"])
-        self._seen.add(name)
-        pods = self.reading.pods(kind, name)
-        status = phase.status_of(kind, job, pods)
-        if status.state in (State.WAITING, State.STARTING):
-            status = phase.status_of(kind, job, pods, self.reading.warnings(name))
-        nodes = 1 if wanted.node is not None else max(len(pods), phase.nodes_of(job))
+            return Look(Status(run, State.CANCELLED, why="it was deleted", exit_code=arrays.DELETED))
+        self._seen.add(found.run)
+        pods = self.reading.pods(found)
+        status = self._status(found, pods)
+        nodes = 1 if wanted.node is not None else max(len(pods), status.wants * len(found.jobs))
         if offsets is None:
             return Look(status, nodes)
-        logs = self._logs.setdefault(name, Logs(self.api))
-        found = list(logs.chunks(kind, _wanted(pods, wanted), offsets, wanted))
-        return Look(status, nodes, tuple(chunk for chunk, _ in found), any(more for _, more in found))
+        logs = self._logs.setdefault(found.run, Logs(self.api))
+        chunks = list(logs.chunks(found.kind, _wanted(pods, wanted), offsets, wanted))
+        return Look(status, nodes, tuple(chunk for chunk, _ in chunks), any(more for _, more in chunks))
+
+    def _status(self, found: Found, pods: Sequence[Object]) -> Status:
+        status = arrays.status_of(found, pods)
+        if status.state in (State.WAITING, State.STARTING):
+            status = arrays.status_of(found, pods, self.reading.warnings(found.run))
+        return status
 
     def cancel(self, run: str) -> Status:
-        """Delete the job, and with it its pods and files; one that has ended is left as it is."""
-        kind, job = self.reading.find(run)
-        status = phase.status_of(kind, job)
+        """Delete what has not ended, and with it its pods and files; a run that has ended is left as it is."""
+        found = self.reading.find(run)
+        status = arrays.status_of(found)
         if status.state.ended:
             return status
-        self.delete(kind, job)
-        return Status(status.run, State.CANCELLED, status.job, "deleted, with its pods and files", exit_code=143)
+        alive = [job for job in found.jobs if not arrays.status_of(Found("", found.kind, (job,))).state.ended]
+        for job in alive:
+            self.delete(found.kind, job)
+        kept = len(found.jobs) - len(alive)
+        why = "deleted, with its pods and files"
+        if kept:
+            why = f"{len(alive)} tasks deleted, with their pods; {kept} had ended"
+        elif left := self.discard(found):
+            why = f"{why}; {left}"
+        return Status(status.run, State.CANCELLED, status.job, why, exit_code=arrays.DELETED)
 
     def requeue(self, run: str) -> Status:
         """Refused: an operator restarts pods by itself, and has no second attempt of a job."""
-        kind, job = self.reading.find(run)
-        name = job["metadata"]["name"]
-        raise Refused(f"a {kind.kind} has one attempt", where=name, hint=f"pcinfra rerun {name}")
+        found = self.reading.find(run)
+        raise Refused(f"a {found.kind.kind} has one attempt", where=found.run, hint=f"pcinfra rerun {found.run}")
 
     def rerun(self, run: str, new: str) -> str:
-        """Submit what ``run`` was submitted with; its id is in all of it, and is replaced in all of it."""
-        kind, job = self.reading.find(run)
-        old = str(job["metadata"]["name"])
-        sent = {"apiVersion": f"{kind.group}/{kind.version}", "kind": kind.kind, "spec": job["spec"]}
-        kept = {naming.JOB_FILE: (job["metadata"].get("annotations") or {}).get(naming.JOB_FILE, "{}")}
-        sent["metadata"] = {**_plain(job["metadata"]), "annotations": kept}
+        """Submit what ``run`` was submitted with; its id is in all of it, and is replaced in all of it.
+
+        Raises:
+            Refused: it is one task of an array.
+            NotFound: some of its tasks are gone.
+        """
+        found = self.reading.find(run)
+        home = (found.first["metadata"].get("labels") or {}).get(naming.RUN, found.run)
+        if home != found.run:
+            raise Refused("is one task of an array", where=found.run, hint=f"pcinfra rerun {home}")
+        if found.tasks is not None and len(found.jobs) != found.tasks:
+            why = f"only {len(found.jobs)} of its {found.tasks} tasks are still there"
+            raise NotFound(why, where=found.run, hint="pcinfra submit JOB.yaml")
+        selection = {"labelSelector": f"{naming.RUN}={found.run}"}
         files = [
             {"apiVersion": "v1", "kind": "ConfigMap", **each, "metadata": _plain(each["metadata"])}
-            for each in pages(self.api, self.reading.path("configmaps"), {"labelSelector": f"{naming.RUN}={old}"})
+            for each in pages(self.api, self.reading.path("configmaps"), selection)
         ]
-        texts = [json.dumps(each, ensure_ascii=False).replace(old, new) for each in (sent, *files)]
+        objects = [*(_again(found.kind, job) for job in found.jobs), *files]
+        texts = [json.dumps(each, ensure_ascii=False).replace(found.run, new) for each in objects]
+        if old := _address(found.first):
+            self._store(old).copy(old, old.replace(found.run, new))
         return self.submit(Manifest(new, tuple(File("object.json", text.encode()) for text in texts)))
 
     def delete(self, kind: JobKind, job: Object) -> None:
@@ -120,16 +185,29 @@ class KubernetesLauncher:
         except NotFound:
             return
 
+    def discard(self, found: Found) -> str:
+        """Delete the code of a run from the bucket; return why it is still there, empty when it is not."""
+        address = "" if found.run != _run_of(found.first) else _address(found.first)
+        return self.discard_code(address) if address else ""
+
+    def discard_code(self, address: str) -> str:
+        """Delete code from the bucket; return why it is still there, empty when it is not."""
+        try:
+            self._store(address).delete(address)
+        except PcinfraError as error:
+            return f"its code is left in {address}: {error.why}"
+        return ""
+
     def runs(self, query: Query) -> list[Status]:
-        found = (phase.status_of(kind, job) for kind, job in self.reading.jobs())
+        found = map(arrays.status_of, self.reading.runs())
         meant = [each for each in found if each.run.startswith(query.name) and each.state in (query.states or State)]
         return meant[: query.limit]
 
     def history(self, run: str) -> History:
-        kind, job = self.reading.find(run)
-        name = str(job["metadata"]["name"])
-        status = phase.status_of(kind, job, self.reading.pods(kind, name), self.reading.warnings(name))
-        said = (job["metadata"].get("annotations") or {}).get(naming.JOB_FILE, "{}")
+        found = self.reading.find(run)
+        pods = self.reading.pods(found)
+        status = arrays.status_of(found, pods, self.reading.warnings(found.run))
+        said = (found.first["metadata"].get("annotations") or {}).get(naming.JOB_FILE, "{}")
         try:
             spec: Mapping[str, object] = json.loads(said)
         except ValueError:
@@ -143,8 +221,8 @@ class KubernetesLauncher:
             Refused: it does not run.
             MissingTool: there is no kubectl here.
         """
-        kind, job = self.reading.find(run)
-        pods = _wanted(self.reading.pods(kind, str(job["metadata"]["name"])), Wanted(node or None))
+        found = self.reading.find(run)
+        pods = _wanted(self.reading.pods(found), Wanted(node or None))
         alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
         if not alive:
             raise Refused("it does not run", where=run, hint=f"pcinfra show {run}")
@@ -153,17 +231,30 @@ class KubernetesLauncher:
                 "kubectl is not installed", where="kubectl", hint="https://kubernetes.io/docs/tasks/tools"
             )
         name = str(alive[0]["metadata"]["name"])
-        return ["kubectl", "-n", self.api.namespace, "exec", "-it", name, "-c", kind.container, "--", "sh"]
+        return ["kubectl", "-n", self.api.namespace, "exec", "-it", name, "-c", found.kind.container, "--", "sh"]
 
     def orphans(self) -> list[Object]:
         """Return the files of runs that are not there: what a submission that was killed has left."""
-        known = {str(job["metadata"]["name"]) for _, job in self.reading.jobs()}
+        known = {_run_of(job) for _, job in self.reading.jobs()}
         listed = pages(self.api, self.reading.path("configmaps"), OURS)
         return [each for each in listed if each["metadata"]["labels"][naming.RUN] not in known]
+
+    def stray_code(self, runs: Sequence[Found]) -> dict[str, datetime]:
+        """Return the addresses of code whose run is not among ``runs``, and since when it is there."""
+        bucket = self.bucket()
+        if bucket is None or self.store is None:
+            return {}
+        known = {bucket.address(each.run) for each in runs}
+        return {place: made for place, made in self.store.made(bucket.prefix).items() if place not in known}
 
     def remove_files(self, each: Object) -> None:
         """Delete a ConfigMap of a run."""
         self.api.call("DELETE", self.reading.path("configmaps", each["metadata"]["name"]))
+
+    def _store(self, address: str) -> Store:
+        if self.store is None:
+            raise UsageError("its bucket is that of a project", where=address, hint="in the folder of its pcinfra.yaml")
+        return self.store
 
     def _create(self, path: str, value: Object) -> Object:
         """Create ``value``; the same object of the same run, sent before, counts as created."""
@@ -179,24 +270,51 @@ class KubernetesLauncher:
                 return there
             raise Conflict("something else has this name", where=name, hint="another name", code=error.code) from error
 
-    def _own(self, each: Object, owner: Object, kind: JobKind) -> None:
-        """Let the garbage collector delete ``each`` with ``owner``."""
-        reference = {
-            "apiVersion": f"{kind.group}/{kind.version}",
-            "kind": kind.kind,
-            "name": owner["metadata"]["name"],
-            "uid": owner["metadata"]["uid"],
-        }
-        body = {"metadata": {"ownerReferences": [reference]}}
+    def _own(self, each: Object, owners: Sequence[Object], kind: JobKind) -> None:
+        """Let the garbage collector delete ``each`` with the last of its owners."""
+        references = [
+            {
+                "apiVersion": f"{kind.group}/{kind.version}",
+                "kind": kind.kind,
+                "name": owner["metadata"]["name"],
+                "uid": owner["metadata"]["uid"],
+            }
+            for owner in owners
+        ]
+        body = {"metadata": {"ownerReferences": references}}
         path = self.reading.path("configmaps", each["metadata"]["name"])
         self.api.call("PATCH", path, body=body, kind="application/merge-patch+json")
 
-    def _roll_back(self, made: list[Object]) -> None:
-        for each in made:
-            try:
-                self.remove_files(each)
-            except PcinfraError:
-                continue  # swept later: pcinfra k8s sweep
+    def _roll_back(self, made: Sequence[tuple[str, Object]], sent: _Sent) -> None:
+        """Delete what was sent; what cannot be deleted is swept later (`pcinfra k8s sweep`)."""
+        for path, _ in reversed(made):
+            with suppress(PcinfraError):
+                self.api.call("DELETE", path)
+        if sent.archive:
+            with suppress(PcinfraError):
+                self._store(sent.address).delete(sent.address)
+
+
+def _parts(manifest: Manifest) -> _Sent:
+    objects = [json.loads(file.content) for file in manifest.files if file.name != ARCHIVE]
+    jobs = tuple(each for each in objects if each["kind"] in KINDS)
+    files = tuple(each for each in objects if each["kind"] not in KINDS)
+    return _Sent(jobs, files, next((file.content for file in manifest.files if file.name == ARCHIVE), b""))
+
+
+def _address(job: Object) -> str:
+    return str((job["metadata"].get("annotations") or {}).get(naming.CODE, ""))
+
+
+def _run_of(job: Object) -> str:
+    return str((job["metadata"].get("labels") or {}).get(naming.RUN) or job["metadata"]["name"])
+
+
+def _again(kind: JobKind, job: Object) -> Object:
+    """Return a job as it was sent, without what the server and the operator added to its metadata."""
+    kept = {name: value for name, value in (job["metadata"].get("annotations") or {}).items() if name in _OURS}
+    head = {"apiVersion": f"{kind.group}/{kind.version}", "kind": kind.kind}
+    return {**head, "metadata": {**_plain(job["metadata"]), "annotations": kept}, "spec": job["spec"]}
 
 
 def _wanted(pods: list[Object], wanted: Wanted) -> list[Object]:

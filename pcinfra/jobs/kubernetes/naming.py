@@ -23,7 +23,9 @@ UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 PREFIX = "pcinfra.dev/"
 RUN, SWEEP = f"{PREFIX}run", f"{PREFIX}name"
+TASK, TASKS = f"{PREFIX}task", f"{PREFIX}tasks"  # of an array: which one a job is, and how many there are
 JOB_FILE = f"{PREFIX}job-file"  # annotation: what the job was submitted with
+CODE = f"{PREFIX}code"  # annotation: where code lies that no ConfigMap holds
 MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = f"{PREFIX}submit"  # of runtimePatches: must be prefixed with a domain
 
@@ -50,9 +52,13 @@ def longest(kind: str, nodes: int, *, initializer: bool = False) -> int:
     return 63 - len(job) - len("-0-") - digits - len("-abcde")
 
 
-def run_id(name: str, kind: str, nodes: int) -> str:
-    """Return a run's id that is a Kubernetes name too, however long or strange ``name`` is."""
-    room = longest(kind, nodes) - _SUFFIX
+def run_id(name: str, kind: str, nodes: int, tasks: int | None = None) -> str:
+    """Return a run's id that is a Kubernetes name too, however long or strange ``name`` is.
+
+    Args:
+        tasks: of an array; the names of their jobs are longer by their number.
+    """
+    room = longest(kind, nodes) - _SUFFIX - (len(f"-{tasks - 1}") if tasks else 0)
     words = slug(name)
     if not words or not words[0].isalpha():
         words = f"job-{words}".strip("-")

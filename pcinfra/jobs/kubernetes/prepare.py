@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pcinfra.errors import UsageError
 from pcinfra.jobs.kubernetes import jobrules, naming
@@ -31,7 +32,7 @@ def prepare(
 ) -> Job:
     """Return ``loaded`` as a job of ``kind``, with a run id of its own unless ``run`` says one."""
     spec, elastic = loaded.spec, loaded.spec.kubernetes.elastic
-    named = run or naming.run_id(spec.name, kind, max(spec.nodes, elastic.max if elastic else 1))
+    named = run or naming.run_id(spec.name, kind, max(spec.nodes, elastic.max if elastic else 1), spec.tasks)
     place = namespace or spec.kubernetes.namespace or ""
     return Job(spec, named, image_of(spec.image or "", images or {}), loaded.script, loaded.code, place)
 
@@ -42,12 +43,16 @@ def image_of(image: str, images: Mapping[str, str]) -> str:
 
 
 def render(job: Job, kind: Kind, dialect: Dialect = NEWEST) -> Rendered:
-    """Return the objects of ``job``, and the notes on it.
+    """Return the objects of ``job``, and the notes on it. Of an array, each task is a job of its own.
 
     Raises:
         UsageError: a job of this kind cannot run it.
     """
     if kind == "PyTorchJob" and job.settings.framework != "pytorch":
         raise UsageError("cannot be a PyTorchJob", where=f"framework {job.settings.framework}", hint="kind: TrainJob")
-    rendered = trainjob.render(job, dialect) if kind == "TrainJob" else pytorchjob.render(job)
-    return Rendered(rendered.objects, (*jobrules.notes(job.spec), *rendered.notes))
+    tasks = [job] if job.spec.tasks is None else [replace(job, task=number) for number in range(job.spec.tasks)]
+    train = kind == "TrainJob"
+    first = trainjob.render(tasks[0], dialect) if train else pytorchjob.render(tasks[0])
+    others = (trainjob.train_job(each, dialect) if train else pytorchjob.torch_job(each) for each in tasks[1:])
+    objects = (first.job, *others, *first.objects[1:])
+    return replace(first, objects=objects, notes=(*jobrules.notes(job.spec), *first.notes))

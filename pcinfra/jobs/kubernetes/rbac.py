@@ -38,6 +38,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("trainer.kubeflow.org", "trainjobs", ("create", "get", "list", "delete"), "submit, jobs, show, cancel"),
     Right("kubeflow.org", "pytorchjobs", ("create", "get", "list", "delete"), "submit, jobs, show, cancel"),
     Right("", "configmaps", ("create", "list", "patch", "delete"), "code and scripts of a run, and their end with it"),
+    Right("", "namespaces", ("get",), "where in the bucket code lies that no ConfigMap holds"),
     Right("", "pods", ("list",), "where a run stands"),
     Right("", "pods/log", ("get",), "logs"),
     Right("", "events", ("list",), "why a run does not start"),

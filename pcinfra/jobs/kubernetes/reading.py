@@ -20,6 +20,30 @@ _RUN = re.compile(r"[a-z][-a-z0-9]{0,62}")
 _MOST_EVENTS = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run: its jobs, which are one, or one for each task of an array that is there."""
+
+    run: str
+    kind: JobKind
+    jobs: tuple[Object, ...]
+
+    @property
+    def first(self) -> Object:
+        return self.jobs[0]
+
+    @property
+    def tasks(self) -> int | None:
+        """How many an array has, also where some are gone; None for a run that is none, and for a single task."""
+        labels = self.first["metadata"].get("labels") or {}
+        text = str(labels.get(naming.TASKS, ""))
+        return int(text) if text.isdigit() and labels.get(naming.RUN) == self.run else None
+
+    @property
+    def uid(self) -> str:
+        return str(self.first["metadata"].get("uid", ""))
+
+
 @dataclass
 class Reading:
     """Reads one namespace; never changes anything."""
@@ -48,18 +72,26 @@ class Reading:
             self._schemas = Schemas.of(found)
         return self._schemas
 
-    def jobs(self) -> list[tuple[JobKind, Object]]:
+    def namespace_uid(self) -> str:
+        """Return what the namespace is called for good, in this cluster and in no other."""
+        return str(self.api.call("GET", f"/api/v1/namespaces/{self.api.namespace}")["metadata"]["uid"])
+
+    def jobs(self, selection: Mapping[str, str | int] = OURS) -> list[tuple[JobKind, Object]]:
         """Return every job of pcinfra's in the namespace, newest first."""
         found: list[tuple[JobKind, Object]] = []
         for kind in KINDS.values():
             try:
-                found += [(kind, job) for job in pages(self.api, kind.path(self.api.namespace), OURS)]
+                found += [(kind, job) for job in pages(self.api, kind.path(self.api.namespace), selection)]
             except NotFound:
                 continue  # this operator is not installed
         return sorted(found, key=lambda each: str(each[1]["metadata"].get("creationTimestamp", "")), reverse=True)
 
-    def find(self, run: str) -> tuple[JobKind, Object]:
-        """Return the job of ``run``: its name, the beginning of it, or its uid.
+    def runs(self) -> list[Found]:
+        """Return every run of pcinfra's in the namespace, newest first."""
+        return _together(self.jobs())
+
+    def find(self, run: str) -> Found:
+        """Return ``run``: its id, the beginning of it, its job's uid, or one task of an array as ``RUN-3``.
 
         Raises:
             NotFound: there is none.
@@ -69,21 +101,29 @@ class Reading:
             raise UsageError("is not the name of a run", where=repr(run), hint="pcinfra jobs")
         for kind in KINDS.values():
             try:
-                return kind, self.api.call("GET", kind.path(self.api.namespace, run))
+                return Found(run, kind, (self.api.call("GET", kind.path(self.api.namespace, run)),))
             except NotFound:
                 continue
-        near = [each for each in self.jobs() if _means(run, each[1])]
+        tasks = [] if naming.UID.fullmatch(run) else self.tasks_of(run)
+        near = tasks or [each for each in self.runs() if _means(run, each)]
         if not near:
             raise NotFound("there is no such run", where=run, hint="pcinfra jobs")
         if len(near) > 1:
-            names = " ".join(str(job["metadata"]["name"]) for _, job in near[:5])
+            names = " ".join(each.run for each in near[:5])
             raise UsageError(f"means several runs: {names}", where=run, hint="write more of the id")
         return near[0]
 
-    def pods(self, kind: JobKind, name: str) -> list[Object]:
-        """Return the pods of a job, the first node first."""
-        found = list(pages(self.api, self.path("pods"), {"labelSelector": f"{kind.pods}={name}"}))
-        return sorted(found, key=lambda pod: _natural(str(pod["metadata"]["name"])))
+    def tasks_of(self, run: str) -> list[Found]:
+        """Return the array of exactly this id, if there is one."""
+        return _together(self.jobs({"labelSelector": f"{naming.RUN}={run},{naming.TASK}"}))
+
+    def pods(self, found: Found) -> list[Object]:
+        """Return the pods of a run, the first task and its first node first."""
+        label, value = (found.kind.pods, found.first["metadata"]["name"])
+        if found.tasks is not None:
+            label, value = naming.RUN, found.run
+        listed = list(pages(self.api, self.path("pods"), {"labelSelector": f"{label}={value}"}))
+        return sorted(listed, key=lambda pod: (_task(pod), *_natural(str(pod["metadata"]["name"]))))
 
     def warnings(self, name: str) -> list[Object]:
         """Return the warnings about a job, its JobSet and its pods; none where we may not read events."""
@@ -92,7 +132,7 @@ class Reading:
             listed = list(pages(self.api, self.path("events"), query, limit=_MOST_EVENTS))
         except AccessDenied:
             return []
-        return [event for event in listed if _about(event, name)]
+        return [event for event in listed if about(event, name)]
 
     def runtime(self, job: Object) -> Object | None:
         """Return the runtime that a TrainJob names; None where we may not read it.
@@ -146,13 +186,32 @@ def claims(value: Any) -> set[str]:
     return set()
 
 
-def _means(run: str, job: Object) -> bool:
-    return str(job["metadata"]["name"]).startswith(run) or job["metadata"].get("uid") == run
+def _together(jobs: list[tuple[JobKind, Object]]) -> list[Found]:
+    """Return the runs that ``jobs`` belong to, in their order."""
+    runs: dict[tuple[str, str], list[tuple[JobKind, Object]]] = {}
+    for kind, job in jobs:
+        labels = job["metadata"].get("labels") or {}
+        run = labels.get(naming.RUN) if naming.TASK in labels else None
+        runs.setdefault((kind.kind, str(run or job["metadata"]["name"])), []).append((kind, job))
+    return [
+        Found(run, several[0][0], tuple(sorted((job for _, job in several), key=_task)))
+        for (_, run), several in runs.items()
+    ]
 
 
-def _about(event: Object, name: str) -> bool:
-    about = str((event.get("involvedObject") or {}).get("name", ""))
-    return about == name or about.startswith(f"{name}-")
+def _task(value: Object) -> int:
+    text = str((value["metadata"].get("labels") or {}).get(naming.TASK, ""))
+    return int(text) if text.isdigit() else 0
+
+
+def _means(run: str, found: Found) -> bool:
+    return found.run.startswith(run) or any(job["metadata"].get("uid") == run for job in found.jobs)
+
+
+def about(event: Object, name: str) -> bool:
+    """Return whether an event is about the job ``name``, or something that is called after it."""
+    told = str((event.get("involvedObject") or {}).get("name", ""))
+    return told == name or told.startswith(f"{name}-")
 
 
 def _natural(name: str) -> tuple[int, str]:

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from pcinfra.jobs.launcher import Attempt, Checkpoint, Status, Tasks
+from pcinfra.jobs.launcher import Attempt, Checkpoint, State, Status, Tasks
 from pcinfra.jobs.slurm.render import PREFIX
 from pcinfra.jobs.slurm.states import status, together
+
+UNHEALTHY = "unhealthy"
+"""The verdict of an attempt that ended before the command began, because a node was not fit for it."""
 
 _FAR = 1e11  # seconds since 1970, or any number, that nobody means
 _ONCE = ("job", "kept", "cancelled", "wants", "tasks")
@@ -39,6 +42,13 @@ class Record:
             attempts = (*attempts[:-1], replace(attempts[-1], ended=self._lived(last)))
         if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
             found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
+        if attempts and found.state is State.WAITING and attempts[-1].verdict == UNHEALTHY:
+            found = replace(found, why=f"unhealthy: {attempts[-1].why}; {found.why}".rstrip("; "))
+        if found.state is State.RUNNING and self.fields.get("rebalance", "").partition(" ")[0] == str(last):
+            node = self.fields["rebalance"].partition(" ")[2]
+            found = replace(found, why=f"EC2 may soon take {node} away, and says so before")
+        if attempts and found.state is State.WAITING and attempts[-1].verdict == "stopped" and attempts[-1].why:
+            found = replace(found, why=f"{attempts[-1].why}; {found.why}".rstrip("; "))
         wants = self.fields.get("wants", "")
         found = replace(found, tasks=_tasks(self.fields["tasks"]) if "tasks" in self.fields else None)
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
@@ -66,6 +76,7 @@ class Record:
                 ended=ended,
                 verdict=str(result.get("verdict", "")),
                 exit_code=_number(result, "exit_code") if "exit_code" in result else None,
+                why=str(result.get("why", "")),
             )
 
     def _lived(self, number: int) -> float | None:
@@ -97,6 +108,8 @@ def read(lines: Iterable[str]) -> Answer:
             record.attempts.append(_object(rest))
         elif word == "result":
             record.results.append(rest)
+        elif word == "rebalance":
+            record.fields[word] = rest  # the last one
         elif word == "began":
             _began(record, rest)
         else:

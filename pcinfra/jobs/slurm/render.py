@@ -10,7 +10,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from pcinfra import assets
 from pcinfra.jobs.manifest import File, Manifest
+from pcinfra.jobs.secrets import reference
 from pcinfra.jobs.slurm.containers import digest, enroot_uri, mounts, pyxis_options
 from pcinfra.jobs.slurm.starters import REGISTRY
 from pcinfra.jobs.spec import JobSpec
@@ -30,7 +32,9 @@ _ALLOWED = {
 
 
 def render(
-    spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *, efa: bool = False, spot: bool = False
+    spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *,
+    efa: bool = False, spot: bool = False, bandwidth: float | None = None,
+    ends: float | None = None,
 ) -> Manifest:  # fmt: skip
     """Return the run directory of ``spec``.
 
@@ -40,6 +44,8 @@ def render(
         code: a compressed tar archive of what ``spec.code`` names.
         efa: its nodes speak to each other by EFA; NCCL then ends the job rather than go over TCP.
         spot: its nodes may be taken away, and say so before.
+        bandwidth: GB/s between its nodes that ``health: nccl`` asks for where the job file does not say.
+        ends: when its nodes begin to be terminated, in seconds since 1970; None: nobody has set an end.
 
     Raises:
         ValueError: the job has nothing to run, or two things.
@@ -48,7 +54,7 @@ def render(
         raise ValueError("a job has either a command or a script")
     files = [
         File("spec.json", spec.model_dump_json(indent=2, exclude={"kubernetes"}).encode() + b"\n"),
-        File("job.sbatch", job_sbatch(spec, run, efa=efa).encode()),
+        File("job.sbatch", job_sbatch(spec, run, efa=efa, bandwidth=bandwidth, ends=ends).encode()),
         File("node.sh", node_sh(spec).encode()),
         File("command.sh", command_sh(spec, shebang=script.startswith(b"#!")).encode()),
         File("env.sh", env_sh(spec).encode()),
@@ -58,6 +64,10 @@ def render(
         files.append(File("script", script, 0o700))
     if _imported(spec):
         files.append(File("import.sh", import_sh(spec).encode()))
+    if _gated(spec):
+        files.append(File("health.sh", health_sh().encode()))
+    if spec.health == "nccl":
+        files.append(File("allreduce.py", (_SCRIPTS / "allreduce.py").read_bytes()))
     if spot:
         files.append(File("watch.sh", _script("watch").encode()))
     if spec.code:
@@ -84,6 +94,17 @@ def _script(name: str) -> str:
     return (_SCRIPTS / f"{name}.sh").read_text()
 
 
+def _gated(spec: JobSpec) -> bool:
+    """Return whether the nodes are looked at before the command starts. Whole nodes may have GPUs or not."""
+    return spec.health not in (None, "off") or (spec.health is None and bool(spec.gpus or not spec.cpus))
+
+
+def health_sh() -> str:
+    """Return what each node runs to say how it is: the prolog's checks of its GPUs are a part of it."""
+    checks = (assets.folder("bootstrap") / "parts" / "gpu-health.sh").read_text()
+    return f"checks={shlex.quote(checks)}\n{_script('health')}"
+
+
 def _imported(spec: JobSpec) -> str:
     """Return the digest of an image that is imported once for all runs; empty: Pyxis imports it on every node."""
     return digest(spec.image) if spec.image and _in_container(spec) != "off" else ""
@@ -96,7 +117,9 @@ def import_sh(spec: JobSpec) -> str:
     return "\n".join(["#!/bin/bash", *values, _script("import")])
 
 
-def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False) -> str:
+def job_sbatch(
+    spec: JobSpec, run: str, *, efa: bool = False, bandwidth: float | None = None, ends: float | None = None
+) -> str:  # fmt: skip
     """Return the batch script: the options of sbatch, then what runs on the first node of the job."""
     tasks = REGISTRY[spec.launcher].tasks(spec)
     options = [
@@ -116,8 +139,13 @@ def job_sbatch(spec: JobSpec, run: str, *, efa: bool = False) -> str:
         directive("output", "logs/batch.%A_%a.log" if spec.tasks else "logs/batch.log"),
     ]
     settings = [f"{name}={value}" for name, value in _settings(spec, efa)]
+    settings.append(f"ends={'' if ends is None else f'{ends:.0f}'}")
+    if _gated(spec):
+        least = bandwidth if spec.health_bandwidth is None else spec.health_bandwidth
+        settings += [f"health={spec.health or ''}", f"least={'' if least is None else f'{least:g}'}"]
     secrets = [_secrets(spec)] if spec.secrets else []
-    parts = (["secrets"] if spec.secrets else []) + ["attempt", "batch"]
+    gate = [] if not _gated(spec) else ["gate", "gate-nccl"] if spec.health == "nccl" else ["gate"]
+    parts = [*(["secrets"] if spec.secrets else []), *gate, "attempt", "batch"]
     return "\n".join(["#!/bin/bash", *filter(None, options), *settings, *secrets, *map(_script, parts)])
 
 
@@ -139,14 +167,8 @@ def _settings(spec: JobSpec, efa: bool) -> Iterator[tuple[str, str]]:
 
 def _secrets(spec: JobSpec) -> str:
     """Return the references as an array of bash: name, service, region, id and key of each."""
-    words: list[str] = []
-    for name, reference in spec.secrets.items():
-        address, _, key = reference.partition("#")
-        if address.startswith("arn:"):
-            _, _, service, region, *_ = address.split(":")
-        else:
-            (service, _, address), region = address.partition(":"), ""
-        words += [name, service, region, address, key]
+    found = ((name, reference(text)) for name, text in spec.secrets.items())
+    words = [word for name, each in found for word in (name, each.service, each.region, each.name, each.key)]
     return f"secrets=({' '.join(map(shlex.quote, words))})"
 
 

@@ -97,7 +97,7 @@ def _with_result(run: str, job: str, result: Mapping[str, Any], state: State | N
         end = state or State.CANCELLED
     else:
         end = State(result["verdict"])
-        why = _ENDINGS["TIMEOUT"] if end is State.TIMEOUT else ""
+        why = _ENDINGS["TIMEOUT"] if end is State.TIMEOUT else str(result.get("why", ""))
     return Status(run, end, job, why, nodes or str(result.get("nodes", "")), result["exit_code"])
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 
+from pcinfra.localcloud import ACCOUNT
 from pcinfra.localcloud.services.patching import put
 
 STRATEGIES = ("cluster", "spread", "partition")
@@ -204,6 +206,11 @@ def _reservations(self: Any) -> dict[str, dict[str, Any]]:
 def reservations(backend: Any) -> dict[str, dict[str, Any]]:
     """Return the capacity reservations of a region of EC2 by id."""
     return backend.__dict__.setdefault("pcinfra_reservations", {})  # type: ignore[no-any-return]
+
+
+def everywhere() -> list[dict[str, dict[str, Any]]]:
+    """Return the capacity reservations of every region."""
+    return [reservations(backend) for backend in ec2_backends[ACCOUNT].values()]
 
 
 def _tags(self: Any, kind: str) -> list[dict[str, str]]:

@@ -42,6 +42,8 @@ FILE: dict[str, Any] = {
     "restarts": 1,
     "requeue": 2,
     "grace_period": 60,
+    "health": "nccl",
+    "health_bandwidth": 240,
     "exclusive": True,
     "array": {"at_once": 2},
     "sweep": {"X": ["1", "2,3"], "Y": ["4"]},
@@ -51,7 +53,8 @@ FLAGS = """--name n --image a/b:1 --container optional --launcher torchrun -N 3 
 --queue gpu --time-limit 2:00:00 -e A=1=2 -e B= --secrets S=ssm:/a
 --no-container-options-writable --container-options-entrypoint
 --mounts /a --mounts /b:/b:ro --workdir /w --code-source directory --code-path . --data /d --checkpoints /c
---logs /l --restarts 1 --requeue 2 --grace-period 60 --exclusive --array-at-once 2 --sweep X=1 --sweep X=2,3
+--logs /l --restarts 1 --requeue 2 --grace-period 60
+--health nccl --health-bandwidth 240 --exclusive --array-at-once 2 --sweep X=1 --sweep X=2,3
 --sweep Y=4 --after r-1 --after r-2:ended -- python3 t.py -- -x"""
 
 

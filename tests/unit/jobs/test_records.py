@@ -114,3 +114,19 @@ def test_whatever_a_job_writes_into_its_directory_breaks_nothing(lines: list[tup
 @pytest.mark.parametrize("line", ["", "run", "slurm", "slurm |", "time", "time x 1", "time /signs. 5", "\x00"])
 def test_odd_lines_are_passed_over(line: str) -> None:
     assert read(["run x-1", line]).records["x-1"].run == "x-1"
+
+
+def test_what_is_wrong_with_nodes_is_said_while_the_run_waits_or_runs() -> None:
+    away = result(0, 10, 75, "unhealthy", requeued=True, why="n1 GPU 3: Xid 79")
+    waits = [*HEAD, attempt(0, 1), away, "slurm pci-x-1|PENDING|(BeginTime)|"]
+    assert read(waits).statuses()[0].why == "unhealthy: n1 GPU 3: Xid 79; its start time has not come"
+    waits[-1] = "slurm pci-x-1|PENDING|BeginTime|"
+    two = "Slurm lets a requeued job wait for up to two minutes"
+    assert read(waits).statuses()[0].why == f"unhealthy: n1 GPU 3: Xid 79; {two}"
+    waits[-2] = result(0, 10, 75, "stopped", requeued=True, why="EC2 takes the node n1 away")
+    assert read(waits).statuses()[0].why == f"EC2 takes the node n1 away; {two}"
+    runs = [*HEAD, attempt(0, 1), "rebalance 0 n2", "slurm pci-x-1|RUNNING|None|n[1-2]"]
+    assert read(runs).statuses()[0].why == "EC2 may soon take n2 away, and says so before"
+    assert read([*runs, attempt(1, 20)]).statuses()[0].why == ""
+    ended = [*HEAD, attempt(3, 1), result(3, 10, 75, "failed", requeued=False, why="Unhealthy nodes, 4 times: n1 lost")]
+    assert read(ended).statuses()[0].why == "Unhealthy nodes, 4 times: n1 lost"

@@ -73,7 +73,7 @@ HOSTILE = st.sampled_from(
 )
 WORDS = st.lists(TEXTS | HOSTILE, max_size=6)
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}X", fullmatch=True)
-RUN_FILES = ["spec.json", "job.sbatch", "node.sh", "command.sh", "env.sh", "submit.env", "files"]
+RUN_FILES = ["spec.json", "job.sbatch", "node.sh", "command.sh", "env.sh", "submit.env", "health.sh", "files"]
 STUB = '#!/bin/sh\nfor last do :; done\nexec bash "$last"\n'  # srun, as far as one node goes
 PYXIS = """#!/bin/bash
 [ "$1" != --help ] || { echo '  --container-image=[USER@]...'; exit; }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pcinfra.jobs.kubernetes.render.expansion import literal, variable
-from pcinfra.jobs.kubernetes.render.files import MOUNT, SCRIPT, START, has_files
+from pcinfra.jobs.kubernetes.render.files import FETCH, LAUNCH, LAUNCHERS, MOUNT, START, fetches, has_files, program
 from pcinfra.jobs.kubernetes.render.model import Job
 
 _CHANGE = 'cd -- "$PCINFRA_WORKDIR" && exec "$@"'
@@ -16,13 +16,16 @@ def command(job: Job, *, elastic: bool = False) -> list[str]:
     Args:
         elastic: the operator itself gives every agent its rendezvous (PyTorchJob with elasticPolicy).
     """
-    words = [literal(word) for word in _words(job)]
+    words = [literal(word) for word in program(job)]
+    if job.spec.launcher in LAUNCHERS:
+        words = ["sh", f"{MOUNT}/{LAUNCH}"]
     if job.spec.launcher == "torchrun":
         words = [*torchrun(job, elastic=elastic), *words]
     if job.settings.framework == "tensorflow":
         words = ["sh", "-c", _TF_CONFIG, "sh", *words]
     if has_files(job):
-        return ["sh", f"{MOUNT}/{START}", *words]
+        words = ["sh", f"{MOUNT}/{START}", *words]
+        return ["python3", f"{MOUNT}/{FETCH}", *words] if fetches(job) else words
     if job.spec.workdir:
         return ["sh", "-c", _CHANGE, "sh", *words]
     return words
@@ -38,15 +41,7 @@ def torchrun(job: Job, *, elastic: bool = False) -> list[str]:
     words = ["torchrun"]
     if job.spec.restarts and not elastic:
         endpoint = f"{variable('PET_MASTER_ADDR')}:{variable('PET_MASTER_PORT')}"
-        words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={job.run}"]
+        words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={job.name}"]
         words += [f"--max-restarts={job.spec.restarts}"]
     first = job.spec.command[0] if job.spec.command else ""
     return words if first.endswith(".py") else [*words, "--no-python"]
-
-
-def _words(job: Job) -> tuple[str, ...]:
-    spec = job.spec
-    if not spec.script:
-        return spec.command
-    program = f"{MOUNT}/{SCRIPT}"
-    return (program, *spec.args) if job.script.startswith(b"#!") else ("bash", program, *spec.args)

@@ -7,29 +7,26 @@ from collections.abc import Iterator
 from pcinfra.jobs.fields import seconds
 from pcinfra.jobs.kubernetes import naming
 from pcinfra.jobs.kubernetes.render.expansion import literal
-from pcinfra.jobs.kubernetes.render.files import CODE, MOUNT, VOLUME, config_name, has_files
+from pcinfra.jobs.kubernetes.render.files import CODE, MOUNT, VOLUME, config_name, has_files, stored
 from pcinfra.jobs.kubernetes.render.model import Job, Object
 from pcinfra.jobs.kubernetes.settings import Volume
+from pcinfra.jobs.secrets import of_kubernetes
 
 GPU = "nvidia.com/gpu"
 _MOST = 100_000  # bytes of an annotation of ours; all of an object's have 256 KiB
 _CODE_VOLUME = "pcinfra-code"
 
 
-def labels(job: Job) -> dict[str, str]:
-    """Return the labels of every object of a run: by them it is found, and swept."""
-    return {naming.MANAGED: "pcinfra", naming.RUN: job.run, naming.SWEEP: naming.slug(job.spec.name) or "job"}
-
-
-def metadata(job: Job, name: str = "") -> Object:
+def metadata(job: Job) -> Object:
     place = {"namespace": job.namespace} if job.namespace else {}
-    return {"name": name or job.run, **place, "labels": labels(job)}
+    return {"name": job.name, **place, "labels": job.labels}
 
 
 def notes(job: Job) -> dict[str, str]:
-    """Return the job file as an annotation of the job, for `pcinfra show`; without its environment."""
+    """Return annotations: the job file without its environment, for `pcinfra show`, and where the code is."""
     text = job.spec.model_dump_json(exclude_defaults=True, exclude={"environment"})
-    return {naming.JOB_FILE: text} if len(text) < _MOST else {}
+    place = {naming.CODE: job.bucket.address(job.run)} if job.bucket and stored(job) else {}
+    return {**({naming.JOB_FILE: text} if len(text) < _MOST else {}), **place}
 
 
 def environment(job: Job) -> list[Object]:
@@ -38,15 +35,25 @@ def environment(job: Job) -> list[Object]:
     values = {"PCINFRA_RUN": job.run}
     if spec.data:
         values["PCINFRA_DATA"] = spec.data
+    if job.task is not None:
+        values |= {"PCINFRA_TASK": str(job.task), "PCINFRA_TASKS": str(spec.tasks)}
     if spec.checkpoints:
-        values["PCINFRA_CHECKPOINTS"] = spec.checkpoints
+        values["PCINFRA_CHECKPOINTS"] = spec.checkpoints + ("" if job.task is None else f"/{job.task}")
     if spec.launcher == "torchrun" and spec.restarts:
         # A killed process would leave the keys of the last attempt in a shared store (pytorch issue 135712).
         values["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    if spec.code:
+        values["PCINFRA_CODE"] = CODE
     if spec.code or spec.workdir:
         values["PCINFRA_WORKDIR"] = spec.workdir or CODE
     values.update(spec.environment)
-    return [{"name": name, "value": literal(value)} for name, value in values.items()]
+    values.update(spec.values(job.task or 0))
+    plain: list[Object] = [{"name": name, "value": literal(value)} for name, value in values.items()]
+    secret = (
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": each.name, "key": each.key}}}
+        for variable, each in of_kubernetes(spec.secrets).items()
+    )
+    return [*plain, *secret]
 
 
 def resources(job: Job) -> Object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pcinfra.jobs.kubernetes.render import pod
 from pcinfra.jobs.kubernetes.render.command import command
-from pcinfra.jobs.kubernetes.render.files import config_map, config_name, has_files
+from pcinfra.jobs.kubernetes.render.files import rendered
 from pcinfra.jobs.kubernetes.render.model import Job, Object, Rendered
 
 API_VERSION = "kubeflow.org/v1"
@@ -12,7 +12,12 @@ CONTAINER = "pytorch"  # the webhook asks for a container of this name
 
 
 def render(job: Job) -> Rendered:
-    """Return the PyTorchJob of a run, and its ConfigMap where it has files.
+    """Return the PyTorchJob of a run, and its ConfigMap where it has files."""
+    return rendered(job, torch_job(job))
+
+
+def torch_job(job: Job) -> Object:
+    """Return the PyTorchJob alone.
 
     With ``elastic`` there are workers only, and the operator hands each agent the rendezvous of worker 0; else there
     is one master and the rest are workers. Without either, the operator gives no address to anybody.
@@ -22,7 +27,7 @@ def render(job: Job) -> Rendered:
     if elastic:
         spec["elasticPolicy"] = {
             "rdzvBackend": "c10d",
-            "rdzvId": job.run,
+            "rdzvId": job.name,
             "minReplicas": elastic.min,
             "maxReplicas": elastic.max,
             "maxRestarts": job.spec.restarts,
@@ -36,9 +41,7 @@ def render(job: Job) -> Rendered:
     meta = {**pod.metadata(job), "annotations": pod.notes(job)}
     if job.settings.queue:
         meta["labels"]["kueue.x-k8s.io/queue-name"] = job.settings.queue
-    torch: Object = {"apiVersion": API_VERSION, "kind": "PyTorchJob", "metadata": meta, "spec": spec}
-    files = (config_map(job, pod.metadata(job, config_name(job))),) if has_files(job) else ()
-    return Rendered((torch, *files))
+    return {"apiVersion": API_VERSION, "kind": "PyTorchJob", "metadata": meta, "spec": spec}
 
 
 def _policy(job: Job) -> Object:
@@ -70,6 +73,6 @@ def _replica(job: Job, replicas: int, *, elastic: bool = False) -> Object:
         spec["volumes"] = volumes
     if job.spec.time_limit:
         spec["terminationGracePeriodSeconds"] = job.spec.grace
-    template = {"metadata": {"labels": pod.labels(job)}, "spec": spec}
+    template = {"metadata": {"labels": job.labels}, "spec": spec}
     restart = "OnFailure" if job.spec.requeue else "Never"
     return {"replicas": replicas, "restartPolicy": restart, "template": template}

@@ -1,9 +1,12 @@
 #!/bin/sh
 # Unpacks the job's code where it can be written to, goes where the job starts, and becomes its command.
 set -eu
-if [ -f /pcinfra/job/code.tar.gz ]; then
-  tar -xzf /pcinfra/job/code.tar.gz -C /pcinfra/code
-fi
+for archive in /pcinfra/job/code.tar.gz /pcinfra/code/.pcinfra-code.tar.gz; do
+  if [ -f "$archive" ]; then
+    tar -xzf "$archive" -C /pcinfra/code
+  fi
+done
+rm -f /pcinfra/code/.pcinfra-code.tar.gz
 if [ -n "${PCINFRA_WORKDIR:-}" ]; then
   cd -- "$PCINFRA_WORKDIR"
 fi

@@ -6,7 +6,7 @@ from pcinfra.jobs.kubernetes import naming
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.render import pod
 from pcinfra.jobs.kubernetes.render.command import command
-from pcinfra.jobs.kubernetes.render.files import config_map, config_name, has_files
+from pcinfra.jobs.kubernetes.render.files import rendered
 from pcinfra.jobs.kubernetes.render.model import Job, Object, Rendered
 
 API_VERSION = "trainer.kubeflow.org/v1alpha1"
@@ -16,6 +16,11 @@ TF_CONFIG = "tf-config-generator"
 
 def render(job: Job, dialect: Dialect) -> Rendered:
     """Return the TrainJob of a run, and its ConfigMap where it has files."""
+    return rendered(job, train_job(job, dialect), tuple(_notes(job, dialect)))
+
+
+def train_job(job: Job, dialect: Dialect) -> Object:
+    """Return the TrainJob alone."""
     spec: Object = {
         "runtimeRef": {"name": job.settings.runtime_name},
         "trainer": _trainer(job, dialect),
@@ -27,9 +32,7 @@ def render(job: Job, dialect: Dialect) -> Rendered:
     meta = {**pod.metadata(job), "annotations": pod.notes(job)}
     if job.settings.queue:
         meta["labels"]["kueue.x-k8s.io/queue-name"] = job.settings.queue
-    train: Object = {"apiVersion": API_VERSION, "kind": "TrainJob", "metadata": meta, "spec": spec}
-    files = (config_map(job, pod.metadata(job, config_name(job))),) if has_files(job) else ()
-    return Rendered((train, *files), tuple(_notes(job, dialect)))
+    return {"apiVersion": API_VERSION, "kind": "TrainJob", "metadata": meta, "spec": spec}
 
 
 def _trainer(job: Job, dialect: Dialect) -> Object:
@@ -65,8 +68,8 @@ def _overrides(job: Job, dialect: Dialect) -> Object:
         count = [{"name": "PET_NNODES", "value": str(job.spec.nodes)}]
         spec["initContainers"] = [{"name": TF_CONFIG, "env": count}]
     if dialect is Dialect.V2_0:
-        return {"labels": pod.labels(job), **(patched(dialect, spec, {}) if spec else {})}
-    return patched(dialect, spec, {"labels": pod.labels(job)})
+        return {"labels": job.labels, **(patched(dialect, spec, {}) if spec else {})}
+    return patched(dialect, spec, {"labels": job.labels})
 
 
 def patched(dialect: Dialect, spec: Object, metadata: Object) -> Object:

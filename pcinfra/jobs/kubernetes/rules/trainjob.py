@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pcinfra.jobs.kubernetes import naming
+from pcinfra.jobs.kubernetes.render.files import LAUNCH, MOUNT
 from pcinfra.jobs.kubernetes.rules.model import (
     RUNTIMES,
     TRAINJOB,
@@ -23,6 +24,8 @@ _RESERVED_CONTAINERS = ("node", "dataset-initializer", "model-initializer")
 _PET = ("PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT")
 _MANAGER = re.compile(rf"{naming.SUBDOMAIN}/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _FEWEST = 1
+_TOGETHER = ("torchrun", "accelerate", "deepspeed", f"{MOUNT}/{LAUNCH}")
+"""What starts the processes of one group, and needs to be told of the other nodes."""
 
 
 def _reserved_env(value: Mapping[str, Any], around: Surroundings) -> Broken:
@@ -78,7 +81,8 @@ def _alone(value: Mapping[str, Any], around: Surroundings) -> Broken:
     policy = down(around.runtime, "spec", "mlPolicy") or {}
     words = [*(down(value, "spec", "trainer", "command") or ()), *(down(value, "spec", "trainer", "args") or ())]
     nodes = down(value, "spec", "trainer", "numNodes") or 1
-    if around.runtime is not None and "torch" not in policy and nodes > 1 and any("torchrun" in w for w in words):
+    together = any(launcher in word for word in words for launcher in _TOGETHER)
+    if around.runtime is not None and "torch" not in policy and nodes > 1 and together:
         name = down(around.runtime, "metadata", "name")
         yield ("spec", "runtimeRef", "name"), f"the runtime {name} has no mlPolicy.torch", "pytorch-simple"
 

@@ -18,15 +18,20 @@ export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
 [ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 attempt_begins
-budget=$(cat requeue.max 2>/dev/null || echo "$requeue")
+asked=$(cat requeue.max 2>/dev/null || echo "$requeue")
+# spared: how many attempts ended before the command began, because a node was unhealthy (gate.sh). They are not counted.
+spared() { cut -d' ' -f1 "$mine/unhealthy" 2>/dev/null | sort -u | grep -c .; }
+budget=$((asked + $(spared)))
+[ "$budget" = "$asked" ] || [ "$asked" != 0 ] || scontrol update JobId="$job" Requeue=0 # as it was submitted
 
-# record EXIT_CODE VERDICT REQUEUED: what became of this attempt, one line each. Of an array, when its last task has
+# record EXIT_CODE VERDICT REQUEUED [WHY]: what became of this attempt, one line each. Of an array, when its last task has
 # ended, what became of all.
 record() {
-  local now worst
+  local now worst why
   attempt_ends
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  line '"exit_code":%d,"verdict":"%s","requeued":%s' "$1" "$2" "$3" >>"$mine/result.jsonl"
+  why=$(tr -d '\000-\037"\134' <<<"${4:-}" | head -c 400)
+  line '"exit_code":%d,"verdict":"%s","requeued":%s%s' "$1" "$2" "$3" "${why:+,\"why\":\"$why\"}" >>"$mine/result.jsonl"
   [ -n "$tasks" ] && [ "$3" = false ] || return
   exec 8>tasks/lock && flock 8 && echo "$task $1" >>tasks/ended
   worst=$(awk -v tasks="$tasks" '{code[$1] = $2} END {
@@ -46,20 +51,25 @@ line() {
 # give_up EXIT_CODE WHY
 give_up() {
   echo "$2" >&2
-  record "$1" failed false
+  record "$1" failed false "$2"
   exit "$1"
 }
 
 # Slurm itself requeues after a node has failed, and does not count.
 [ "$PCINFRA_ATTEMPT" -le "$budget" ] ||
-  give_up 75 "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file lets it be requeued $budget times."
+  give_up 75 "This is attempt $((PCINFRA_ATTEMPT + 1)); the job file lets it be requeued $asked times."
 mkdir -p -- "$PCINFRA_CHECKPOINTS" || exit 1
 # srun does not take --cpus-per-task from sbatch since Slurm 22.05 (its release notes).
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # An address, not a name: nodes with several network cards have several names.
+address_of() {
+  local address
+  address=$(scontrol show node -o "$1" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
+  echo "${address:-$1}"
+}
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
-MASTER_ADDR=$(scontrol show node -o "$first" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
-export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
+MASTER_ADDR=$(address_of "${first:-localhost}")
+export MASTER_ADDR MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
 
 [ -z "$(type -t fetch_secrets)" ] || fetch_secrets
 # NCCL ends the job where it cannot use EFA; without this it would go on over TCP, many times slower.
@@ -68,7 +78,8 @@ export MASTER_ADDR=${MASTER_ADDR:-${first:-localhost}} MASTER_PORT=$((61000 + SL
 # A whole node comes with its GPUs, but a step gets only those that it asks for.
 [ -n "${SLURM_GPUS_PER_NODE:-}" ] || [ -z "${SLURM_GPUS_ON_NODE:-}" ] || step+=(--gpus-per-node="$SLURM_GPUS_ON_NODE")
 
-if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-image; then
+boxed=()
+if [ "$container" != off ] && srun --help 2>/dev/null | grep -e --container-image >/dev/null; then
   [ -n "${SLURM_GPUS_ON_NODE:-}${SLURM_GPUS_PER_NODE:-}" ] && gpus=all || gpus=void
   # Images that are not NVIDIA's own do not ask for the GPUs, and would see none.
   export NVIDIA_VISIBLE_DEVICES=$gpus NVIDIA_DRIVER_CAPABILITIES=compute,utility
@@ -78,26 +89,53 @@ if [ "$container" != off ] && srun --help 2>/dev/null | grep -q -e --container-i
     image=${PWD%/*}/.images/$digest.sqsh
     [ -e "$image" ] || give_up 1 "The image was not imported: $(tail -n 5 "${image%.sqsh}.log" 2>&1)"
   fi
-  step+=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
+  boxed=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"
     "${options[@]}")
+  step+=("${boxed[@]}")
 elif [ "$container" = required ]; then
   give_up 1 "This cluster cannot run containers: Pyxis is not switched on. With container: optional it runs without."
 fi
 
 stopped=''
 trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
-trap ': >"$PCINFRA_STOP_FILE"; before_limit & timer=$!' USR1
+timer=''
+# The time limit comes, or the nodes are about to be taken away, which may both be so: the first one counts.
+trap '[ -n "$timer" ] || { touch "$PCINFRA_STOP_FILE"; before_limit & timer=$!; }' USR1
 
 # shellcheck disable=SC2329 # called by the trap
-# before_limit: end what does not look for the stop file, while there is time left to requeue the job.
+# before_limit: end what does not look for the stop file, while there is time left to requeue the job. The file has the
+# time at which the nodes go, where it is not the time limit that comes.
 before_limit() {
   local end left last=$((grace / 3 < 60 ? grace / 3 : 60))
-  end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
+  end=$(sed -n '1s/^\([0-9]\{1,12\}\) .*/\1/p' "$PCINFRA_STOP_FILE")
+  [ -n "$end" ] || end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
   left=$((${end:-$(($(date +%s) + grace))} - $(date +%s)))
+  last=$((left / 3 < last ? (left > 0 ? left / 3 : 0) : last))
   sleep $((left > last ? left - last : 0))
   kill -TERM "$srun" 2>/dev/null
   sleep $((last > 10 ? last - 5 : last / 2))
   kill -KILL "$srun" 2>/dev/null
+}
+
+[ -z "$(type -t gate)" ] || gate
+[ -z "$stopped" ] || { record 143 stopped false; exit 143; }
+
+# stop_watch: tell this job when its nodes are taken away: in good time before $ends (of a capacity block, in seconds since
+# 1970), or as soon as a node says that EC2 takes it (watch.sh).
+stop_watch() {
+  local nap
+  trap 'kill "$nap" 2>/dev/null; exit' TERM
+  [ "${ends:-0}" -gt "$(date +%s)" ] || ends='' # it was put off since the job was submitted, or the nodes were gone
+  while [ ! -e "$PCINFRA_STOP_FILE" ]; do
+    if [ -n "$ends" ] && [ $((ends - grace)) -le "$(date +%s)" ]; then
+      echo "$ends the capacity of its nodes ends at $(date -u -d "@$ends" +'%F %R UTC')" >"$PCINFRA_STOP_FILE"
+      break
+    fi
+    sleep 1 &
+    nap=$!
+    wait "$nap"
+  done
+  kill -USR1 $$
 }
 
 watch=''
@@ -106,12 +144,18 @@ if [ -e watch.sh ]; then # beside the command, on the nodes themselves
     --mem=0 --input=none --output=none bash watch.sh 2>/dev/null &
   watch=$!
 fi
+# What stops the job by its stop file, and not by a signal.
+watching=''
+if [ -n "$watch$ends" ]; then
+  stop_watch 9>&- </dev/null >/dev/null 2>&1 &
+  watching=$!
+fi
 said=$mine/srun.$PCINFRA_ATTEMPT # the first to fail says why; the others are then killed for it
 exec 7> >(trap '' TERM && exec tee -- "$said" >&2)
 tee=$!
 srun --kill-on-bad-exit=1 --wait=60 --input=none --open-mode=append \
   --output="logs/$log.$PCINFRA_ATTEMPT.log" "${step[@]}" bash "$PCINFRA_RUN_DIR/node.sh" 2>&7 7>&- &
-srun=$! timer=''
+srun=$!
 exec 7>&-
 while :; do # a trap interrupts wait; go on until srun itself has ended
   wait "$srun"
@@ -123,6 +167,7 @@ last=$?
 [ "$last" -eq 127 ] || rc=$last
 [ -z "$timer" ] || kill "$timer" 2>/dev/null
 [ -z "$watch" ] || kill "$watch" 2>/dev/null
+[ -z "$watching" ] || kill "$watching" 2>/dev/null
 wait "$tee" 2>/dev/null
 failed=$(grep -m 1 -oE 'tasks? [0-9,-]+: .*' "$said" 2>/dev/null)
 if [ "$rc" -gt 128 ]; then # srun's own is the highest of all
@@ -142,9 +187,9 @@ if [ -n "$stopped" ]; then
   case $rc in
     0 | 12[89] | 13[0-689] | 1[4-9]? | 2??) rc=143 ;; # an srun that is just starting ends in other ways
   esac
-elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$budget" != 00 ]; then
+elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$asked" != 00 ]; then
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
-    record 75 stopped true
+    record 75 stopped true "$(sed '1s/^[0-9]* //; q' "$PCINFRA_STOP_FILE")"
     # Slurm ends this job for it, and would end the asking, too.
     (trap '' TERM && exec scontrol requeue "$job") && exit 0
   fi

@@ -3,7 +3,7 @@
 record() {
   local part line lines
   echo "run $1"
-  for part in job:job.id kept:slurm.end cancelled:cancelled attempt:attempts.jsonl result:result.jsonl; do
+  for part in job:job.id kept:slurm.end cancelled:cancelled attempt:attempts.jsonl result:result.jsonl rebalance:rebalance; do
     [ -e "$1/${part#*:}" ] || continue
     mapfile -t lines <"$1/${part#*:}"
     [ "$part" != cancelled:cancelled ] || lines=(yes)

@@ -59,7 +59,49 @@ ELASTIC: dict[str, Any] = {
     "requeue": 10,
     "kubernetes": {"elastic": {"min": 2, "max": 4}},
 }
-JOBS = {"full": FULL, "plain": PLAIN, "tensorflow": TENSORFLOW, "elastic": ELASTIC}
+FETCHING: dict[str, Any] = {
+    "name": "fetching",
+    "image": "train:1",
+    "launcher": "torchrun",
+    "command": ["train.py"],
+    "gpus": 8,
+    "code": {},
+    "environment": {"EPOCHS": "3"},
+    "secrets": {
+        "HF_TOKEN": "secretsmanager:hugging-face#token",
+        "KEY": "arn:aws:ssm:eu-west-1:123456789012:parameter/a/b",
+        "WANDB_API_KEY": "k8s:wandb#api-key",
+    },
+    "kubernetes": {"service_account": "trainer"},
+}
+SWEEP: dict[str, Any] = {
+    "name": "sweep",
+    "image": "train:1",
+    "script": "train.sh",
+    "cpus": 4,
+    "checkpoints": "/lustre/sweep",
+    "sweep": {"LEARNING_RATE": ["0.1", "$(id)"], "SEED": ["1", "2", "3"]},
+    "kubernetes": {"queue": "team-a", "volumes": [{"path": "/lustre", "claim": "fsx"}]},
+}
+ACCELERATE: dict[str, Any] = {
+    "name": "accelerate",
+    "image": "train:1",
+    "launcher": "accelerate",
+    "command": ["python3", "train.py", "--note", "$(date) 'x' -- --num_machines=9"],
+    "nodes": 2,
+    "gpus": 8,
+}
+DEEPSPEED: dict[str, Any] = {**ACCELERATE, "name": "deepspeed", "launcher": "deepspeed"}
+JOBS = {
+    "full": FULL,
+    "plain": PLAIN,
+    "tensorflow": TENSORFLOW,
+    "elastic": ELASTIC,
+    "fetching": FETCHING,
+    "sweep": SWEEP,
+    "accelerate": ACCELERATE,
+    "deepspeed": DEEPSPEED,
+}
 
 
 def spec(fields: dict[str, Any], **changes: Any) -> JobSpec:

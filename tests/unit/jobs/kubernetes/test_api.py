@@ -170,9 +170,8 @@ def test_a_token_of_eks() -> None:
             token("c", broken, target)
 
 
-def test_a_cluster_of_eks_is_reached_by_its_address_and_its_certificate(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_cluster_of_eks_is_reached_by_its_address_and_its_certificate(tmp_path: Path) -> None:
     import base64
-    import tempfile
 
     from pcinfra.aws import Target
     from pcinfra.jobs.kubernetes.eks import connect as to_eks
@@ -185,9 +184,8 @@ def test_a_cluster_of_eks_is_reached_by_its_address_and_its_certificate(tmp_path
             data = base64.b64encode(certificate).decode()
             return {"cluster": {"endpoint": "https://eks.example", "certificateAuthority": {"data": data}}}
 
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     cloud: Any = Cloud()
-    api = to_eks("c", cloud, Aws('{"status": {"token": "t"}}'), Target("us-east-1"), "team-a")
+    api = to_eks("c", cloud, Aws('{"status": {"token": "t"}}'), Target("us-east-1"), "team-a", tmp_path)
     assert (api.where, api.namespace) == ("https://eks.example", "team-a")
     (kept,) = tmp_path.iterdir()
     assert kept.read_bytes() == certificate

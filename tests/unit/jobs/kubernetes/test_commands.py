@@ -140,8 +140,12 @@ def test_rights_for_nobody_are_refused() -> None:
 BAD: list[tuple[str, list[tuple[str, str]]]] = [
     ("command: [a]", [("gpus", "is missing"), ("image", "is missing")]),
     ("image: /lustre/a.sqsh\ncommand: [a]\ncpus: 1", [("image", "is a file for Enroot")]),
-    ("image: a/b\ncommand: [a]\ncpus: 2\nprocesses: 2", [("processes", "is for torchrun")]),
-    ("image: a/b\ncommand: [a]\ncpus: 1\nlauncher: deepspeed", [("launcher", "must be torchrun or srun")]),
+    ("image: a/b\ncommand: [a]\ncpus: 2\nprocesses: 2", [("processes", "is not for srun")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nlauncher: mpi", [("launcher", "is for Slurm: the Trainer starts")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nlauncher: accelerate\nkubernetes: {framework: tensorflow}",
+     [("launcher", "accelerate cannot start TensorFlow")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nlauncher: deepspeed\nkubernetes: {elastic: {min: 1, max: 1}}",
+     [("kubernetes.elastic", "needs torchrun")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nenvironment: {PET_NNODES: '2'}", [("environment.PET_NNODES", "is set by")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\ndata: /lustre/x", [("data", "is on no volume")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\ncheckpoints: /c", [("checkpoints", "is on no volume")]),
@@ -161,7 +165,12 @@ BAD: list[tuple[str, list[tuple[str, str]]]] = [
      [("kubernetes.elastic", "is for a PyTorchJob"), ("kubernetes.elastic", "needs torchrun")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {namespace: A_B}",
      [("kubernetes.namespace", "must be at most 63")]),
-    ("image: a/b\ncommand: [a]\ncpus: 1\nsweep: {LR: ['1', '2']}", [("sweep", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 3, at_once: 2}", [("array.at_once", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 201}", [("array.tasks", "makes 201 tasks")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nafter: [{run: other-1}]", [("after", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nsecrets: {T: 'ssm:/a', K: 'k8s:a#b'}",
+     [("secrets.T", "is fetched by the pods, and nothing says with which role")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nsecrets: {T: 'k8s:A_b#c'}", [("secrets.T", "must name a secret")]),
 ]  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.render import files, pytorchjob, runtimes, trainjob
 from pcinfra.jobs.kubernetes.render.expansion import expanded
-from tests.unit.jobs.kubernetes.jobs import ELASTIC, FULL, PLAIN, job
+from pcinfra.jobs.kubernetes.render.model import ARCHIVE
+from tests.unit.jobs.kubernetes.jobs import ELASTIC, FULL, JOBS, PLAIN, job
 from tests.unit.jobs.kubernetes.operator import pytorchjob_pod, run, trainjob_pod
 
 TORCHRUN = '#!/bin/sh\nprintf "%s\\n" "$@"\nenv | grep ^PET_ | sort\n'
@@ -39,6 +40,56 @@ def test_every_node_of_a_trainjob_meets_at_node_0_and_can_meet_again(programs: P
             assert said[:5] == ["--rdzv-backend=c10d", f"--rdzv-endpoint={name}-node-0-0.{name}:29500",
                                 f"--rdzv-id={name}", "--max-restarts=3", "train.py"]  # fmt: skip
             assert {"PET_NNODES=2", "PET_NPROC_PER_NODE=8", f"PET_NODE_RANK={index}"} <= set(said)
+
+
+RECORD = """#!/bin/sh
+for word in "$@"; do printf '%s\\n' "$word"; done
+for word in "$@"; do case $word in --hostfile=*) cat "${word#--hostfile=}" && rm "${word#--hostfile=}" ;; esac; done
+while [ "$1" != sh ]; do shift; done
+exec "$@"
+"""
+SHOW = "import json, sys; print(json.dumps(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("launcher", ["accelerate", "deepspeed"])
+@pytest.mark.parametrize("kind", ["TrainJob", "PyTorchJob"])
+def test_launchers_are_told_of_all_nodes_and_change_no_word(tmp_path: Path, launcher: str, kind: str) -> None:
+    """Stand-ins, which record their words and start the command, take the places of accelerate and deepspeed."""
+    import sys
+
+    words = ["a b", "$(date) $$ 'x'", "--", "--num_machines=9", ""]
+    made = job({**JOBS[launcher], "command": [sys.executable, "-c", SHOW, *words]})
+    rendered = trainjob.render(made, Dialect.V2_1) if kind == "TrainJob" else pytorchjob.render(made)
+    (tmp_path / "job").mkdir()
+    for name, text in rendered.objects[1]["data"].items():
+        (tmp_path / "job" / name).write_text(text.replace("/pcinfra/", f"{tmp_path}/"))
+    (tmp_path / launcher).write_text(RECORD)
+    (tmp_path / launcher).chmod(0o755)
+    for index in range(2):
+        replica = ("Worker" if index else "Master", 0)
+        pod = trainjob_pod(rendered.job, index) if kind == "TrainJob" else pytorchjob_pod(rendered.job, *replica)
+        command, variables = pod
+        said = run([word.replace("/pcinfra/", f"{tmp_path}/") for word in command], variables, tmp_path)
+        host, port = variables["PET_MASTER_ADDR"], variables["PET_MASTER_PORT"]
+        if launcher == "accelerate":
+            assert said[:7] == ["launch", "--multi_gpu", "--num_machines=2", "--num_processes=16",
+                                f"--machine_rank={index}", f"--main_process_ip={host}",
+                                f"--main_process_port={port}"]  # fmt: skip
+        else:
+            assert said[1:5] == ["--no_ssh", f"--node_rank={index}", f"--master_addr={host}", f"--master_port={port}"]
+            assert said[-3:-1] == ["node-0 slots=8", "node-1 slots=8"]
+        assert json.loads(said[-1]) == words
+
+
+def test_one_process_alone_is_no_group(tmp_path: Path) -> None:
+    alone = trainjob.render(job({**JOBS["accelerate"], "nodes": 1, "gpus": 1}), Dialect.V2_1)
+    (tmp_path / "accelerate").write_text(TORCHRUN)
+    (tmp_path / "accelerate").chmod(0o755)
+    script = tmp_path / "launch.sh"
+    script.write_text(alone.objects[1]["data"]["launch.sh"])
+    _, variables = trainjob_pod(alone.job, 0)
+    said = run(["sh", str(script)], variables, tmp_path)
+    assert said[:3] == ["launch", "--num_machines=1", "--num_processes=1"]
 
 
 def test_master_and_workers_of_a_pytorchjob_have_ranks_of_their_own(programs: Path) -> None:
@@ -89,7 +140,7 @@ def test_the_job_starts_in_its_code_and_can_write_there(tmp_path: Path) -> None:
         tar.addfile(entry, io.BytesIO(b"hi\n"))
     (tmp_path / "job").mkdir()
     (tmp_path / "code").mkdir()
-    (tmp_path / "job" / files.ARCHIVE).write_bytes(buffer.getvalue())
+    (tmp_path / "job" / ARCHIVE).write_bytes(buffer.getvalue())
     start = (Path(files.__file__).parent / "start.sh").read_text().replace("/pcinfra", str(tmp_path))
     (tmp_path / "start.sh").write_text(start)
     words = ["sh", str(tmp_path / "start.sh"), "sh", "-c", 'pwd; cat src/train.py; echo "$1" >out', "sh", "a b"]
@@ -97,7 +148,7 @@ def test_the_job_starts_in_its_code_and_can_write_there(tmp_path: Path) -> None:
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
     assert done.stdout == f"{tmp_path}/code\nhi\n"
     assert (tmp_path / "code" / "out").read_text() == "a b\n"
-    (tmp_path / "job" / files.ARCHIVE).write_bytes(b"broken")
+    (tmp_path / "job" / ARCHIVE).write_bytes(b"broken")
     assert subprocess.run(words, env=env, capture_output=True, check=False).returncode != 0
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +18,17 @@ from pcinfra.errors import UsageError
 from pcinfra.jobs.kubernetes import naming, prepare
 from pcinfra.jobs.kubernetes.check import faults
 from pcinfra.jobs.kubernetes.dialect import Dialect, dialect_of
-from pcinfra.jobs.kubernetes.render import pytorchjob, runtimes, trainjob, volumes
+from pcinfra.jobs.kubernetes.render import files, pytorchjob, runtimes, trainjob, volumes
 from pcinfra.jobs.kubernetes.render.expansion import expanded, literal
+from pcinfra.jobs.kubernetes.render.model import Bucket, Object
+from pcinfra.jobs.kubernetes.settings import Kind
 from pcinfra.jobs.kubernetes.text import from_yaml, to_yaml
 from pcinfra.jobs.manifest import File
 from tests.unit.jobs.kubernetes import crds
-from tests.unit.jobs.kubernetes.jobs import ELASTIC, FULL, JOBS, PLAIN, TENSORFLOW, job
+from tests.unit.jobs.kubernetes.jobs import ELASTIC, FETCHING, FULL, JOBS, PLAIN, SWEEP, TENSORFLOW, job, spec
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "kubernetes"
+KINDS: tuple[Kind, ...] = ("TrainJob", "PyTorchJob")
 VERSIONS = {"v2.1": Dialect.V2_1, "v2.3": Dialect.V2_2}
 
 
@@ -49,6 +56,76 @@ def test_a_pytorchjob_is_golden_and_breaks_no_rule(name: str) -> None:
     for each in rendered.objects:
         assert faults(each) == []
     golden(f"pytorchjob-{name}", to_yaml(rendered.objects))
+
+
+def shortened(objects: tuple[Object, ...]) -> str:
+    """Return the objects as YAML; the script that fetches is a file of its own."""
+    made = deepcopy(objects)
+    for each in made:
+        if "fetch.py" in each.get("data", {}):
+            assert each["data"]["fetch.py"] == (Path(files.__file__).parent / "fetch.py").read_text()
+            each["data"]["fetch.py"] = "..."
+    return to_yaml(made)
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("name", ["fetching", "sweep", "accelerate", "deepspeed"])
+def test_what_is_more_than_a_job_is_golden_and_breaks_no_rule(name: str, dialect: Dialect) -> None:
+    for kind in KINDS:
+        rendered = prepare.render(job(JOBS[name]), kind, dialect)
+        for each in rendered.objects:
+            assert faults(each) == []
+        golden(f"{kind.lower()}-{name}" + ("" if kind == "PyTorchJob" else f"-{dialect}"), shortened(rendered.objects))
+
+
+def test_every_task_has_its_values_and_no_two_share_a_name_or_a_checkpoint() -> None:
+    rendered = prepare.render(job(SWEEP), "TrainJob", Dialect.V2_1)
+    assert [each["metadata"]["name"] for each in rendered.jobs] == [f"{job(SWEEP).run}-{task}" for task in range(6)]
+    seen = []
+    for each in rendered.jobs:
+        env = {variable["name"]: expanded(variable["value"], {}) for variable in each["spec"]["trainer"]["env"]}
+        assert env["PCINFRA_RUN"] == job(SWEEP).run
+        assert env["PCINFRA_CHECKPOINTS"] == f"/lustre/sweep/{env['PCINFRA_TASK']}"
+        assert each["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+        seen.append((env["LEARNING_RATE"], env["SEED"], env["PCINFRA_TASKS"]))
+    assert seen == [(rate, seed, "6") for rate in ("0.1", "$(id)") for seed in ("1", "2", "3")]  # as on Slurm
+    (config,) = rendered.objects[6:]
+    assert "pcinfra.dev/task" not in config["metadata"]["labels"]
+
+
+@given(st.text(max_size=80), st.sampled_from(["TrainJob", "PyTorchJob"]), st.integers(1, 200))
+def test_the_names_of_tasks_fit_too(name: str, kind: str, tasks: int) -> None:
+    run = naming.run_id(name, kind, 10, tasks)
+    assert len(f"{run}-{tasks - 1}") <= naming.longest(kind, 10)
+
+
+def test_no_value_of_a_secret_and_no_key_of_it_is_in_the_wrong_place() -> None:
+    rendered = trainjob.render(job(FETCHING), Dialect.V2_2)
+    env = {each["name"]: each for each in rendered.job["spec"]["trainer"]["env"]}
+    assert env["WANDB_API_KEY"]["valueFrom"] == {"secretKeyRef": {"name": "wandb", "key": "api-key"}}
+    assert "HF_TOKEN" not in env
+    wanted = json.loads(rendered.objects[1]["data"]["fetch.json"])
+    assert [each["variable"] for each in wanted["secrets"]] == ["HF_TOKEN", "KEY"]
+    assert wanted["secrets"][1]["region"] == "eu-west-1"
+    only = job(PLAIN, secrets={"A": "k8s:a#b"})
+    assert len(trainjob.render(only, Dialect.V2_1).objects) == 1  # kubelet does it alone
+
+
+def test_large_code_lies_in_the_bucket_and_small_code_does_not() -> None:
+    bucket = Bucket("bucket", "us-east-1", "pcinfra/code/uid/")
+    small = replace(job(FETCHING), bucket=bucket)
+    assert trainjob.render(small, Dialect.V2_1).archive == b""
+    large = replace(small, code=os.urandom(1_048_577))
+    rendered = trainjob.render(large, Dialect.V2_1)
+    assert rendered.archive == large.code
+    address = f"s3://bucket/pcinfra/code/uid/{large.run}.tar.gz"
+    assert rendered.job["metadata"]["annotations"]["pcinfra.dev/code"] == address
+    wanted = json.loads(rendered.objects[1]["data"]["fetch.json"])["code"]
+    assert wanted["sha256"] == hashlib.sha256(large.code).hexdigest()
+    assert [file.name for file in rendered.manifest(large.run).files][2:] == ["code.tar.gz"]
+    nobody = replace(large, spec=spec(PLAIN, code={}))
+    with pytest.raises(UsageError, match="nothing says with which role"):
+        trainjob.render(nobody, Dialect.V2_1)
 
 
 @pytest.mark.parametrize("dialect", Dialect)
@@ -125,16 +202,12 @@ def test_lustre_becomes_a_volume_and_its_claim() -> None:
 
 
 def test_code_that_does_not_fit_is_refused() -> None:
-    from dataclasses import replace
-
     large = replace(job(PLAIN, code={}), code=os.urandom(1_048_577))
     with pytest.raises(UsageError, match="a ConfigMap holds 1048576"):
         trainjob.render(large, Dialect.V2_1)
 
 
 def test_a_script_that_is_no_text_travels_too() -> None:
-    from dataclasses import replace
-
     config = trainjob.render(replace(job(FULL), script=b"\xff\x00"), Dialect.V2_1).objects[1]
     assert "script" in config["binaryData"]
     assert config["immutable"] is True
