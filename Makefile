@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.pcinfra-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check soak bench render kube clean
+.PHONY: help setup demo test lint types check soak soak-jobs bench render kube clean
 
 help:  ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 $(STAMP): pyproject.toml tools/setup tools/packages
 	@tools/setup "$(PYTHON)" "$(VENV)"
@@ -25,6 +25,9 @@ test: $(STAMP)  ## Run every test. Images are built and pushed where buildah, po
 
 soak: $(STAMP)  ## Let every call fail in every way, and kill up and down 200 times. About half an hour.
 	@$(BIN)/python -m tests.soak
+
+soak-jobs: $(STAMP)  ## Kill what a training depends on, 100 times in the middle of one. About an hour; as root, best with torch.
+	@$(BIN)/python -m tests.soak_jobs
 
 lint: $(STAMP)  ## Check style, shell scripts and the CloudFormation template.
 	@tools/lint "$(BIN)"

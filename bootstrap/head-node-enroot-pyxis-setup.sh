@@ -24,6 +24,9 @@ Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes
   --account ID     account of the registry (default: the instance's)
   --region REGION  region of the registry (default: the instance's)
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
+  --metrics        serve numbers for Prometheus on port 9100 of the node's private address
+  --prolog URL     a program, s3://BUCKET/KEY, that runs as root on each node before a job; may be given several times
+  --epilog URL     likewise after a job
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
 LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
@@ -36,8 +39,8 @@ ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
 EXAMPLES=$ROOT/opt/parallelcluster/examples
 KEPT=$ROOT/var/lib/pcinfra
 
-lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa=''
-images=() wrote=() warnings=()
+lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa='' metrics=''
+images=() wrote=() warnings=() prolog=() epilog=()
 node=$(hostname -s 2>/dev/null || uname -n)
 ready='' reason='' # ready: the arguments were understood, so that a report can be written
 SECONDS=0
@@ -104,11 +107,27 @@ parse() {
         images+=("$2")
         shift 2
         ;;
+      --metrics)
+        metrics=1
+        shift
+        ;;
+      --prolog | --epilog)
+        [[ -n ${2-} ]] || fail "$1 needs a value"
+        hook_argument "${1#--}" "$2"
+        shift 2
+        ;;
       *) fail "unknown argument '$1'; try --help" ;;
     esac
   done
   check_arguments
   ready=1
+}
+
+hook_argument() {
+  local url='^s3://[a-z0-9.-]+/([A-Za-z0-9_.-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*$'
+  [[ $ROLE == head ]] || fail "--$1 is for the head node, whose /opt/slurm every node mounts"
+  [[ $2 =~ $url ]] || fail "--$1 must be s3://BUCKET/KEY, not '$2'"
+  if [[ $1 == prolog ]]; then prolog+=("$2"); else epilog+=("$2"); fi
 }
 
 check_arguments() {
@@ -464,6 +483,135 @@ write_report() {
   done
 }
 
+# Numbers for Prometheus: node_exporter on the node's private address, and what nvidia-smi says of the GPUs through it. Who
+# may ask is the security group's matter, which lets the cluster's own machines in. A node without them still works.
+
+# Checksums: sha256sums.txt of the release.
+EXPORTER=1.9.1
+EXPORTER_AMD64=becb950ee80daa8ae7331d77966d94a611af79ad0d3307380907e0ec08f5b4e8
+EXPORTER_ARM64=848f139986f63232ced83babe3cad1679efdbb26c694737edc1f4fbd27b96203
+EXPORTER_PORT=9100
+
+install_metrics() {
+  local address
+  if [[ -z $metrics ]]; then return; fi
+  address=$(private_address)
+  if [[ -z $address ]]; then
+    warn "no private address: no metrics from this node"
+    return
+  fi
+  if ! fetch_exporter; then return; fi
+  mkdir -p "$ROOT/run/pcinfra-metrics"
+  put "$ROOT/usr/local/sbin/pcinfra-gpu-metrics" 755 < <(gpu_metrics)
+  put "$ROOT/etc/systemd/system/pcinfra-node-exporter.service" 644 < <(exporter_unit "$address")
+  put "$ROOT/etc/systemd/system/pcinfra-gpu-metrics.service" 644 < <(gpu_unit)
+  if [[ ${wrote[*]-} == *pcinfra-*.service* ]]; then systemctl daemon-reload || warn "systemd does not read units"; fi
+  systemctl enable --quiet --now pcinfra-node-exporter.service || warn "node_exporter does not start"
+  if [[ ! -d $ROOT/proc/driver/nvidia/gpus ]]; then return; fi
+  systemctl enable --quiet --now pcinfra-gpu-metrics.service || warn "the GPUs' metrics do not start"
+}
+
+# The address that the default route leaves from: nodes with many network cards have many.
+private_address() {
+  local device
+  device=$(ip -4 route show default 2>/dev/null | sed -n '1s/.* dev \([^ ]*\).*/\1/p')
+  [[ -z $device ]] || ip -4 -o address show dev "$device" scope global 2>/dev/null | sed -n '1s/.* inet \([0-9.]*\).*/\1/p'
+}
+
+fetch_exporter() {
+  local name sum work program=$ROOT/usr/local/sbin/node_exporter
+  case $(uname -m) in
+    x86_64) name=amd64 sum=$EXPORTER_AMD64 ;;
+    aarch64) name=arm64 sum=$EXPORTER_ARM64 ;;
+    *) warn "no node_exporter for $(uname -m)" && return 1 ;;
+  esac
+  if [[ -x $program && -f $KEPT/exporter && $(<"$KEPT/exporter") == "$sum" ]]; then return; fi
+  name=node_exporter-$EXPORTER.linux-$name
+  work=$(mktemp -d)
+  if ! timeout 120 curl -fsSL --retry 3 -o "$work/it" \
+    "https://github.com/prometheus/node_exporter/releases/download/v$EXPORTER/$name.tar.gz"; then
+    warn "node_exporter could not be fetched: no metrics from this node"
+  elif ! sha256sum --status -c - <<<"$sum  $work/it"; then
+    warn "node_exporter is not what was published (its checksum differs): no metrics from this node"
+  elif tar -xzf "$work/it" -C "$work" --no-same-owner "$name/node_exporter"; then
+    mkdir -p "${program%/*}" "$KEPT"
+    install -m 755 "$work/$name/node_exporter" "$program"
+    printf %s "$sum" >"$KEPT/exporter"
+    log "installed node_exporter $EXPORTER"
+    rm -rf "$work"
+    return 0
+  fi
+  rm -rf "$work"
+  return 1
+}
+
+exporter_unit() {
+  cat <<UNIT
+[Unit]
+Description=node_exporter for Prometheus
+After=network-online.target
+
+[Service]
+ExecStart=/usr/local/sbin/node_exporter --web.listen-address=$1:$EXPORTER_PORT --collector.textfile.directory=/run/pcinfra-metrics
+DynamicUser=yes
+ProtectSystem=strict
+ProtectHome=read-only
+NoNewPrivileges=yes
+Restart=on-failure
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+gpu_unit() {
+  cat <<'UNIT'
+[Unit]
+Description=What nvidia-smi says of the GPUs, for node_exporter
+
+[Service]
+RuntimeDirectory=pcinfra-metrics
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/local/sbin/pcinfra-gpu-metrics
+Nice=10
+Restart=always
+RestartSec=15
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+gpu_metrics() {
+  cat <<'END_OF_FILE'
+#!/bin/bash
+# Writes what nvidia-smi says of each GPU for node_exporter, every 15 seconds; --once writes it once.
+set -u
+
+INTO=${PCINFRA_ROOT:-}/run/pcinfra-metrics/gpu.prom
+FIELDS=index,uuid,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw,clocks.sm,ecc.errors.uncorrected.volatile.total
+
+write() {
+  timeout -k 1 10 nvidia-smi --query-gpu="$FIELDS" --format=csv,noheader,nounits | awk -F ', *' '
+    BEGIN { split("utilization_percent memory_used_mebibytes memory_total_mebibytes temperature_celsius power_watts sm_clock_megahertz uncorrected_errors", names, " ") }
+    { for (i = 3; i <= NF; i++) if ($i ~ /^[0-9.]+$/) value[i - 2, NR] = sprintf("{gpu=\"%s\",uuid=\"%s\"} %s", $1, $2, $i) }
+    END {
+      for (i = 1; i <= 7; i++) {
+        print "# TYPE pcinfra_gpu_" names[i] " gauge"
+        for (n = 1; n <= NR; n++) if ((i, n) in value) print "pcinfra_gpu_" names[i] value[i, n]
+      }
+    }' >"$INTO.new" && mv -f "$INTO.new" "$INTO"
+}
+
+mkdir -p "${INTO%/*}"
+write
+while [ "${1:-}" != --once ]; do
+  sleep 15
+  write
+done
+END_OF_FILE
+}
+
 # Slurm reads plugins from /opt/slurm, shared with every node. Plugins that are there already stay.
 configure_pyxis() {
   local stack=$ROOT/opt/slurm/etc/plugstack.conf
@@ -515,7 +663,8 @@ health_check() {
 # job. A node that fails is drained with the reason, and the job goes to other nodes (nohold_on_prolog_fail); the checks
 # take a few seconds, and whatever hangs is left behind.
 #
-# With --report, as an ordinary user inside a job, it only prints what is wrong, and counts the GPUs that the job has.
+# With --report, as an ordinary user inside a job, it only prints what is wrong, and counts the GPUs that the job has;
+# DCGM has been asked by then.
 #
 # What is fatal: NVIDIA's "Xid Errors" and "GPU Memory Error Management"; AWS replaces the instance after a drain.
 # shellcheck disable=SC2329 # the checks are called by name
@@ -640,14 +789,14 @@ drain() {
   echo "pcinfra: $1" >&2
 }
 
-# Prints the first thing that is wrong; the node has, or should have, GPUs.
+# look [CHECK]: print the first thing that is wrong, by one check more if one is named; the node has, or should have, GPUs.
 look() {
   if [ ! -d "$ROOT/proc/driver/nvidia/gpus" ]; then
     echo "NVIDIA's driver shows no GPU of $gpus"
     return
   fi
-  run_checks gpus memory_rows nvlink xid dcgm efa
-  cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1
+  run_checks gpus memory_rows nvlink xid efa ${1:+"$1"}
+  cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa ${1:+"$work/$1"} | head -n 1
 }
 
 main() {
@@ -663,7 +812,7 @@ main() {
     exit 0
   fi
   mkdir -p "${LOG%/*}"
-  first=$(look)
+  first=$(look dcgm)
   [ -n "$first" ] || { log INFO "healthy: ${gpus:-?} GPUs, ${efa:-?} EFA devices, ${SECONDS} s"; exit 0; }
   drain "${first:0:200}"
   exit 1
@@ -671,6 +820,25 @@ main() {
 
 main "$@"
 END_OF_FILE
+}
+
+# Programs of the project's own, each under its own name. One that cannot be fetched would be missed only by its absence,
+# so that the head node fails without it.
+install_hooks() {
+  local url
+  for url in "${prolog[@]}"; do install_hook prolog "$url"; done
+  for url in "${epilog[@]}"; do install_hook epilog "$url"; done
+}
+
+install_hook() {
+  local new text
+  new=$(mktemp)
+  timeout 120 aws s3 cp --only-show-errors ${region:+--region "$region"} "$2" "$new" ||
+    { rm -f "$new"; fail "$2 could not be fetched"; }
+  text=$(head -c 2 "$new" | tr -d '\0')
+  [[ $text == '#!' ]] || { rm -f "$new"; fail "$2 is not a program: it does not begin with #!"; }
+  put "$ROOT/opt/slurm/etc/scripts/$1.d/60_${2##*/}" 755 <"$new"
+  rm -f "$new"
 }
 
 reload_slurm() {
@@ -710,8 +878,10 @@ main() {
   configure_hooks
   configure_pyxis
   install_health_check
+  install_hooks
   open_lustre
   reload_slurm
+  install_metrics
   warm_images
 }
 

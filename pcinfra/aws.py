@@ -110,6 +110,12 @@ class Aws:
     def region(self) -> str:
         return self.target.region
 
+    def hurried(self, patience: Patience) -> Aws:
+        """Return the same account behind the same session, with another patience and a count of its own."""
+        other = Aws(self.target, patience)
+        other._session, other._lock = self._session, self._lock
+        return other
+
     @cached_property
     def account(self) -> str:
         return str(self.call("sts", "GetCallerIdentity")["Account"])

@@ -16,7 +16,7 @@ from pcinfra.prices import MONTH, Book, Price
 
 if TYPE_CHECKING:
     from pcinfra.engine import Plan
-    from pcinfra.project import Cluster, Lustre, Prerequisites, Project, Queue
+    from pcinfra.project import Cluster, Database, Lustre, Prerequisites, Project, Queue
 
 UNKNOWN = "price not known"
 ROOT_VOLUME = "ebs/gp3"
@@ -140,6 +140,7 @@ class _Reckoner:
             *(self._network(wanted) if wanted.adopt.vpc is None else ()),
             *((self._lustre(wanted.lustre),) if wanted.adopt.lustre is None else ()),
             *(self._openzfs(project) if wanted.adopt.openzfs_volume is None else ()),
+            *(self._database(wanted.database) if project.has_database else ()),
         ]
 
     def _network(self, wanted: Prerequisites) -> Iterable[Cost]:
@@ -163,6 +164,18 @@ class _Reckoner:
         yield self._line(STACK, "FSx for OpenZFS", rows, f"{zfs.capacity} GiB {kind}, {zfs.throughput} MB/s")
         if zfs.backup_days or zfs.final_backup:
             yield self._rate(STACK, "backups of FSx for OpenZFS", "openzfs-backup")
+
+    def _database(self, database: Database) -> Iterable[Cost]:
+        """Aurora's own prices of backups, snapshots and reads and writes are not in the book."""
+        item, least, most = "aurora-mysql/serverless-v2", database.min_capacity, database.max_capacity
+        one = self._line(STACK, "accounting database", [(item, 1.0)])
+        note = f"{least:g} capacity units always run, up to {most:g} come and go"
+        if one.per_hour is None:
+            yield Cost(STACK, one.what, None, f"{note}; {one.note}")
+        else:
+            note += f"; each while it runs: {one.per_hour:.2f} per hour; reads, writes and snapshots come on top"
+            yield Cost(STACK, one.what, one.per_hour * least, note, one.prices)
+        yield self._rate(STACK, "data of the accounting database", "aurora-mysql/storage")
 
     def by_use(self) -> list[Cost]:
         return [

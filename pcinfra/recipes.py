@@ -42,7 +42,8 @@ REGISTRY: Mapping[str, Recipe] = {
     for recipe in (
         Recipe("hello", "Two nodes say their names."),
         Recipe("torchrun-ddp", "Train a small GPT with PyTorch; survives its nodes.", "Pyxis, or torch on the nodes"),
-        Recipe("deepspeed", "Train a language model with DeepSpeed; survives its nodes.", "Pyxis, GPUs"),
+        Recipe("torchrun-small", "The same within minutes on two CPUs; kill a node meanwhile.", "torch on the nodes"),
+        Recipe("deepspeed", "Train a language model with DeepSpeed; survives its nodes.", "Pyxis or deepspeed; GPUs"),
         Recipe("nccl-tests", "Measure all-reduce over every GPU of two nodes.", "Pyxis, GPUs; EFA to be fast"),
         Recipe("efa-check", "Look at EFA on two nodes, and send messages over it.", "EFA"),
     )

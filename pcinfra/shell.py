@@ -5,6 +5,9 @@ Commands are argument lists, never strings for a shell. Fakes for tests implemen
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -63,6 +66,12 @@ class Shell(Protocol):
         """
         ...
 
+    def begin(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
+        """Start a program that waits for its standard input: the next :meth:`run` of these arguments and environment is
+        handed to it. One that nobody runs ends with this process. Nothing happens when it cannot be started.
+        """
+        ...
+
     def stream(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> Completed:
@@ -86,6 +95,7 @@ class Subprocess:
 
     def __init__(self, tell: Callable[[str], None] = _silent) -> None:
         self._tell = tell
+        self._begun: dict[_Call, subprocess.Popen[str]] = {}
 
     def which(self, program: str) -> str | None:
         return shutil.which(program)
@@ -99,24 +109,26 @@ class Subprocess:
         cwd: Path | None = None,
         timeout: float | None = None,
     ) -> Completed:
-        command = list(argv)
-        try:
-            done = subprocess.run(
-                command,
-                input=stdin,
-                env=env,
-                cwd=cwd,
-                timeout=timeout,
-                text=True,
-                capture_output=True,
-                check=False,
-                process_group=0,
-            )
-        except FileNotFoundError as error:
-            raise MissingTool(f"{command[0]} is not installed", where=command[0]) from error
-        except subprocess.TimeoutExpired as error:
-            raise CommandFailed(command, 124, f"no end after {timeout:g} s") from error
-        return Completed(tuple(command), _status(done.returncode), done.stdout, done.stderr)
+        command = tuple(argv)
+        process = None if cwd else self._begun.pop(_call(command, env), None)
+        if process is None or process.poll() is not None:
+            process = _started(command, env, cwd)
+        with process:
+            try:
+                out, err = process.communicate(stdin, timeout)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                raise CommandFailed(list(command), 124, f"no end after {timeout:g} s") from error
+            except BaseException:
+                process.kill()
+                raise
+        return Completed(command, _status(process.returncode), out, err)
+
+    def begin(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
+        command = tuple(argv)
+        with contextlib.suppress(MissingTool):
+            process = self._begun[_call(command, env)] = _started(command, env)
+            atexit.register(_end, process)
 
     def stream(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -141,6 +153,31 @@ class Subprocess:
                 last.append(line)
                 self._tell(line.rstrip())
         return Completed(tuple(command), _status(process.returncode), "".join(last), "")
+
+
+_Call = tuple[tuple[str, ...], frozenset[tuple[str, str]] | None]
+
+
+def _call(command: tuple[str, ...], env: Mapping[str, str] | None) -> _Call:
+    return command, None if env is None else frozenset(env.items())
+
+
+def _started(command: tuple[str, ...], env: Mapping[str, str] | None, cwd: Path | None = None) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            command, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe, text=True, process_group=0
+        )
+    except FileNotFoundError as error:
+        raise MissingTool(f"{command[0]} is not installed", where=command[0]) from error
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what was begun and is not needed, with all that it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _status(code: int) -> int:

@@ -4,8 +4,8 @@ ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
 EXAMPLES=$ROOT/opt/parallelcluster/examples
 KEPT=$ROOT/var/lib/pcinfra
 
-lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa=''
-images=() wrote=() warnings=()
+lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa='' metrics=''
+images=() wrote=() warnings=() prolog=() epilog=()
 node=$(hostname -s 2>/dev/null || uname -n)
 ready='' reason='' # ready: the arguments were understood, so that a report can be written
 SECONDS=0
@@ -72,11 +72,27 @@ parse() {
         images+=("$2")
         shift 2
         ;;
+      --metrics)
+        metrics=1
+        shift
+        ;;
+      --prolog | --epilog)
+        [[ -n ${2-} ]] || fail "$1 needs a value"
+        hook_argument "${1#--}" "$2"
+        shift 2
+        ;;
       *) fail "unknown argument '$1'; try --help" ;;
     esac
   done
   check_arguments
   ready=1
+}
+
+hook_argument() {
+  local url='^s3://[a-z0-9.-]+/([A-Za-z0-9_.-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*$'
+  [[ $ROLE == head ]] || fail "--$1 is for the head node, whose /opt/slurm every node mounts"
+  [[ $2 =~ $url ]] || fail "--$1 must be s3://BUCKET/KEY, not '$2'"
+  if [[ $1 == prolog ]]; then prolog+=("$2"); else epilog+=("$2"); fi
 }
 
 check_arguments() {

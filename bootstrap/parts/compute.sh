@@ -24,6 +24,7 @@ Switches on Enroot on a compute node, and checks what the node has.
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
   --gpus N         GPUs that the node must have (default: those it has)
   --efa N          EFA devices that the node must have (default: those it has)
+  --metrics        serve numbers for Prometheus on port 9100 of the node's private address
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
 LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
@@ -39,6 +40,8 @@ USAGE
 # include enroot.sh
 
 # include report.sh
+
+# include metrics.sh
 
 check_pyxis() {
   local conf=$ROOT/opt/slurm/etc/plugstack.conf.d/pyxis.conf
@@ -59,6 +62,7 @@ main() {
   configure_registry
   configure_hooks
   check_pyxis
+  install_metrics
   warm_images
 }
 

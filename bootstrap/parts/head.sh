@@ -22,6 +22,9 @@ Switches on Pyxis and Enroot on the head node, and the health check of GPU nodes
   --account ID     account of the registry (default: the instance's)
   --region REGION  region of the registry (default: the instance's)
   --image IMAGE    bring this image to the node's disk: a .sqsh file or an image's name; may be given several times
+  --metrics        serve numbers for Prometheus on port 9100 of the node's private address
+  --prolog URL     a program, s3://BUCKET/KEY, that runs as root on each node before a job; may be given several times
+  --epilog URL     likewise after a job
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
 LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
@@ -37,6 +40,8 @@ USAGE
 # include enroot.sh
 
 # include report.sh
+
+# include metrics.sh
 
 # Slurm reads plugins from /opt/slurm, shared with every node. Plugins that are there already stay.
 configure_pyxis() {
@@ -66,6 +71,25 @@ health_check() {
   cat <<'END_OF_FILE'
 # include gpu-health.sh
 END_OF_FILE
+}
+
+# Programs of the project's own, each under its own name. One that cannot be fetched would be missed only by its absence,
+# so that the head node fails without it.
+install_hooks() {
+  local url
+  for url in "${prolog[@]}"; do install_hook prolog "$url"; done
+  for url in "${epilog[@]}"; do install_hook epilog "$url"; done
+}
+
+install_hook() {
+  local new text
+  new=$(mktemp)
+  timeout 120 aws s3 cp --only-show-errors ${region:+--region "$region"} "$2" "$new" ||
+    { rm -f "$new"; fail "$2 could not be fetched"; }
+  text=$(head -c 2 "$new" | tr -d '\0')
+  [[ $text == '#!' ]] || { rm -f "$new"; fail "$2 is not a program: it does not begin with #!"; }
+  put "$ROOT/opt/slurm/etc/scripts/$1.d/60_${2##*/}" 755 <"$new"
+  rm -f "$new"
 }
 
 reload_slurm() {
@@ -105,8 +129,10 @@ main() {
   configure_hooks
   configure_pyxis
   install_health_check
+  install_hooks
   open_lustre
   reload_slurm
+  install_metrics
   warm_images
 }
 

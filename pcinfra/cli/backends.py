@@ -114,6 +114,8 @@ def rendered(session: Session, where: str, job: Job) -> Manifest:
     schemas = chosen.reading.schemas
     kind = prepare.kind_of(job.spec, schemas)
     prepared = prepare.prepare(job, kind, namespace=chosen.api.namespace, images=images)
+    if session.has_project:
+        prepared = replace(prepared, region=session.project.region)
     if prepared.code and not files.fits(prepared):
         prepared = replace(prepared, bucket=chosen.bucket())
     made = prepare.render(prepared, kind, schemas.dialect or NEWEST)

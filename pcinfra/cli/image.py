@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.runs import cluster_option, head_of, named
 from pcinfra.cli.session import Session
 from pcinfra.images import builders
 from pcinfra.images.listing import SEVERITIES
@@ -23,7 +24,8 @@ _EPILOG = """\b
   pcinfra image push --builder codebuild   the same in your account: nothing large leaves this machine
   pcinfra image build                      only build, to try it here
   pcinfra image list                       what is in the repositories
-  pcinfra image scan --fail-on critical    ask ECR for known holes"""
+  pcinfra image scan --fail-on critical    ask ECR for known holes
+  pcinfra image prune --days 14            remove imported copies on Lustre that no job has used for two weeks"""
 
 CHOICES = [builders.AUTO, *(builder.name for builder in builders.REGISTRY if builder.name != "record")]
 
@@ -141,6 +143,35 @@ def scan(session: Session, names: tuple[str, ...], tag: str, fail_on: str | None
             click.echo(f"{name} {row.digest[:19]}: {listing.words(findings[name])}")
     if fail_on and any(one is None or listing.at_least(one, fail_on.upper()) for one in findings.values()):
         raise click.exceptions.Exit(1)
+
+
+@image.command(short_help="Remove imported images that no job uses.")
+@click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Unused for so long.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@cluster_option
+@options.output
+@options.pass_session
+def prune(session: Session, days: int, dry_run: bool, cluster: str | None, output: str) -> None:
+    """Remove what was imported for the jobs of a cluster (`.images` beside the run directories) and is unused.
+
+    An image that a job waits for or uses stays, however old it is. What is removed is imported again when a job
+    needs it.
+
+    \b
+    pcinfra image prune --dry-run
+    pcinfra image prune --days 14 --cluster train
+    """
+    from pcinfra.jobs.slurm.images import prune as pruned
+    from pcinfra.ui import print_json, print_table
+
+    found = pruned(head_of(session, named(session, cluster)), days, dry=dry_run)
+    if output == "json":
+        print_json([asdict(each) for each in found])
+    elif found:
+        cells = ((each.digest[:16], f"{each.size / 1e9:.2f} GB", f"{each.age} d", each.what) for each in found)
+        print_table(("DIGEST", "SIZE", "UNUSED FOR", "WHAT"), cells)
+    else:
+        click.echo("no imported images")
 
 
 def _chosen(session: Session, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from typing import Any
 
@@ -78,6 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     session = Session()
     streams.prepare()
+    atexit.register(gc.freeze)  # else Python looks at the end for what it could free: a quarter of a short command
     try:
         status = root.main(arguments, prog_name="pcinfra", standalone_mode=False, obj=session)
         sys.stdout.flush()

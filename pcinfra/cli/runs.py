@@ -15,6 +15,7 @@ from pcinfra.errors import Interrupted, NotFound, PcinfraError, UsageError
 if TYPE_CHECKING:
     from pcinfra.cli.session import Session
     from pcinfra.jobs.follow import Follower
+    from pcinfra.jobs.headnode import SsmHeadNode
     from pcinfra.jobs.launcher import Launcher, Status, Wanted
 
 T = TypeVar("T")
@@ -64,16 +65,31 @@ def launcher_for(session: Session, cluster: str, *, hasty: bool = False) -> Laun
         from pcinfra.cli.backends import launcher
 
         return launcher(session, cluster)
-    from pcinfra.aws import Aws, Patience
+    from pcinfra.jobs.slurm.launcher import SlurmLauncher
+
+    return SlurmLauncher(head_of(session, cluster, hasty=hasty))
+
+
+def head_of(session: Session, cluster: str, *, hasty: bool = False) -> SsmHeadNode:
+    """Return the head node of a cluster that runs; see :func:`launcher_for`.
+
+    Raises:
+        NotFound: it does not run.
+        UsageError: it is no Slurm cluster.
+    """
+    if is_backend(cluster):
+        raise UsageError("is no Slurm cluster", where=cluster, hint="--cluster NAME")
+    from pcinfra.aws import Patience
     from pcinfra.jobs.headnode import SsmHeadNode, head_node_id, login_user
     from pcinfra.jobs.payloads import S3Payloads
-    from pcinfra.jobs.slurm.launcher import SlurmLauncher
 
     settings = session.project.clusters.get(cluster)
     user = login_user(settings.os) if settings else ""
-    cloud = Aws(session.target, Patience(attempts=3, connect=5, read=30)) if hasty else session.cloud
+    cloud = session.cloud.hurried(Patience(attempts=3, connect=5, read=30)) if hasty else session.cloud
     payloads = S3Payloads(cloud, lambda: session.project.bucket_name(cloud.account))
-    return SlurmLauncher(SsmHeadNode(cloud, head_node_id(cloud, cluster), user, payloads=payloads))
+    if not (hasty and cluster in session.head_nodes):
+        session.head_nodes[cluster] = head_node_id(cloud, cluster)
+    return SsmHeadNode(cloud, session.head_nodes[cluster], user, payloads=payloads)
 
 
 def ask_each(

@@ -41,6 +41,7 @@ class Session:
     jobs: int = 16
     debug: bool = False
     backends: dict[str, Any] = field(default_factory=dict, compare=False)
+    head_nodes: dict[str, str] = field(default_factory=dict, compare=False)
     capacity: dict[str, datetime | None] = field(default_factory=dict, compare=False)
 
     def typed(self, text: str) -> str:
@@ -121,6 +122,7 @@ class Session:
         for name in ("cloud", "target"):
             vars(self).pop(name, None)
         self.backends.clear()
+        self.head_nodes.clear()
 
     @cached_property
     def shell(self) -> Shell:

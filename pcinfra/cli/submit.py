@@ -80,7 +80,7 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     """Return what is written for a new run of ``job``."""
     from pcinfra import catalog
     from pcinfra.jobs import granted
-    from pcinfra.jobs.images import is_ours, resolved
+    from pcinfra.jobs.images import asks, is_ours, resolved
 
     if is_backend(cluster):
         return backends.rendered(session, str(cluster), job)
@@ -89,10 +89,11 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
 
     spec = job.spec
     image = spec.image if spec.container != "off" else None
-    if image and is_ours(image):
-        spec = spec.model_copy(update={"image": resolved(image, session.project, session.cloud)})
-    elif image and granted.in_ecr(image) and session.has_project:
-        granted.check_image(image, session.project, session.cloud)
+    if image and (is_ours(image) or session.has_project):
+        if granted.in_ecr(image):
+            granted.check_image(image, session.project, session.cloud)
+        if asks(image, session.project.region):
+            spec = spec.model_copy(update={"image": resolved(image, session.project, session.cloud)})
     queue = _queue(session, spec, cluster)
     by_efa = bool(queue and spec.nodes > 1 and catalog.find(queue.instance_type).efa_cards)
     spot = bool(queue and queue.capacity_type == "SPOT")

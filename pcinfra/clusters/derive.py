@@ -179,6 +179,43 @@ def login_type(cluster: Cluster) -> Derived | str:
     return Derived(name, why) if why else name
 
 
+def imds(cluster: Cluster) -> Derived | str:
+    if cluster.imds.version != "v2.0":
+        return cluster.imds.version
+    return Derived("v2.0", "session tokens only: a request forged through a web server on the node gets no credentials")
+
+
+def secured(cluster: Cluster) -> Derived | bool:
+    if not cluster.imds.secured:
+        return False
+    return Derived(True, "only root and the node's administrators reach its credentials, not every user's job")
+
+
+def hooks(cluster: Cluster) -> tuple[tuple[str, Derived], ...]:
+    """The head node's arguments for programs around each job. Slurm's Prolog and Epilog belong to ParallelCluster."""
+    why = "into /opt/slurm/etc/scripts/{}.d: Slurm runs it as root on each node, {} a job"
+    before = tuple(("--prolog", Derived(url, why.format("prolog", "before"))) for url in cluster.hooks.prolog)
+    return before + tuple(("--epilog", Derived(url, why.format("epilog", "after"))) for url in cluster.hooks.epilog)
+
+
+ULTRASERVER = "p6e-gb200."
+"""Instances of an UltraServer, whose GPUs NVLink joins across nodes."""
+
+
+def slurm_settings(queues: tuple[QueueView, ...]) -> tuple[tuple[str, Derived], ...]:
+    """Slurm's settings for UltraServers. Source: ParallelCluster, "Support NVIDIA-Imex with p6e-gb200 instance"."""
+    if not any(view.type.name.startswith(ULTRASERVER) for view in queues):
+        return ()
+    why = "UltraServers: all nodes of a job begin IMEX in their prolog before its first task"
+    return (("PrologFlags", Derived("Alloc,NoHold", why)), ("MessageTimeout", Derived(240, "seconds; that takes long")))
+
+
+def foreign_objects(cluster: Cluster, own: str) -> tuple[tuple[str, Derived], ...]:
+    """Bucket and key of each object outside the project's own bucket that the head node must read."""
+    parts = (url.removeprefix("s3://").partition("/") for url in dict.fromkeys(cluster.hooks.urls))
+    return tuple((bucket, Derived(key, "this object alone, to read")) for bucket, _, key in parts if bucket != own)
+
+
 USUAL_IDLE_TIME = 10
 
 
@@ -216,6 +253,32 @@ def policies(inputs: ClusterInputs) -> tuple[Derived, ...]:
         return (Derived(inputs.node_policy, _OWN_POLICY),)
     start = f"arn:{inputs.partition}:iam::aws:policy/"
     return tuple(Derived(start + name, why) for name, why in _AWS_POLICIES.items())
+
+
+@dataclass(frozen=True, slots=True)
+class AccountingView:
+    """The database that slurmdbd writes to, as the templates see it; ``group`` is None for one of the user's own."""
+
+    uri: Derived | str
+    user: str
+    secret: str
+    group: Derived | None
+
+
+def accounting(cluster: Cluster, inputs: ClusterInputs) -> AccountingView | None:
+    """Return the cluster's accounting database; None for a cluster without one.
+
+    slurmdbd runs on the head node alone, so nothing else is in the database's client group (ParallelCluster, "Slurm
+    accounting with AWS ParallelCluster").
+    """
+    said = cluster.accounting
+    if said.managed and inputs.database:
+        uri = Derived(inputs.database.uri, "the project's own: TLS only, and reached from head nodes only")
+        group = Derived(inputs.database.group, "lets slurmdbd reach the accounting database; other nodes cannot")
+        return AccountingView(uri, inputs.database.user, inputs.database.secret, group)
+    if said.database_uri is None:
+        return None
+    return AccountingView(said.database_uri, said.database_user or "", said.password_secret or "", None)
 
 
 def same_architecture(cluster: Cluster, queues: tuple[QueueView, ...], where: str) -> None:

@@ -24,6 +24,25 @@ _OUTPUTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The accounting database of the stack.
+
+    Args:
+        uri: host and port.
+        secret: ARN of the secret that is its password.
+        group: security group of who reaches it.
+    """
+
+    uri: str
+    user: str
+    secret: str
+    group: str
+
+
+_DATABASE = ("DatabaseUri", "DatabaseUser", "DatabaseSecret", "DatabaseClientGroup")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterInputs:
     """Ids of what the other stages made.
@@ -37,6 +56,7 @@ class ClusterInputs:
         tags: put on everything that the cluster makes.
         permissions_boundary: ARN of the policy that bounds the cluster's roles; empty for none.
         node_policy: ARN of the project's own policy of nodes; empty where the stack was made without one.
+        database: None where no cluster keeps its history in the stack's.
     """
 
     region: str
@@ -53,6 +73,7 @@ class ClusterInputs:
     tags: Mapping[str, str]
     permissions_boundary: str = ""
     node_policy: str = ""
+    database: Database | None = None
 
     @property
     def partition(self) -> str:
@@ -75,7 +96,8 @@ def inputs_from_outputs(outputs: Mapping[str, str], project: Project, account: s
     Raises:
         NotFound: an output is missing, so the stack is not complete.
     """
-    missing = [key for key in _OUTPUTS.values() if not outputs.get(key)]
+    database = _DATABASE if project.has_database else ()
+    missing = [key for key in (*_OUTPUTS.values(), *database) if not outputs.get(key)]
     if missing:
         raise NotFound(
             f"the stack has no output {', '.join(missing)}", where=project.prerequisites.stack, hint="pcinfra up"
@@ -91,6 +113,7 @@ def inputs_from_outputs(outputs: Mapping[str, str], project: Project, account: s
         tags=project.tags_for("cluster"),
         permissions_boundary=project.permissions_boundary or "",
         node_policy=outputs.get(NODE_POLICY, ""),
+        database=Database(*(outputs[key] for key in database)) if database else None,
         **{name: outputs[key] for name, key in _OUTPUTS.items()},
     )
 
@@ -104,6 +127,10 @@ def placeholder_inputs(project: Project) -> ClusterInputs:
         "FSxLustreFilesystemId": "fs-00000000000000000",
         "FSxORootVolumeId": "fsvol-00000000000000000",
         NODE_POLICY: f"arn:{project.partition}:iam::{'0' * 12}:policy/{NODE_POLICY}",
+        "DatabaseUri": "database.cluster-000000000000.rds.amazonaws.com:3306",
+        "DatabaseUser": "slurm",
+        "DatabaseSecret": f"arn:{project.partition}:secretsmanager:{project.region}:{'0' * 12}:secret:database-000000",
+        "DatabaseClientGroup": "sg-00000000000000001",
     }
     return inputs_from_outputs(outputs, project, "0" * 12)
 

@@ -1,6 +1,7 @@
 """The unmodified pcluster: its schema as a library, everything else as a program.
 
-Nothing else imports it, but :mod:`pcinfra.clusters.policies`, which runs in a process of its own.
+Nothing else imports it, but :mod:`pcinfra.clusters.policies` and :mod:`pcinfra.clusters.program`, which run in
+processes of their own.
 
 It runs in a process of its own because it keeps global state, and because its answers to a program are stable: JSON
 on standard output. Sources of their form: aws-parallelcluster 3.16.1, ``cli/entrypoint.py`` and ``api/errors.py``.
@@ -13,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pcinfra import errors
+from pcinfra.clusters import program
 from pcinfra.clusters.findings import Finding, Level, from_messages, refusal
 from pcinfra.clusters.policies import Needs, Verdict
 
@@ -99,7 +101,10 @@ class HeadNode:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What describe-cluster tells. ``failures`` are pairs of failure code and reason, after a failed creation."""
+    """What describe-cluster tells. ``failures`` are pairs of failure code and reason, after a failed creation.
+
+    ``login_nodes`` is how many pcluster counts as running: targets of their load balancers, also those that drain.
+    """
 
     name: str
     status: str
@@ -109,6 +114,7 @@ class Description:
     created: str
     head_node: HeadNode | None
     failures: tuple[tuple[str, str], ...]
+    login_nodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ class Pcluster:
         self._need_node()
         arguments = ["create-cluster", "-n", name, "-c", "/dev/stdin"]
         arguments += ["--rollback-on-failure", str(rollback).lower(), *_QUIET]
-        answer = self._run(name, arguments, config)
+        answer = self._run(name, arguments, config, program.CREATING)
         return str(answer["cluster"]["cloudformationStackArn"])
 
     def dryrun(self, name: str, config: str, *, update: bool = False) -> list[Finding]:
@@ -205,15 +211,23 @@ class Pcluster:
         """Return the status of every cluster of the region, by name."""
         return {c["clusterName"]: c["clusterStatus"] for c in self._run("", ["list-clusters"])["clusters"]}
 
-    def _run(self, name: str, arguments: list[str], stdin: str = "") -> dict[str, Any]:
-        answer, failed = self._answer(arguments, stdin)
+    def _run(
+        self, name: str, arguments: list[str], stdin: str = "", command: Sequence[str] = program.COMMAND
+    ) -> dict[str, Any]:
+        answer, failed = self._answer(arguments, stdin, command)
         if failed:
             raise failure(name, answer)
         return answer
 
-    def _answer(self, arguments: list[str], stdin: str) -> tuple[dict[str, Any], bool]:
-        command = [*self._program(), *arguments, "-r", self.target.region]
-        done = self.shell.run(command, stdin=stdin, env=self._environment())
+    def _answer(
+        self, arguments: list[str], stdin: str, command: Sequence[str] = program.COMMAND
+    ) -> tuple[dict[str, Any], bool]:
+        arguments = [*arguments, "-r", self.target.region]
+        if importlib.util.find_spec("pcluster"):
+            asked = program.question(arguments, self._environment(), stdin)
+            done = self.shell.run(command, stdin=asked, env=program.environment())
+        else:
+            done = self.shell.run([self._elsewhere(), *arguments], stdin=stdin, env=self._environment())
         try:
             answer = json.loads(done.stdout)
         except json.JSONDecodeError:
@@ -225,13 +239,11 @@ class Pcluster:
             raise errors.MissingTool("pcluster is not installed where pcinfra is", hint=INSTALL)
         return sys.executable
 
-    def _program(self) -> list[str]:
-        if importlib.util.find_spec("pcluster"):
-            return [sys.executable, "-m", "pcluster.cli.entrypoint"]
-        program = self.shell.which("pcluster")
-        if not program:
+    def _elsewhere(self) -> str:
+        path = self.shell.which("pcluster")
+        if not path:
             raise errors.MissingTool("pcluster is not installed", hint=INSTALL)
-        return [program]
+        return path
 
     def _need_node(self) -> None:
         if not self.shell.which("node"):
@@ -240,9 +252,8 @@ class Pcluster:
     def _environment(self) -> dict[str, str]:
         ours = self.target.environment()
         stale = {"AWS_PROFILE", "AWS_SESSION_TOKEN"} if "AWS_ACCESS_KEY_ID" in ours else set()
-        inherited = {key: value for key, value in os.environ.items() if key not in stale}
-        # jsii then unpacks CDK's 40 packages once and not each time ("Runtime package cache" in its user guide).
-        return {"JSII_RUNTIME_PACKAGE_CACHE": "enabled", **inherited, **ours, "PYTHONWARNINGS": "ignore"}
+        inherited = {key: value for key, value in program.environment().items() if key not in stale}
+        return {**inherited, **ours}
 
 
 def _description(answer: Mapping[str, Any]) -> Description:
@@ -258,7 +269,14 @@ def _description(answer: Mapping[str, Any]) -> Description:
         if head
         else None,
         failures=tuple((f["failureCode"], f.get("failureReason", "")) for f in answer.get("failures") or ()),
+        login_nodes=sum(pool.get("healthyNodes", 0) + pool.get("unhealthyNodes", 0) for pool in _pools(answer)),
     )
+
+
+def _pools(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A list of pools since 3.11; one mapping before."""
+    found = answer.get("loginNodes") or []
+    return [found] if isinstance(found, dict) else list(found)
 
 
 def _findings(answer: Mapping[str, Any]) -> list[Finding]:

@@ -55,7 +55,14 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         idle_time=derive.idle_time(cluster),
         head_timeout=derive.head_timeout(queues),
         compute_timeout=derive.compute_timeout(queues),
+        imds=derive.imds(cluster),
+        secured=derive.secured(cluster),
+        hooks=derive.hooks(cluster),
+        slurm_settings=derive.slurm_settings(queues),
+        foreign=derive.foreign_objects(cluster, inputs.bucket),
+        tags={**inputs.tags, **cluster.tags},
         policies=derive.policies(inputs),
+        accounting=derive.accounting(cluster, inputs),
     )
     return Rendered(*lay_over(text, cluster.overrides))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BLOCK = "capacity-block"
 ULTRASERVERS = (9, 18)
-"""Instances of a p6e-gb200 UltraServer (pcluster, ULTRASERVER_CAPACITY_BLOCK_ALLOWED_SIZE_DICT)."""
+"""Instances of a p6e-gb200 UltraServer (pcluster, UltraserverCapacityBlockSizeValidator: of the block)."""
 
 EARLY = timedelta(minutes=30)
 """How long before the end of a Capacity Block EC2 begins to terminate its instances."""
@@ -150,9 +150,9 @@ def _check_size(users: Sequence[Wanted], held: Reservation) -> Iterator[Finding]
         queues = ", ".join(each.queue for each in users)
         what = f"{held.id} has {held.total} instances; its queues ({queues}) start up to {count}"
         yield Finding(Level.ERROR, "reservation", where, what, f"max_nodes: {held.total} at most")
-    if held.kind == BLOCK and held.instance_type.startswith("p6e-gb200") and count not in ULTRASERVERS:
-        what = f"{count} nodes; an UltraServer has {' or '.join(map(str, ULTRASERVERS))}"
-        yield Finding(Level.ERROR, "reservation", where, what, f"max_nodes: {ULTRASERVERS[-1]}")
+    if held.kind == BLOCK and held.instance_type.startswith("p6e-gb200") and held.total not in ULTRASERVERS:
+        what = f"{held.id} has {held.total} instances; an UltraServer has {' or '.join(map(str, ULTRASERVERS))}"
+        yield Finding(Level.ERROR, "reservation", users[-1].at("CapacityReservationTarget"), what, "another block")
 
 
 def _check_one(wanted: Wanted, held: Reservation | None, zone: str, system: str, now: datetime) -> Iterator[Finding]:

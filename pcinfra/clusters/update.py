@@ -13,6 +13,7 @@ from pcinfra.cloudformation import Condition
 from pcinfra.clusters.facts import ClusterFacts
 from pcinfra.clusters.fleet import Fleet, starting, stopping
 from pcinfra.clusters.lifecycle import not_ours, waiting
+from pcinfra.clusters.logins import stopping_logins
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.policies import Needs, Verdict
 from pcinfra.clusters.probe import ClusterProbe
@@ -64,7 +65,13 @@ class Update:
     @property
     def stops(self) -> bool:
         """Whether the compute fleet must be stopped for it, and runs."""
-        return not self.fleet.stopped and any(v.needs is Needs.STOPPED_FLEET for v in self.verdicts)
+        wanting = (Needs.STOPPED_FLEET, Needs.STOPPED_BOTH)
+        return not self.fleet.stopped and any(v.needs in wanting for v in self.verdicts)
+
+    @property
+    def stops_logins(self) -> bool:
+        """Whether the login nodes must be stopped for it."""
+        return any(v.needs in (Needs.STOPPED_LOGIN_NODES, Needs.STOPPED_BOTH) for v in self.verdicts)
 
     @property
     def ends_jobs(self) -> bool:
@@ -107,14 +114,14 @@ def check_updatable(facts: ClusterFacts, project: str) -> None:
 
 
 def update_plan(facts: ClusterFacts, config: str, update: Update, pause: Sequence[Action], resume: Action) -> Plan:
-    """Return what brings the cluster to ``config``, in its order: hold, wait, stop, update, start, let go.
+    """Return what brings the cluster to ``config``, in order: log-ins end; hold, wait, stop, update, start, let go.
 
     Args:
         pause: the Actions after which no job holds a node; used where the fleet must be stopped.
         resume: what lets jobs start again after it.
 
     Raises:
-        Refused: pcluster never makes one of the changes, or only with login nodes stopped.
+        Refused: pcluster never makes one of the changes.
     """
     stack = facts.stack
     assert stack
@@ -123,18 +130,21 @@ def update_plan(facts: ClusterFacts, config: str, update: Update, pause: Sequenc
     if not update.verdicts:
         return Plan(notes=(f"cluster {facts.name} has this configuration: nothing to do",))
     _refuse_impossible(facts.name, update)
+    logins = stopping_logins(facts.name, facts.config, frozenset()) if update.stops_logins else ()
+    gone = frozenset({logins[-1].id}) if logins else frozenset[str]()
     if not update.stops:
-        return Plan((_updating(facts.name, config, update, frozenset()),), _notes(update))
+        return Plan((*logins, _updating(facts.name, config, update, gone)), _notes(update))
     stop = stopping(facts.name, "a change needs it", frozenset({pause[-1].id}))
-    change = _updating(facts.name, config, update, frozenset({stop.id}))
+    change = _updating(facts.name, config, update, gone | {stop.id})
     start = starting(facts.name, "it ran before", frozenset({change.id}))
-    return Plan((*pause, stop, change, start, replace(resume, after=frozenset({start.id}))), _notes(update))
+    after = replace(resume, after=frozenset({start.id}))
+    return Plan((*logins, *pause, stop, change, start, after), _notes(update))
 
 
 def _updating(name: str, config: str, update: Update, after: frozenset[str]) -> Action:
     changes = tuple(_change(verdict, update) for verdict in update.verdicts)
     loses = "jobs on the nodes of the queues that change" if update.ends_jobs else ""
-    operation = UpdateCluster(name, config, held=bool(after))
+    operation = UpdateCluster(name, config, held=update.stops)
     why = "its configuration has changed"
     return Action(
         f"cluster/{name}", Kind.UPDATE, f"cluster {name}", why, operation, after, loses, UPDATE_SECONDS, changes
@@ -165,11 +175,4 @@ def _refuse_impossible(name: str, update: Update) -> None:
             f"a cluster that exists cannot be changed so; it needs a new one:{told}", where=f"cluster {name}",
             hint=f"take this change back; or another name for it under clusters: and later "
             f"pcinfra cluster delete {name} (/home and /lustre stay)",
-        )  # fmt: skip
-    login = [v for v in update.verdicts if v.needs in (Needs.STOPPED_LOGIN_NODES, Needs.STOPPED_BOTH)]
-    if login:
-        told = "".join(f"\n    {v.path}: {v.reason}" for v in login)
-        raise Refused(
-            f"login nodes must be stopped first:{told}", where=f"cluster {name}",
-            hint=f"a count of 0 for that login pool and pcinfra cluster update {name}; then this change, and again",
         )  # fmt: skip

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pcinfra.clusters import reservations as held_by
 from pcinfra.doctor.model import Line, failure, ok, warning
-from pcinfra.errors import CloudError, NotFound
 from pcinfra.stages.zones import instance_types
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors
-    from pcinfra.project import Project, Queue
+    from pcinfra.project import Cluster, Project
 
 SOON = timedelta(hours=24)
 
@@ -52,60 +52,41 @@ def _together(project: Project, shared: set[str]) -> Line:
 
 
 def reservations(project: Project, doors: Doors) -> Iterator[Line]:
-    """The capacity reservations and capacity blocks that queues name."""
-    for name, cluster in project.clusters.items():
-        for queue in cluster.queues:
-            if queue.capacity_reservation:
-                yield _reservation(f"{name}, queue {queue.name}", queue, project, doors)
+    """The capacity reservations and capacity blocks that queues name, as ``cluster create`` judges them."""
+    wanted = {name: _wanted(cluster) for name, cluster in project.clusters.items()}
+    found = held_by.read(doors.cloud, (each.id for several in wanted.values() for each in several))
+    zone, now = project.availability_zone.replace("auto", ""), datetime.now(UTC)
+    for name, several in wanted.items():
+        by_id: dict[str, list[held_by.Wanted]] = defaultdict(list)
+        for each in several:
+            by_id[each.id].append(each)
+        for one, users in by_id.items():
+            where = f"{name}, queue {', '.join(each.queue for each in users)}"
+            wrong = held_by.check(users, found, zone=zone, system=project.clusters[name].os, now=now)
+            if wrong:
+                yield from (failure(f"reservation {one}", f"{each.what} ({where})", each.hint) for each in wrong)
+            else:
+                yield _standing(found[one], where, now)
 
 
-def _reservation(where: str, queue: Queue, project: Project, doors: Doors) -> Line:
-    what = f"reservation {queue.capacity_reservation}"
-    try:
-        answer = doors.cloud.call(
-            "ec2", "DescribeCapacityReservations", CapacityReservationIds=[queue.capacity_reservation]
+def _wanted(cluster: Cluster) -> list[held_by.Wanted]:
+    return [
+        held_by.Wanted(
+            queue.name, queue.capacity_reservation, queue.instance_types, queue.min_nodes, queue.max_nodes,
+            queue.capacity_type == "CAPACITY_BLOCK",
         )
-    except CloudError as error:
-        if isinstance(error, NotFound) or error.code.startswith("InvalidCapacityReservationId"):
-            return failure(what, f"does not exist in {project.region} ({where})", f"{_LIST} {project.region}")
-        raise
-    return _judge(what, where, queue, project, answer["CapacityReservations"][0], datetime.now(UTC))
+        for queue in cluster.queues
+        if queue.capacity_reservation
+    ]  # fmt: skip
 
 
-_LIST = "aws ec2 describe-capacity-reservations --region"
-
-
-def _judge(what: str, where: str, queue: Queue, project: Project, found: Mapping[str, Any], now: datetime) -> Line:
-    """Judge a CapacityReservation (EC2 API reference: State, StartDate, EndDate, TotalInstanceCount, ...)."""
-    state, kind, zone = found["State"], found["InstanceType"], found.get("AvailabilityZone", "")
-    total, free = int(found.get("TotalInstanceCount", 0)), int(found.get("AvailableInstanceCount", 0))
-    said = f"{state}, {free} of {total} {kind} free in {zone}{_span(found)} ({where})"
-    if kind != queue.instance_type:
-        return failure(
-            what, f"is for {kind}; the queue wants {queue.instance_type} ({where})", f"instance_type: {kind}"
-        )
-    if project.availability_zone not in ("auto", zone):
-        return failure(
-            what, f"is in {zone}; the project is in {project.availability_zone}", f"availability_zone: {zone}"
-        )
-    if state in ("expired", "cancelled", "failed", "payment-failed", "unsupported"):
-        return failure(what, said, "another capacity_reservation in pcinfra.yaml")
-    if state != "active":
+def _standing(held: held_by.Reservation, where: str, now: datetime) -> Line:
+    what = f"reservation {held.id}"
+    span = f", from {held_by.moment(held.begin)}" if held.begin else ""
+    span += f" to {held_by.moment(held.end)}" if span and held.end else ""
+    said = f"{held.state}, {held.free} of {held.total} {held.instance_type} free in {held.zone}{span} ({where})"
+    if held_by.begins([held], now):
         return warning(what, said, "wait for its start, then pcinfra cluster create")
-    if total < queue.max_nodes:
-        return warning(what, f"{said}; the queue wants up to {queue.max_nodes}", f"max_nodes: {total}")
-    end = found.get("EndDate")
-    if isinstance(end, datetime) and end - now < SOON:
+    if held.usable_until and held.usable_until - now < SOON:
         return warning(what, f"{said}; it ends soon", "save checkpoints before its end; instances are ended with it")
     return ok(what, said)
-
-
-def _span(found: Mapping[str, Any]) -> str:
-    begin, end = found.get("StartDate"), found.get("EndDate")
-    return (
-        f", from {_moment(begin)} to {_moment(end)}" if begin and end else f", from {_moment(begin)}" if begin else ""
-    )
-
-
-def _moment(time: Any) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC" if isinstance(time, datetime) else str(time)

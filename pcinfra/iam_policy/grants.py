@@ -53,7 +53,9 @@ def _of(*purposes: str) -> frozenset[str]:
 _DESCRIBE = "fsx:DescribeFileSystems"
 _FSX_ACTIONS = tuple(action for action in all_actions() if action.startswith("fsx:") and action != _DESCRIBE)
 _IAM_ACTIONS = tuple(action for action in all_actions() if action.startswith("iam:"))
-_OTHER_ACTIONS = tuple(action for action in all_actions() if not action.startswith(("fsx:", "iam:")))
+_SECRET_ACTIONS = tuple(action for action in all_actions() if action.startswith("secretsmanager:"))
+_DATABASE_ACTIONS = tuple(action for action in all_actions() if action.startswith("rds:"))
+_OTHER_ACTIONS = tuple(action for action in all_actions() if action.startswith(("ec2:", "logs:")))
 
 STATEMENTS: tuple[Statement, ...] = (
     # The prerequisites stack
@@ -96,6 +98,24 @@ STATEMENTS: tuple[Statement, ...] = (
         (NODE_POLICY,), BY_CLOUDFORMATION,
     ),
     Statement(
+        "StackDatabase", _of("up", "down"),
+        beyond("CloudFormation makes and deletes the accounting database with your rights", *_DATABASE_ACTIONS,
+               "secretsmanager:GetRandomPassword"),
+        condition=BY_CLOUDFORMATION,
+    ),
+    Statement(
+        "StackPassword", _of("up", "down"),
+        beyond("CloudFormation makes, reads and deletes the password of the accounting database with your rights",
+               *(action for action in _SECRET_ACTIONS if action != "secretsmanager:GetRandomPassword")),
+        ("arn:{partition}:secretsmanager:{region}:{account}:secret:DatabasePassword-*",), BY_CLOUDFORMATION,
+    ),
+    Statement(
+        "RoleOfRds", _of("up"),
+        beyond("RDS makes its service-linked role on first use (RDS user guide, Using service-linked roles)",
+               "iam:CreateServiceLinkedRole"),
+        (ROLES.format("rds.amazonaws.com"),),
+    ),
+    Statement(
         "RolesOfFsx", _of("up"),
         beyond("FSx makes its service-linked roles on first use (FSx user guide, Using service-linked roles)",
                "iam:CreateServiceLinkedRole", "iam:AttachRolePolicy", "iam:PutRolePolicy"),
@@ -133,8 +153,7 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement(
         "Key", _of("up", "cluster", "data"),
-        beyond("file systems, bucket and repository are encrypted with the project's kms_key (FSx, ECR and S3 user "
-               "guides, encryption at rest)",
+        beyond("what the project makes is encrypted with its kms_key (user guides of FSx, RDS, ECR and S3)",
                "kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey", "kms:RetireGrant"),
         ("{key}",),
     ),
@@ -415,6 +434,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "DescribeVolumes"),
             *called("ec2", "DescribeLaunchTemplates", why="what pcluster made"),
             *called("fsx", "DescribeFileSystems", "DescribeBackups"),
+            *called("rds", "DescribeDBClusterSnapshots"),
             *called("cloudwatch-logs", "DescribeLogGroups"),
             *called("cloudwatch-logs", "ListTagsForResource", why="for log groups that are found"),
             *called("secrets-manager", "ListSecrets", why="what pcluster made"),

@@ -35,6 +35,36 @@ ACTIONS: dict[str, str] = {
     "iam:GetPolicy iam:ListEntitiesForPolicy iam:ListPolicyVersions",
     "AWS::FSx::FileSystem": "fsx:CreateFileSystem fsx:DeleteFileSystem fsx:DescribeFileSystems "
     "fsx:ListTagsForResource fsx:TagResource fsx:UntagResource fsx:UpdateFileSystem ec2:GetSecurityGroupsForVpc",
+    "AWS::RDS::DBCluster": (
+        "ec2:DescribeSecurityGroups rds:AddTagsToResource rds:CreateDBCluster rds:CreateDBClusterSnapshot "
+        "rds:CreateDBInstance rds:DeleteDBCluster rds:DeleteDBInstance rds:DescribeDBClusterSnapshots "
+        "rds:DescribeDBClusters rds:DescribeDBSubnetGroups rds:DescribeEvents rds:DescribeGlobalClusters "
+        "rds:ModifyDBCluster rds:ModifyDBInstance rds:RemoveTagsFromResource secretsmanager:CreateSecret "
+        "secretsmanager:TagResource"
+    ),
+    "AWS::RDS::DBClusterParameterGroup": (
+        "rds:AddTagsToResource rds:CreateDBClusterParameterGroup rds:DeleteDBClusterParameterGroup "
+        "rds:DescribeDBClusterParameterGroups rds:DescribeDBClusterParameters rds:DescribeDBClusters "
+        "rds:DescribeEngineDefaultClusterParameters rds:ListTagsForResource rds:ModifyDBClusterParameterGroup "
+        "rds:RemoveTagsFromResource rds:ResetDBClusterParameterGroup"
+    ),
+    "AWS::RDS::DBInstance": (
+        "ec2:DescribeAccountAttributes ec2:DescribeAvailabilityZones ec2:DescribeInternetGateways "
+        "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcAttribute ec2:DescribeVpcs "
+        "rds:AddTagsToResource rds:CreateDBInstance rds:DeleteDBInstance rds:DescribeDBClusterSnapshots "
+        "rds:DescribeDBClusters rds:DescribeDBEngineVersions rds:DescribeDBInstances "
+        "rds:DescribeDBParameterGroups rds:DescribeEvents rds:ModifyDBInstance rds:RebootDBInstance "
+        "rds:RemoveTagsFromResource secretsmanager:CreateSecret secretsmanager:TagResource"
+    ),
+    "AWS::RDS::DBSubnetGroup": (
+        "rds:AddTagsToResource rds:CreateDBSubnetGroup rds:DeleteDBSubnetGroup rds:DescribeDBSubnetGroups "
+        "rds:ListTagsForResource rds:ModifyDBSubnetGroup rds:RemoveTagsFromResource"
+    ),
+    "AWS::SecretsManager::Secret": (
+        "secretsmanager:CreateSecret secretsmanager:DeleteSecret secretsmanager:DescribeSecret "
+        "secretsmanager:GetRandomPassword secretsmanager:GetSecretValue secretsmanager:TagResource "
+        "secretsmanager:UntagResource secretsmanager:UpdateSecret"
+    ),
 }
 
 LEFT_OUT: dict[str, str] = {
@@ -55,13 +85,38 @@ LEFT_OUT: dict[str, str] = {
     "iam:AttachGroupPolicy": "the policy of the nodes is attached by clusters, not by this stack",
     "iam:AttachRolePolicy": "the policy of the nodes is attached by clusters, not by this stack",
     "iam:AttachUserPolicy": "the policy of the nodes is attached by clusters, not by this stack",
-    "iam:CreateServiceLinkedRole": "flow logs here go to S3; the log delivery role is for other destinations",
+    "iam:CreateServiceLinkedRole": "made by statements of their own, for FSx and RDS; flow logs here go to S3",
     "iam:DetachGroupPolicy": "the policy of the nodes is detached by clusters, not by this stack",
     "iam:DetachRolePolicy": "the policy of the nodes is detached by clusters, not by this stack",
     "iam:DetachUserPolicy": "the policy of the nodes is detached by clusters, not by this stack",
-    "iam:PassRole": "flow logs here go to S3 and need no role",
+    "iam:GetRole": "the database has no role: no monitoring, no domain",
+    "iam:ListRoles": "the database has no role: no monitoring, no domain",
+    "iam:PassRole": "flow logs here go to S3, and the database has no role",
+    "kms:CreateGrant": "allowed by a statement of its own, for the project's key",
+    "kms:DescribeKey": "allowed by a statement of its own, for the project's key",
+    "rds:AddRoleToDBCluster": "the database has no role",
+    "rds:AddRoleToDBInstance": "the database has no role",
+    "rds:CreateDBInstanceReadReplica": "for read replicas",
+    "rds:CreateDBSnapshot": "for instances outside a cluster",
+    "rds:DescribeDBClusterAutomatedBackups": "for restoring",
+    "rds:DescribeDBInstanceAutomatedBackups": "for restoring",
+    "rds:DescribeDBSnapshots": "for restoring",
+    "rds:DisableHttpEndpoint": "for RDS's Data API",
+    "rds:EnableHttpEndpoint": "for RDS's Data API",
+    "rds:PromoteReadReplica": "for read replicas",
+    "rds:RemoveFromGlobalCluster": "for global databases",
+    "rds:RemoveRoleFromDBCluster": "the database has no role",
+    "rds:RemoveRoleFromDBInstance": "the database has no role",
+    "rds:RestoreDBClusterFromSnapshot": "for restoring",
+    "rds:RestoreDBClusterToPointInTime": "for restoring",
+    "rds:RestoreDBInstanceFromDBSnapshot": "for restoring",
+    "rds:RestoreDBInstanceToPointInTime": "for restoring",
+    "rds:StartDBInstanceAutomatedBackupsReplication": "for backups in another region",
+    "rds:StopDBInstanceAutomatedBackupsReplication": "for backups in another region",
     "s3:GetBucketPolicy": "the owner of the flow logs' bucket lets the log delivery service in",
     "s3:PutBucketPolicy": "the owner of the flow logs' bucket lets the log delivery service in",
+    "secretsmanager:RemoveRegionsFromReplication": "for secrets of several regions",
+    "secretsmanager:ReplicateSecretToRegions": "for secrets of several regions",
     "vpc-lattice:CreateServiceNetworkVpcEndpointAssociation": "for VPC Lattice",
     "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation": "for VPC Lattice",
     "vpce:AllowMultiRegion": "for endpoints of another region",

@@ -53,16 +53,52 @@ def names_in(tar: bytes) -> list[str]:
 
 
 def _commit(top: Path, commit: str, shell: Shell) -> bytes:
+    """Return a commit as a tar archive, with the commits of its submodules that it records."""
+    parts = list(_archives(top, commit, shell, ""))
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _archives(top: Path, commit: str, shell: Shell, prefix: str) -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "code.tar"
-        _git(top, shell, "archive", "--format=tar", f"--output={out}", commit, "--", ".")
-        return out.read_bytes()
+        _git(top, shell, "archive", "--format=tar", f"--prefix={prefix}", f"--output={out}", commit, "--", ".")
+        yield out.read_bytes()
+    for line in _git(top, shell, "ls-tree", "-r", "-z", commit, "--", ".").split("\0"):
+        what, _, name = line.partition("\t")
+        if not what.startswith("160000 "):  # gitlinks(7)
+            continue
+        inside, recorded = top / name, what.split()[-1]
+        if not (inside / ".git").exists():
+            why = f"the submodule {prefix}{name} is not here"
+            raise UsageError(why, where=f"code {top}", hint=f"git submodule update --init --recursive {name}")
+        if shell.run(["git", "-C", str(inside), "cat-file", "-e", f"{recorded}^{{commit}}"]).status:
+            why = f"the submodule {prefix}{name} has no commit {recorded[:12]}, which is recorded"
+            raise UsageError(why, where=f"code {top}", hint=f"git submodule update --init --recursive {name}")
+        yield from _archives(inside, recorded, shell, f"{prefix}{name}/")
 
 
-def _worktree(top: Path, shell: Shell) -> Iterator[str]:
-    """Yield what git tracks and what it would track: a file that is deleted but tracked is not there to send."""
+def _joined(parts: Iterable[bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for part in parts:
+            with tarfile.open(fileobj=io.BytesIO(part)) as opened:
+                for entry in opened:
+                    tar.addfile(entry, opened.extractfile(entry) if entry.isreg() else None)
+    return buffer.getvalue()
+
+
+def _worktree(top: Path, shell: Shell, prefix: str = "") -> Iterator[str]:
+    """Yield what git tracks and what it would track: a file that is deleted but tracked is not there to send. Of a
+    submodule that is here it is the same."""
     listed = _git(top, shell, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
-    return (name for name in sorted(listed.split("\0")) if name and os.path.lexists(top / name))
+    for name in sorted(listed.split("\0")):
+        place = top / name
+        if not name or not os.path.lexists(place):
+            continue
+        if not place.is_dir() or place.is_symlink():
+            yield prefix + name
+        elif not name.endswith("/") and (place / ".git").exists():
+            yield from _worktree(place, shell, f"{prefix}{name}/")
 
 
 def _git(top: Path, shell: Shell, *words: str) -> str:
@@ -90,7 +126,7 @@ def _tar(top: Path, files: Iterable[str]) -> bytes:
         for name in files:
             entry = tar.gettarinfo(str(top / name), name)
             if not (entry and (entry.isreg() or entry.issym() or entry.islnk())):
-                continue  # sockets, pipes, devices, git's submodules
+                continue  # sockets, pipes, devices
             _plain(entry)
             if entry.issym():
                 tar.addfile(entry)

@@ -13,7 +13,9 @@ from pcinfra.errors import CommandFailed, PcinfraError, Unreachable
 from pcinfra.jobs.launcher import EVERYTHING, Chunk, Launcher, Look, State, Status, Wanted
 
 SHORTEST, LONGEST = 0.3, 5.0  # seconds between two looks: after news, and after long silence
-CALM = 20.0  # a pause is at least so many times as long as what a look cost this machine: at most 5 % of a core
+# A pause is at least so many times as long as what a look cost this machine: at most 5 % of a core. The first look
+# does not count: it makes the connection.
+CALM = 20.0
 PATIENCE = 600.0  # seconds for which nobody may answer: a head node that starts again is back by then
 
 _HELD = 64 * 1024  # bytes of an unfinished line that are held back; a carriage return may be half of its end
@@ -93,10 +95,11 @@ class Follower:
         Raises:
             Unreachable: nobody answered for ``PATIENCE`` seconds.
         """
-        pause, heard = SHORTEST, self.clock()
+        pause, heard, looks = SHORTEST, self.clock(), 0
         while True:
             spent = self.cost()
             look = self._look(run, heard)
+            looks += 1
             if look:
                 run, heard = look.status.run, self.clock()
                 self._tell(look)
@@ -104,7 +107,7 @@ class Follower:
                     self.show(self._merge.rest())
                     return look.status
             pause = SHORTEST if look and look.chunks else min(pause * 1.4, LONGEST)
-            rest = CALM * (self.cost() - spent)
+            rest = CALM * (self.cost() - spent) if looks > 1 else 0.0
             if not (look and look.more):
                 self.sleep(max(pause, rest))
             elif rest:

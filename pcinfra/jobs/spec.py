@@ -55,7 +55,7 @@ class Code(Section):
     source: Literal["worktree", "commit", "directory"] = Field(
         default="worktree",
         description="worktree: what git tracks or would track, with changes that are not committed. commit: exactly a "
-        "commit. directory: every file, without git.",
+        "commit. Both with submodules. directory: every file, without git.",
     )
     path: Text = Field(default=".", min_length=1, description="A folder, seen from the job file.", examples=["../src"])
     commit: Text = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pcinfra.errors import UsageError
 from pcinfra.jobs import load
 from pcinfra.jobs.kubernetes import jobrules, naming, prepare
 from pcinfra.jobs.kubernetes.check import Schemas, check
@@ -74,6 +75,9 @@ def _objects(kind: Kind) -> Callable[[load.Job, Options], Output]:
 
 
 def _kustomize(job: load.Job, options: Options) -> Output:
+    if job.spec.tasks is not None:
+        why = f"has {job.spec.tasks} tasks, each a job of its own; a kustomize tree is one job"
+        raise UsageError(why, where=job.spec.name, hint="--to trainjob, or a parameter in environment")
     kind = prepare.kind_of(job.spec, options.schemas)
     name = naming.slug(job.spec.name)
     named = replace(options, run=options.run or (name if name[:1].isalpha() else f"job-{name}"))

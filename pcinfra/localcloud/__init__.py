@@ -24,3 +24,6 @@ CREDENTIALS = ("AKIAPCINFRALOCAL0000", "pcinfra-local-cloud")
 
 HOST = "127.0.0.1"
 """The only address that the local cloud listens on."""
+
+UNSAVED = "the state could not be saved: "
+"""Beginning of what its log says last when it has ended without saving what it holds."""

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-VERSIONS = ("3.11.1", "3.12.0", "3.13.0", "3.13.2", "3.14.0", "3.15.0", "3.16.0", "3.16.1")
+VERSIONS = ("3.11.1", "3.12.0", "3.13.0", "3.13.2", "3.14.0", "3.15.0", "3.15.1", "3.16.0", "3.16.1")
 
 OPERATING_SYSTEMS = {
     "alinux2023": "amzn2023-hvm",

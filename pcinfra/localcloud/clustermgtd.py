@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
@@ -38,6 +38,8 @@ QUEUE_UPDATE = "Queue update: the node is replaced once it is idle"
 STOPPING = "stopping cluster"
 
 _OFF = "~"
+_SILENT = "*"
+"""End of the state of a node that does not answer."""
 _POWERED_OFF = ("~", "%")
 """Ends of the state of a node that is off, or on its way there; see sinfo(1), "NODE STATE CODES"."""
 
@@ -48,6 +50,14 @@ class _Notes:
 
     replaced: dict[str, float] = field(default_factory=dict)
     without_capacity: dict[str, float] = field(default_factory=dict)
+
+    def arrived(self, states: Mapping[str, str]) -> None:
+        """Forget that a node was replaced once it is up: what happens to it then is another failure.
+
+        Source: ``_update_static_nodes_in_replacement`` of clustermgtd.
+        """
+        up = {name for name, state in states.items() if not _is_bad(state) and not state.endswith(_SILENT)}
+        self.replaced = {name: when for name, when in self.replaced.items() if name not in up}
 
 
 class Clustermgtd:
@@ -131,6 +141,7 @@ class Clustermgtd:
         states = {name: state for name, (state, _) in health.items() if name in compute and name not in waiting}
         dead = {node.name for node in cluster.spec.nodes if node.address and not cluster.up(node.name)}
         bad = [node for name, node in compute.items() if name in dead or _is_bad(states.get(name, ""))]
+        notes.arrived(states)
         self._heal_static(home, [n for n in bad if not n.dynamic and not self._is_coming(notes, n.name, dead, cluster)])
         on = [node.name for node in bad if node.dynamic and not states.get(node.name, "").endswith(_POWERED_OFF)]
         self._heal_dynamic(home, on)

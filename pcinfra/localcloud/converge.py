@@ -19,8 +19,9 @@ from pcinfra.localcloud.computefleet import Instance
 from pcinfra.localcloud.homes import Home
 from pcinfra.localcloud.machines import Machines, NodesFailed
 from pcinfra.localcloud.power import publish
-from pcinfra.localcloud.slurm.cluster import READY_TIMEOUT, SlurmCluster
+from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.config import ComputeNode, cluster_spec, compute_nodes, instance_types
+from pcinfra.localcloud.slurm.readiness import READY_TIMEOUT
 from pcinfra.localcloud.slurm.spec import Node, Spec
 
 STOPPED = ("STOP_REQUESTED", "STOPPING", "STOPPED")

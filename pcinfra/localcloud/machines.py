@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pcinfra.localcloud.slurm.cluster import BootFailed
+from pcinfra.localcloud.slurm.readiness import BootFailed
 
 
 class SetupFailed(Exception):

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pcinfra.errors import MissingTool, NotFound, PcinfraError
-from pcinfra.localcloud import ACCOUNT, CREDENTIALS, HOST, identity
+from pcinfra.localcloud import ACCOUNT, CREDENTIALS, HOST, UNSAVED, identity
 
 START_TIMEOUT = 30.0
 """Seconds until the process must answer; about one second is usual."""
 
-STOP_TIMEOUT = 30.0
+STOP_TIMEOUT = 60.0
 """Seconds that a stopping process has to end its Slurm nodes and to save its state, before it is killed."""
 
 _LOG_LIMIT = 5 * 2**20
@@ -123,11 +123,22 @@ class LocalCloud:
             return Endpoint(self._launch(lock).url)
 
     def stop(self) -> bool:
-        """End the process, its state saved and its machines stopped; return whether there was one."""
+        """End the process, its state saved and its machines stopped; return whether there was one.
+
+        Raises:
+            PcinfraError: it has ended, and its state could not be saved.
+        """
         if not self.directory.is_dir():
             return False
         with self._locked():
-            return self._stop()
+            running, saved = self._stop()
+        if not saved:
+            raise PcinfraError(
+                f"stopped, but {UNSAVED}{self._why_unsaved()}; the next start finds what was saved before",
+                where="local cloud",
+                hint=f"df -h {self.directory}   (then pcinfra local start, and do again what is missing)",
+            )
+        return running
 
     def reset(self) -> None:
         """Stop it and forget everything it held: resources, objects, logs."""
@@ -272,14 +283,20 @@ class LocalCloud:
             f"it did not start; the end of its log:\n{self.log_tail()}", where="local cloud", hint=f"less {self.log}"
         )
 
-    def _stop(self) -> bool:
+    def _stop(self) -> tuple[bool, bool]:
+        """Return whether it ran, and whether its state is saved: then it has removed its pid file."""
         record = self._record()
         running = bool(record and record.alive)
         if record and running:
             self._end(record)
+        saved = not (running and self._pid_file.exists())
         self._stop_machines()
         self._pid_file.unlink(missing_ok=True)
-        return running
+        return running, saved
+
+    def _why_unsaved(self) -> str:
+        _, _, why = self.log_tail(3).rpartition(UNSAVED)
+        return why.strip() or f"it did not end within {STOP_TIMEOUT:g} s"
 
     def _stop_machines(self) -> None:
         """A process that was killed, not stopped, leaves its Slurm nodes running."""

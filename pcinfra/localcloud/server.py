@@ -1,7 +1,7 @@
 """The background process: ``python -m pcinfra.localcloud.server DIRECTORY --port P --ready-fd N --lock-fd M``.
 
 Order of a start: install what is ours over moto, take the saved state, listen, let unfinished work go on, say the
-port to whoever waits. Order of an end, on SIGTERM: no more calls, machines stopped, state saved.
+port to whoever waits. Order of an end, on SIGTERM: no more calls, machines stopped, state saved, pid file removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pcinfra.errors import PcinfraError
-from pcinfra.localcloud import CREDENTIALS, HOST, identity
+from pcinfra.localcloud import CREDENTIALS, HOST, UNSAVED, identity
 
 _LOG = logging.getLogger(__name__)
 _LOOK = 2.0
@@ -42,12 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger(__name__).setLevel(logging.INFO)
     end = _listen_for_end()
     try:
-        _serve(arguments, end)
+        return _serve(arguments, end)
     except PcinfraError as error:
         (arguments.directory / "refused").write_text(f"{error.where}: {error.why}\n{error.hint}", encoding="utf-8")
         _LOG.error("%s", error)
         return 1
-    return 0
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -68,7 +67,7 @@ def _listen_for_end() -> threading.Event:
     return end
 
 
-def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
+def _serve(arguments: argparse.Namespace, end: threading.Event) -> int:
     directory: Path = arguments.directory
     for descriptor in arguments.ready_fd, arguments.lock_fd:
         os.set_inheritable(descriptor, False)
@@ -98,11 +97,18 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> None:
     web.server_close()
     if not end.is_set():
         _LOG.warning("%s is gone: nobody finds this process any more", pid_file)
-        return
+        return 0
     cloud.end()
-    keeper.close()
+    try:
+        keeper.close()
+    except (OSError, PcinfraError) as error:
+        _LOG.error(
+            "%s%s", UNSAVED, error
+        )  # the pid file stays: a sign for whoever stops us, for which no room is needed
+        return 1
     pid_file.unlink(missing_ok=True)
     _LOG.info("stopped")
+    return 0
 
 
 def _wait(end: threading.Event, pid_file: Path) -> None:

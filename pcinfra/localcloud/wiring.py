@@ -18,7 +18,7 @@ from pcinfra.localcloud.cfn import clients
 from pcinfra.localcloud.cfn.backend import Backend
 from pcinfra.localcloud.cfn.backend import backends as stacks
 from pcinfra.localcloud.headnode import HeadNodes
-from pcinfra.localcloud.services import cloudwatch, ec2, ec2_capacity, ec2_supply, ecr, fsx, iam, s3, ssm
+from pcinfra.localcloud.services import cloudwatch, ec2, ec2_capacity, ec2_supply, ecr, fsx, iam, rds, s3, ssm
 from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class Cloud:
         )
         cfn.install(hooks)
         iam.install()
+        rds.install()
         storage = fsx.Storage(self._machines.file_systems)
         fsx.install(storage)
         self._mover = fsx.Mover(storage, touched)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pcinfra.project import fleet
+from pcinfra.project.cluster_options import DirectoryService, Hooks, Imds, Monitoring
 from pcinfra.project.fields import (
     AmiId,
     DatabaseName,
@@ -18,6 +19,8 @@ from pcinfra.project.fields import (
     QueueName,
     ReservationId,
     SecretArn,
+    TagKey,
+    TagValue,
 )
 from pcinfra.project.section import Section
 
@@ -46,8 +49,13 @@ class LoginNodes(Section):
 
 
 class Accounting(Section):
-    """A MySQL database of yours that keeps the history of all jobs (sacct, sreport) longer than the head node lives."""
+    """A MySQL database that keeps the history of all jobs (sacct, sreport) longer than the head node lives."""
 
+    managed: bool = Field(
+        False,
+        description="Use the database that pcinfra makes, one for all clusters that say so: prerequisites.database. "
+        "Without it, the others name one of yours.",
+    )
     database_uri: DatabaseUri | None = Field(
         None, description="HOST:PORT of its server, reachable from the private subnet; null keeps no history."
     )
@@ -56,7 +64,7 @@ class Accounting(Section):
         None, description="ARN of the secret in Secrets Manager that holds the user's password as plain text."
     )
     database_name: DatabaseName | None = Field(
-        None, description="Database on the server; null is the cluster's name with _ for -."
+        None, description="Database on the server, also on the managed one; null is the cluster's name with _ for -."
     )
 
 
@@ -161,6 +169,16 @@ class Cluster(Section):
         10, ge=1, le=10080, description="Minutes without a job after which a node above min_nodes goes away."
     )
     accounting: Accounting = Accounting()
+    imds: Imds = Imds()
+    hooks: Hooks = Hooks()
+    monitoring: Monitoring = Monitoring()
+    directory_service: DirectoryService = Field(
+        {}, description="An Active Directory or LDAP whose users may use the cluster, in ParallelCluster's own words: "
+        "DomainName, DomainAddr, PasswordSecretArn, DomainReadOnlyUser, ..."
+    )  # fmt: skip
+    tags: dict[TagKey, TagValue] = Field(
+        {}, description="Tags of everything that this cluster makes, besides those of the project."
+    )
     overrides: dict[str, Any] = Field(
         {},
         description="Anything else of ParallelCluster's configuration, in its own words (HeadNode: ...). It is laid "

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pcinfra import catalog
-from pcinfra.project.cluster_model import SHAPES, Cluster, Queue
+from pcinfra.project.cluster_model import SHAPES, Accounting, Cluster, Queue
 from pcinfra.project.model import Project
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.project.wording import nearest, one_of
+
+MAX_CLUSTER_TAGS = 40
 
 
 def cluster_names(project: Project) -> Iterator[Finding]:
@@ -68,6 +70,9 @@ def accounting(project: Project) -> Iterator[Finding]:
     for name, cluster in project.clusters.items():
         here: KeyPath = ("clusters", name, "accounting")
         said = cluster.accounting
+        if said.managed:
+            yield from _managed(here, said, project)
+            continue
         missing = [key for key in examples if getattr(said, key) is None]
         if said.database_uri and missing:
             why = f"needs {' and '.join(missing)} too"
@@ -77,6 +82,70 @@ def accounting(project: Project) -> Iterator[Finding]:
             given = next(key for key in type(said).model_fields if getattr(said, key) is not None)
             yield Finding((*here, given), "says nothing without database_uri", "database_uri: db.example.com:3306",
                           ((*here, "database_uri"),))  # fmt: skip
+
+
+def _managed(here: KeyPath, said: Accounting, project: Project) -> Iterator[Finding]:
+    """The stack's database has an address, a user and a password of its own, and stands in a network of the stack's."""
+    also = ((*here, "managed"),)
+    for name in ("database_uri", "database_user", "password_secret"):
+        if getattr(said, name) is not None:
+            yield Finding(
+                (*here, name), "is for a database of yours, and accounting.managed is true", "remove it", also
+            )
+    if project.prerequisites.adopt.vpc:
+        why = "needs a second private subnet, and none is made in an adopted VPC"
+        hint = "a database of yours: database_uri, database_user, password_secret"
+        yield Finding((*here, "managed"), why, hint, (("prerequisites", "adopt", "vpc"),))
+
+
+def database_capacity(project: Project) -> Iterator[Finding]:
+    """Source: RDS API reference, ServerlessV2ScalingConfiguration: the most is not less than the least."""
+    database, path = project.prerequisites.database, ("prerequisites", "database")
+    if database.min_capacity > database.max_capacity:
+        why = f"is less than min_capacity, {database.min_capacity:g}"
+        hint = f"max_capacity: {database.min_capacity:g}"
+        yield Finding((*path, "max_capacity"), why, hint, ((*path, "min_capacity"),))
+
+
+def hooks(project: Project) -> Iterator[Finding]:
+    """The nodes' scripts install them, each as a file of its own name, and ``minimal`` runs none.
+
+    Source: ParallelCluster 3.6 release notes: Prolog and Epilog are /opt/slurm/etc/scripts/{prolog,epilog}.d/*.
+    """
+    for name, cluster in project.clusters.items():
+        if cluster.shape == "minimal":
+            asked = {"hooks": bool(cluster.hooks.urls), "monitoring": cluster.monitoring.exporters}
+            here: KeyPath = ("clusters", name)
+            for key in (key for key, there in asked.items() if there):
+                yield Finding((*here, key), "shape minimal runs no script that could install them", "shape: cpu",
+                              ((*here, "shape"),))  # fmt: skip
+        for kind in ("prolog", "epilog"):
+            seen: dict[str, int] = {}
+            for index, url in enumerate(getattr(cluster.hooks, kind)):
+                file = url.rpartition("/")[2]
+                path = ("clusters", name, "hooks", kind)
+                if seen.setdefault(file, index) != index:
+                    yield Finding((*path, index), f"{file} is also the name of another one", "another name",
+                                  ((*path, seen[file]),))  # fmt: skip
+
+
+def tags(project: Project) -> Iterator[Finding]:
+    """A cluster's tags and the project's go onto the same resources.
+
+    Source: ParallelCluster 3.16.1, MAX_TAGS_COUNT; IAM user guide, "Tags for IAM resources": keys in any case are one.
+    """
+    common = project.tags_for("cluster")
+    for name, cluster in project.clusters.items():
+        here = ("clusters", name, "tags")
+        together = len(common | cluster.tags)
+        if cluster.tags and together > MAX_CLUSTER_TAGS:
+            why = f"are {together} with those of the project and of pcinfra; {MAX_CLUSTER_TAGS} are possible"
+            yield Finding(here, why, "fewer tags", (("tags",),))
+        seen = {key.lower(): key for key in common}
+        for key in cluster.tags:
+            other = seen.setdefault(key.lower(), key)
+            if other != key:
+                yield Finding((*here, key), f"differs from {other} in capital letters only", "keep one of them")
 
 
 def queues(project: Project) -> Iterator[Finding]:
@@ -143,4 +212,6 @@ def _capacity_block(path: KeyPath, queue: Queue) -> Iterator[Finding]:
         yield Finding((*path, "min_nodes"), why, f"min_nodes: {queue.max_nodes}", (*kind, (*path, "max_nodes")))
 
 
-RULES: tuple[Rule[Project], ...] = (cluster_names, shapes, instance_types, queues, accounting)
+RULES: tuple[Rule[Project], ...] = (
+    cluster_names, shapes, instance_types, queues, accounting, database_capacity, hooks, tags,
+)  # fmt: skip

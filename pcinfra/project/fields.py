@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from pcinfra.project.wording import nearest
+from pcinfra.stacks import limits
 
 COMMON_REGIONS = (
     "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-central-1", "eu-west-1",
@@ -269,6 +270,15 @@ def instance_type_or_auto(value: str) -> str:
     return value if value == "auto" else INSTANCE_TYPE(value)
 
 
+def capacity_units(value: float) -> float:
+    """Accept capacities of Aurora Serverless v2. Source: RDS API reference, ServerlessV2ScalingConfiguration."""
+    least, most = limits.MIN_CAPACITY_UNITS, limits.MAX_CAPACITY_UNITS
+    if not least <= value <= most or value * 2 % 1:
+        near = round(min(max(least, value), most) * 2) / 2
+        raise fault(f"must be {least:g} to {most:g}, in steps of 0.5", hint=f"{near:g}")
+    return value
+
+
 def flow_logs_bucket(value: str) -> str:
     """Accept names of buckets that exist. Source: S3 user guide, "General purpose bucket naming rules"."""
     if value == "auto":
@@ -361,6 +371,7 @@ InstanceType = Annotated[str, AfterValidator(INSTANCE_TYPE), _matching(INSTANCE_
 InstanceTypeOrAuto = Annotated[str, AfterValidator(instance_type_or_auto)]
 AmiId = Annotated[str, AfterValidator(AMI), _matching(AMI)]
 SecretArn = Annotated[str, AfterValidator(SECRET_ARN), _matching(SECRET_ARN)]
+CapacityUnits = Annotated[float, AfterValidator(capacity_units)]
 SecretGrant = Annotated[str, AfterValidator(SECRET_GRANT), _matching(SECRET_GRANT)]
 RepositoryGrant = Annotated[str, AfterValidator(REPOSITORY_GRANT), _matching(REPOSITORY_GRANT)]
 DatabaseUri = Annotated[str, AfterValidator(DATABASE_URI)]

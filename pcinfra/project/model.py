@@ -16,6 +16,7 @@ from pcinfra.project.fields import (
     BackupTime,
     BucketName,
     BuildContext,
+    CapacityUnits,
     Cidr,
     ClusterName,
     FileSystemId,
@@ -112,6 +113,18 @@ class OpenZFS(Section):
     )
 
 
+class Database(Section):
+    """The database that clusters with accounting.managed keep their history in: Aurora MySQL Serverless v2."""
+
+    min_capacity: CapacityUnits = Field(
+        0.5, description="Least capacity units, of about 2 GiB of memory each, in steps of 0.5; they always cost."
+    )
+    max_capacity: CapacityUnits = Field(4.0, description="Most capacity units, at most 128.")
+    backup_days: int = Field(
+        7, ge=1, le=limits.MAX_DATABASE_BACKUP_DAYS, description="Days back to which it can be restored."
+    )
+
+
 class Adopt(Section):
     """What exists already and is used instead of being made. It is never changed and never deleted."""
 
@@ -171,6 +184,7 @@ class Prerequisites(Section):
     adopt: Adopt = Adopt()
     lustre: Lustre = Lustre()
     openzfs: OpenZFS = OpenZFS()
+    database: Database = Database()
 
 
 class Bucket(Section):
@@ -260,7 +274,9 @@ class Project(Section):
         "auto", description="Name such as us-east-1a, or auto: one that has the instances and the capacity reservation."
     )
     secondary_availability_zone: Zone = Field(
-        "auto", description="Second zone with a private subnet of its own; auto makes one only for OpenZFS MULTI_AZ_1."
+        "auto",
+        description="Second zone with a private subnet of its own; auto makes one only for OpenZFS MULTI_AZ_1 "
+        "and for accounting.managed.",
     )
     tags: dict[TagKey, TagValue] = Field(
         {}, max_length=40, description="Tags of your own for everything that is made, at most 40."
@@ -311,7 +327,12 @@ class Project(Section):
         """Whether there is a second private subnet, in another zone."""
         adopt = self.prerequisites.adopt
         multi = self.openzfs_deployment_type == "MULTI_AZ_1" and not adopt.openzfs_volume
-        return not adopt.vpc and (multi or self.secondary_availability_zone != "auto")
+        return not adopt.vpc and (multi or self.has_database or self.secondary_availability_zone != "auto")
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a cluster keeps its history in the database that pcinfra makes."""
+        return any(cluster.accounting.managed for cluster in self.clusters.values())
 
     @property
     def first_image(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pcinfra.project import cluster_rules, network_rules, node_rules
+from pcinfra.project.cluster_rules import MAX_CLUSTER_TAGS
 from pcinfra.project.model import Lustre, OpenZFS, Project
 from pcinfra.project.positions import Finding, KeyPath, Rule
 from pcinfra.stacks import limits
@@ -12,7 +13,6 @@ from pcinfra.stacks import limits
 _LUSTRE: KeyPath = ("prerequisites", "lustre")
 _OPENZFS: KeyPath = ("prerequisites", "openzfs")
 _ZONES = ("availability_zone", "secondary_availability_zone")
-MAX_CLUSTER_TAGS = 40
 _RESERVED_PREFIXES = {"scripts/": "the bootstrap scripts", "parallelcluster/": "ParallelCluster"}
 
 

@@ -12,6 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+MIN_CAPACITY_UNITS, MAX_CAPACITY_UNITS = 0.5, 128.0
+"""Of Aurora Serverless v2 (RDS API reference, ServerlessV2ScalingConfiguration), in steps of 0.5. Some releases have 0,
+which pauses; a server that slurmdbd is connected to never does."""
+MAX_DATABASE_BACKUP_DAYS = 35
+"""Source: RDS API reference, CreateDBCluster, BackupRetentionPeriod: 1 to 35."""
+
 LUSTRE_DEPLOYMENTS = ("SCRATCH_1", "SCRATCH_2", "PERSISTENT_1", "PERSISTENT_2")
 LUSTRE_STORAGE_TYPES = ("SSD", "HDD")
 LUSTRE_DRIVE_CACHES = ("READ", "NONE")

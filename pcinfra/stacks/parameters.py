@@ -53,6 +53,7 @@ GROUPS = {
         "OpenZFSBackupTime",
     ),
     "Both file systems": ("KmsKeyArn",),
+    "Slurm accounting": ("AccountingDatabase", "DatabaseMinCapacity", "DatabaseMaxCapacity", "DatabaseBackupDays"),
     "Nodes": ("NodeRepositoryArns", "NodeSecretArns", "NodeParameterArns"),
     "Used instead of being made": (
         "ExistingVpc",
@@ -69,10 +70,10 @@ GROUPS = {
 def add_parameters(template: Template, settings: StackSettings) -> None:
     """Declare every parameter; ``settings`` are the defaults."""
     defaults = settings.parameters()
-    for parameter in (*_network(), *_lustre(), *_openzfs(), _key(), *_nodes(), *_existing()):
+    for parameter in (*_network(), *_lustre(), *_openzfs(), _key(), *_database(), *_nodes(), *_existing()):
         if parameter.title in defaults:
             text = defaults[parameter.title]
-            parameter.Default = int(text) if parameter.Type == "Number" else text
+            parameter.Default = _number(text) if parameter.Type == "Number" else text
         template.add_parameter(parameter)
     for label, names in GROUPS.items():
         for name in names:
@@ -94,6 +95,17 @@ def add_rules(template: Template) -> None:
         _rule(template, f"OpenZFS{_title(members[0])}", condition, "OpenZFSThroughput", allowed)
     _add_zone_rule(template)
     _add_existing_rules(template)
+    _add_database_rule(template)
+
+
+def _add_database_rule(template: Template) -> None:
+    assertion = And(Not(Equals(Ref("SecondarySubnetAZ"), "")), Equals(Ref("ExistingVpc"), ""))
+    why = "AccountingDatabase needs two private subnets: a SecondarySubnetAZ, and no ExistingVpc"
+    rule = {
+        "RuleCondition": Equals(Ref("AccountingDatabase"), "true"),
+        "Assertions": [{"Assert": assertion, "AssertDescription": why}],
+    }
+    template.add_rule("DatabaseZones", rule)
 
 
 def _add_existing_rules(template: Template) -> None:
@@ -252,6 +264,23 @@ def _key() -> Parameter:
     )
 
 
+def _database() -> list[Parameter]:
+    capacity = {"Type": "Number", "MinValue": limits.MIN_CAPACITY_UNITS, "MaxValue": limits.MAX_CAPACITY_UNITS}
+    units = "Aurora capacity units of the accounting database (about 2 GiB of memory each), in steps of 0.5"
+    return [
+        _choice("AccountingDatabase", "Aurora MySQL Serverless v2 for slurmdbd; needs SecondarySubnetAZ.", TRUE_FALSE),
+        Parameter("DatabaseMinCapacity", Description=f"Least {units}.", **capacity),
+        Parameter("DatabaseMaxCapacity", Description=f"Most {units}.", **capacity),
+        Parameter(
+            "DatabaseBackupDays",
+            Type="Number",
+            MinValue=1,
+            MaxValue=limits.MAX_DATABASE_BACKUP_DAYS,
+            Description="Days back to which the accounting database can be restored.",
+        ),
+    ]
+
+
 def _nodes() -> list[Parameter]:
     return [
         _text(
@@ -281,6 +310,10 @@ def _existing() -> list[Parameter]:
     found = [_text(name, f"{what} to use; empty makes one.", f"({start}[0-9a-f]+)?") for name, what, start in kinds]
     mount = _text("ExistingLustreMountName", "Mount name of ExistingLustre.", "([A-Za-z0-9]+)?")
     return [*found, mount]
+
+
+def _number(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
 
 
 def _text(name: str, description: str, pattern: str | None = None) -> Parameter:

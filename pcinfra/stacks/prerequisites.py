@@ -11,6 +11,7 @@ import json
 import cfn_flip
 from troposphere import And, Condition, Export, GetAtt, If, Not, Output, Ref, Sub, Template, cloudformation
 
+from pcinfra.stacks import database
 from pcinfra.stacks.network import (
     NEW,
     PRIVATE_SUBNET,
@@ -57,12 +58,13 @@ def build(settings: StackSettings) -> Template:
     template.set_version()
     template.set_description(
         "What AWS ParallelCluster needs: a VPC with a public and a private subnet, a security group for EFA, "
-        "FSx for Lustre, FSx for OpenZFS, and a policy for the nodes."
+        "FSx for Lustre, FSx for OpenZFS, a policy for the nodes, and a database for Slurm accounting by option."
     )
     add_parameters(template, settings)
     add_rules(template)
     add_network(template)
     add_storage(template)
+    database.add_database(template)
     add_node_policy(template)
     _add_nothing(template)
     _add_outputs(template)
@@ -115,11 +117,13 @@ def _add_outputs(template: Template) -> None:
         ),
         "SecondaryPrivateSubnet": ("Second private subnet", Ref("SecondaryPrivateSubnet")),
         NODE_POLICY: ("IAM policy of the nodes", Ref(NODE_POLICY)),
+        **database.OUTPUTS,
     }
     conditions = {
         "FSxOpenZFSFilesystemId": "NewOpenZFS",
         "SecondaryPrivateSubnet": "WithSecondZone",
         NODE_POLICY: "WithNodePolicy",
+        **dict.fromkeys(database.OUTPUTS, database.WANTED),
     }
     for name, (description, value) in outputs.items():
         output = template.add_output(_output(name, description, value))

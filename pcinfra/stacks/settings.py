@@ -67,6 +67,12 @@ class StackSettings:
     kms_key_arn: str = _parameter("KmsKeyArn", "")
     """Encrypts the file systems; empty leaves it to the key of FSx in the account (aws/fsx)."""
 
+    accounting_database: bool = _parameter("AccountingDatabase", False)
+    database_min_capacity: float = _parameter("DatabaseMinCapacity", 0.5)
+    database_max_capacity: float = _parameter("DatabaseMaxCapacity", 4.0)
+    """Aurora capacity units, of about 2 GiB of memory each."""
+    database_backup_days: int = _parameter("DatabaseBackupDays", 7)
+
     node_repository_arns: str = _parameter("NodeRepositoryArns", "")
     """With commas between, and so the others; empty makes no policy for the nodes."""
     node_secret_arns: str = _parameter("NodeSecretArns", "")
@@ -94,7 +100,7 @@ class StackSettings:
         return {name: text for name, text in texts.items() if text or name not in required}
 
 
-def _text(value: str | int | bool | None) -> str:
+def _text(value: str | float | bool | None) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -71,6 +71,8 @@ REPLACES = {
     "ExistingOpenZFSVolume": _OPENZFS,
 }
 
+DATABASE = "the accounting database (its last snapshot stays, and costs)"
+
 OUTPUT_VARIABLES = {
     "VPC": "VPC_ID",
     "PublicSubnet": "PUBLIC_SUBNET_ID",
@@ -159,12 +161,14 @@ class Prerequisites:
         waits = _waits(facts.of(StackFacts))
         gone = _delete(stack, f"is {stack.status}", loses=_files(project))
         gone = replace(gone, after=frozenset(wait.id for wait in waits))
+        note = f"goes: {DATABASE}; aws rds describe-db-cluster-snapshots" if "DatabaseUri" in stack.outputs else ""
+        notes = (note,) if note else ()
         openzfs = stack.outputs.get("FSxOpenZFSFilesystemId", "")
         kept = facts.values.get(BackupFacts, BackupFacts())
         may_be = openzfs or kept.count or stack.condition is Condition.DELETING
         if project.prerequisites.openzfs.final_backup or not may_be:
-            return Plan((*waits, gone))
-        return Plan((*waits, gone, backups.deletion(project, openzfs, kept, after=STACK)))
+            return Plan((*waits, gone), notes)
+        return Plan((*waits, gone, backups.deletion(project, openzfs, kept, after=STACK)), notes)
 
     def status(self, project: Project, facts: Facts) -> list[Resource]:
         found = facts.of(StackFacts)
@@ -176,7 +180,7 @@ class Prerequisites:
             health = Health.DIFFERS
         rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason, found.stack.created)]
         named = (("VPC", "VPC"), ("public subnet", "PublicSubnet"), ("private subnet", "PrimaryPrivateSubnet"),
-                 ("policy of the nodes", NODE_POLICY))  # fmt: skip
+                 ("policy of the nodes", NODE_POLICY), ("accounting database", "DatabaseUri"))  # fmt: skip
         rows += [Resource(self.name, text, found.outputs[key], health) for text, key in named if key in found.outputs]
         rows += _group_rows(found, health)
         rows += [_system_row(text, found.outputs[key], found) for key, (_, text) in file_systems.STORAGE.items()
@@ -308,6 +312,10 @@ def settings(project: Project, account: str, zone: str, second: str = "", mount_
         openzfs_backup_retention_days=wanted.openzfs.backup_days,
         openzfs_backup_time=wanted.openzfs.backup_time,
         kms_key_arn=project.kms_key or "",
+        accounting_database=project.has_database,
+        database_min_capacity=wanted.database.min_capacity,
+        database_max_capacity=wanted.database.max_capacity,
+        database_backup_days=wanted.database.backup_days,
         node_repository_arns=",".join(grants.repository_arns(project, account)),
         node_secret_arns=",".join(grants.secret_arns(project, account)),
         node_parameter_arns=",".join(grants.parameter_arns(project, account)),
@@ -472,9 +480,7 @@ def _update(wanted: WantedStack, stack: Stack, after: str = "") -> tuple[Action,
     new = dict(wanted.parameters)
     old = dict(stack.parameters)
     changes = tuple(Change(k, old.get(k), new.get(k)) for k in sorted(new | old) if old.get(k) != new.get(k))
-    lost = dict.fromkeys(
-        REPLACES[change.key] for change in changes if change.key in REPLACES and change.before is not None
-    )
+    lost = dict.fromkeys(filter(None, map(_lost, changes)))
     why = "settings differ" if changes else "the template or the tags differ"
     ask = Action(
         CHANGES, Kind.RUN, f"ask what changes in stack {wanted.name}", why, CreateChangeSet(wanted),
@@ -486,6 +492,13 @@ def _update(wanted: WantedStack, stack: Stack, after: str = "") -> tuple[Action,
         seconds=600, changes=changes, loses=", ".join(lost),
     )  # fmt: skip
     return ask, change
+
+
+def _lost(change: Change) -> str:
+    """Return what a change of a parameter replaces or takes away; empty for nothing."""
+    if change.key == "AccountingDatabase":
+        return DATABASE if change.before == "true" else ""
+    return REPLACES.get(change.key, "") if change.before is not None else ""
 
 
 def _delete(stack: Stack, why: str, thing: str = "stack", loses: str = "") -> Action:

@@ -175,13 +175,24 @@ def _secrets(project: Project, cloud: Cloud) -> Iterable[Residue]:
         yield Residue("secret", name, f"aws secretsmanager delete-secret --secret-id {name}", data=True)
 
 
+def _snapshots(project: Project, cloud: Cloud) -> Iterable[Residue]:
+    """Find the last snapshots of accounting databases; a stack lets them have the database's tags."""
+    rows = cloud.pages("rds", "DescribeDBClusterSnapshots", "DBClusterSnapshots", SnapshotType="manual")
+    for row in _tagged(rows, project, "TagList"):
+        name = row["DBClusterSnapshotIdentifier"]
+        remove = f"aws rds delete-db-cluster-snapshot --db-cluster-snapshot-identifier {name}"
+        yield Residue(SNAPSHOT, name, remove, data=True)
+
+
 BACKUP = "FSx backup"
+SNAPSHOT = "database snapshot"
 FUNCTIONS = ("CleanupResources", "CleanupRoute53")
 
 SEARCHES: dict[str, Search] = {
     "stacks": _stacks,
     "file systems": _file_systems,
     "backups": _backups,
+    "database snapshots": _snapshots,
     "instances": _instances,
     "launch templates": Ec2Search(
         "launch template", "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId", "DeleteLaunchTemplate"
@@ -229,6 +240,8 @@ def expected(row: Residue, project: Project, kept: Iterable[str]) -> bool:
     """Return whether ``row`` is left on purpose; ``kept`` are the things that a teardown kept, in words."""
     if row.what == BACKUP:
         return project.prerequisites.openzfs.final_backup
+    if row.what == SNAPSHOT:
+        return True  # whoever wants the history no more deletes it
     return f"{row.what} {row.id}" in set(kept)
 
 

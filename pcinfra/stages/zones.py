@@ -63,7 +63,8 @@ def choose(project: Project, cloud: Cloud) -> Zones:
         notes.insert(0, f"availability_zone: {first}, because {offered.reason(first, reserved)}")
     if offered and project.two_zones and not second:
         second = offered.other(project, first)
-        notes.append(f"secondary_availability_zone: {second}, because OpenZFS MULTI_AZ_1 stands in two zones")
+        what = "the accounting database" if project.has_database else "OpenZFS MULTI_AZ_1"
+        notes.append(f"secondary_availability_zone: {second}, because {what} stands in two zones")
     return Zones(first, second if project.two_zones else "", tuple(note for note in notes if note))
 
 
@@ -135,7 +136,7 @@ class _Offers:
             return zones[0]
         raise Refused(
             f"{project.region} has no second zone besides {first}", where="secondary_availability_zone",
-            hint="openzfs.deployment_type: SINGLE_AZ_1, or another region, in pcinfra.yaml",
+            hint="openzfs.deployment_type: SINGLE_AZ_1 and no accounting.managed, or another region, in pcinfra.yaml",
         )  # fmt: skip
 
     def reason(self, zone: str, reserved: tuple[_Reservation, ...]) -> str:

@@ -25,10 +25,12 @@ from pcinfra.jobs.kubernetes.store import PREFIX, S3Store
 from pcinfra.jobs.launcher import State
 from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest, new_run_id
+from tests.kube.command import Pcinfra
 from tests.kube.server import needed
-from tests.kube.test_launcher import config_maps, eventually
+from tests.kube.test_launcher import config_maps
 from tests.unit.jobs.kubernetes.jobs import PLAIN, spec
 from tests.unit.jobs.kubernetes.operator import trainjob_pod
+from tests.waiting import until
 
 pytestmark = needed
 
@@ -105,7 +107,7 @@ def test_large_code_reaches_the_command_and_goes_with_its_run(home: Home, local_
     assert [found.run for found, _ in litter.runs] == [new]
     assert sweep.remove(home.launcher, litter) == []
     assert home.objects() == []
-    eventually(lambda: config_maps(home.api) == [])
+    until(lambda: config_maps(home.api) == [])
 
 
 def _complete(api: LiveApi, run: str) -> None:
@@ -116,14 +118,21 @@ def _complete(api: LiveApi, run: str) -> None:
 
 
 def test_a_refused_submission_leaves_nothing_in_the_bucket_and_strays_are_swept(home: Home) -> None:
-    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "0"}}}
+    first = home.manifest()
+    home.launcher.submit(first)
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "1"}}}
     path = f"/api/v1/namespaces/{home.api.namespace}/resourcequotas"
     home.api.call("POST", path, body=quota)
-    eventually(lambda: bool((home.api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
+    until(lambda: bool((home.api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
     sent = home.manifest()
     with pytest.raises(AccessDenied, match="exceeded quota"):
         home.launcher.submit(sent)
-    assert (home.objects(), config_maps(home.api)) == ([], [])
+    with pytest.raises(AccessDenied, match="exceeded quota"):
+        home.launcher.rerun(first.run, new_run_id(first.run[:-17]))
+    assert home.objects() == [f"{first.run}.tar.gz"]
+    assert [each["metadata"]["name"] for each in config_maps(home.api)] == [f"{first.run}-files"]
+    home.launcher.cancel(first.run)
+    assert home.objects() == []
 
     bucket = home.launcher.bucket()
     assert bucket is not None
@@ -135,6 +144,26 @@ def test_a_refused_submission_leaves_nothing_in_the_bucket_and_strays_are_swept(
     assert litter.code == (bucket.address("gone"),)
     sweep.remove(home.launcher, litter)
     assert home.objects() == ["gone.tar.gz"]  # of another namespace
+
+
+def test_the_command_sends_large_code_to_the_projects_bucket(
+    pcinfra: Pcinfra, home: Home, local_target: Target
+) -> None:
+    (pcinfra.folder / "pcinfra.yaml").write_text(f"project: large\nregion: us-east-1\nbucket: {{name: {home.name}}}\n")
+    (pcinfra.folder / "src").mkdir()
+    (pcinfra.folder / "src" / "big").write_bytes(os.urandom(1_200_000))
+    text = "image: registry.example/train:1\ncommand: [ls]\ncpus: 1\ncode: {source: directory, path: src}\n"
+    (pcinfra.folder / "large.yaml").write_text(text)
+    key_id, secret = local_target.credentials or ("", "")
+    pcinfra.env |= {"AWS_ENDPOINT_URL": local_target.endpoint, "AWS_ACCESS_KEY_ID": key_id,
+                    "AWS_SECRET_ACCESS_KEY": secret}  # fmt: skip
+    nobody = pcinfra("submit", "large.yaml", "--on", "k8s", status=2)
+    assert "kubernetes.service_account: one with s3:GetObject" in nobody.stderr
+    role = ("--kubernetes-service-account", "trainer")
+    run = pcinfra("submit", "large.yaml", "--on", "k8s", *role).stdout.strip()
+    assert home.objects() == [f"{run}.tar.gz"]
+    assert "deleted, with its pods and files" in pcinfra("cancel", run, "--on", "k8s").stderr
+    assert home.objects() == []
 
 
 def test_code_elsewhere_is_not_touched_and_what_is_left_is_told(home: Home) -> None:

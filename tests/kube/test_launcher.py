@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +19,7 @@ from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest, new_run_id
 from tests.kube.server import Server, needed
 from tests.unit.jobs.kubernetes.jobs import ACCELERATE, DEEPSPEED, ELASTIC, FETCHING, PLAIN, TENSORFLOW, spec
+from tests.waiting import until
 
 pytestmark = needed
 
@@ -44,13 +43,6 @@ def config_maps(api: LiveApi) -> list[dict[str, Any]]:
     return list(pages(api, f"/api/v1/namespaces/{api.namespace}/configmaps", OURS))
 
 
-def eventually(what: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("kind", ["TrainJob", "PyTorchJob"])
 def test_a_run_is_submitted_seen_and_cancelled_with_its_files(api: LiveApi, kind: Kind) -> None:
     launcher = KubernetesLauncher(api)
@@ -67,7 +59,7 @@ def test_a_run_is_submitted_seen_and_cancelled_with_its_files(api: LiveApi, kind
     assert launcher.cancel(run.run).state is State.CANCELLED
     assert launcher.look(run.run).status.state is State.CANCELLED
     assert launcher.runs(Query(5)) == []
-    eventually(lambda: config_maps(api) == [])  # the real garbage collector
+    until(lambda: config_maps(api) == [])  # the real garbage collector
     with pytest.raises(NotFound, match="there is no such run"):
         KubernetesLauncher(api).look(run.run)
 
@@ -130,7 +122,7 @@ def test_a_quota_refuses_with_its_own_words_and_leaves_nothing(api: LiveApi) -> 
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/trainjobs.trainer.kubeflow.org": "0"}}}
     path = f"/api/v1/namespaces/{api.namespace}/resourcequotas"
     api.call("POST", path, body=quota)
-    eventually(lambda: bool((api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
+    until(lambda: bool((api.call("GET", f"{path}/few").get("status") or {}).get("hard")))
     with pytest.raises(AccessDenied, match="exceeded quota: few") as caught:
         KubernetesLauncher(api).submit(manifest(api))
     assert caught.value.hint == "kubectl describe resourcequota"
@@ -152,7 +144,7 @@ def test_the_minimal_role_is_enough_and_no_more(server: Server, api: LiveApi) ->
         except Conflict:
             assert each["kind"] == "ClusterRole"
     launcher = KubernetesLauncher(alice)
-    eventually(lambda: _may(launcher, run))
+    until(lambda: _may(launcher, run))
     assert launcher.look(run.run, {}).status.state is State.WAITING
     assert launcher.orphans() == []
     assert launcher.cancel(run.run).state is State.CANCELLED

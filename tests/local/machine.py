@@ -67,4 +67,4 @@ def at_terminal_of_head(cluster: SlurmCluster, argv: Sequence[str]) -> list[str]
     head = cluster.spec.head
     record = fleet.alive(cluster.paths, head.name)
     assert record is not None
-    return cluster._nodes.enter(cluster.spec, head, record, Command(tuple(argv)))
+    return cluster.kind.enter(cluster.spec, head, record, Command(tuple(argv)))

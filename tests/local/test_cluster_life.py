@@ -14,6 +14,7 @@ import pytest
 
 from pcinfra.aws import Target
 from pcinfra.cli.clusters import cluster as commands
+from pcinfra.clusters.facts import instances
 from pcinfra.errors import Refused, ResourceFailed, UsageError
 from pcinfra.project import Project
 from tests.account import Account
@@ -158,6 +159,21 @@ def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:
     assert (shown(life)["fleet_status"], len(shown(life)["nodes"])) == ("STOPPED", 3)
     told(life, "start", NAME)
     assert {queue["state"] for queue in shown(life)["queues"]} == {"up"}
+
+
+def test_login_nodes_go_and_come_back_for_a_change_that_needs_it(life: Account) -> None:
+    with_one = Account(life.target, project(login_nodes={"count": 1, "gracetime_period": 3}))
+    told(with_one, "update", NAME, "--yes")
+    other = {"count": 1, "gracetime_period": 3, "instance_type": "m5.2xlarge"}
+    larger = Account(life.target, project(login_nodes=other))
+    with pytest.raises(Refused, match="needs a yes"):
+        run(commands, larger, "update", NAME)
+    done = told(larger, "update", NAME, "--yes")
+    assert "sessions on the login nodes" in done
+    assert "is up to date" in done
+    found = instances(life.cloud, [NAME], "LoginNode")
+    assert [each["InstanceType"] for each in found] == ["m5.2xlarge"]
+    told(life, "update", NAME, "--yes")  # without any again
 
 
 def until_running(account: Account, job: str) -> None:

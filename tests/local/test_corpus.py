@@ -23,7 +23,7 @@ from pcinfra.clusters.render import Rendered, rendered
 from pcinfra.clusters.sources import Locator
 from pcinfra.clusters.validate import against_account, validate
 from pcinfra.errors import InputError
-from pcinfra.project import Accounting, Cluster, HeadNodeSettings, LoginNodes, Project, Queue
+from pcinfra.project import Accounting, Cluster, HeadNodeSettings, Hooks, Imds, LoginNodes, Monitoring, Project, Queue
 from pcinfra.project.document import parse as document
 from pcinfra.project.load import parse
 from pcinfra.shell import Subprocess
@@ -73,7 +73,9 @@ def named(cloud: Aws, inputs: ClusterInputs) -> dict[str, str]:
     return {
         "ODCR": reserved(cloud, ZONE),
         "ELSEWHERE": reserved(cloud, "us-east-1b"),
-        "BLOCK": block(cloud),
+        "BLOCK": block(cloud, "p5.48xlarge", 2),
+        "ULTRASERVER": block(cloud, "p6e-gb200.36xlarge", 18),
+        "PART_OF_ONE": block(cloud, "p6e-gb200.36xlarge", 4),
         "SECRET": secret,
         "NO_SECRET": f"{secret[:-6]}AAAAAA",
         "PLAIN_GROUP": plain["GroupId"],
@@ -87,9 +89,9 @@ def reserved(cloud: Aws, zone: str) -> str:
     return str(answer["CapacityReservation"]["CapacityReservationId"])
 
 
-def block(cloud: Aws) -> str:
-    """Buy the first offer of two instances for a day."""
-    asked = {"InstanceType": "p5.48xlarge", "InstanceCount": 2, "CapacityDurationHours": 24}
+def block(cloud: Aws, instance_type: str, count: int) -> str:
+    """Buy the first offer of instances for a day."""
+    asked = {"InstanceType": instance_type, "InstanceCount": count, "CapacityDurationHours": 24}
     offers = cloud.call("ec2", "DescribeCapacityBlockOfferings", **asked)["CapacityBlockOfferings"]
     offer = next(offer for offer in offers if offer["AvailabilityZone"] == ZONE)
     bought = cloud.call("ec2", "PurchaseCapacityBlock", CapacityBlockOfferingId=offer["CapacityBlockOfferingId"],
@@ -101,7 +103,9 @@ def made(case: dict[str, Any], world: World) -> Rendered:
     """Render a case even when our own file would not be read: pcluster is asked about it too."""
     raw = yaml.safe_load(world.file(case))["clusters"]["train"]
     parts: dict[str, Any] = {**raw}
-    for key, kind in (("head_node", HeadNodeSettings), ("login_nodes", LoginNodes), ("accounting", Accounting)):
+    sections = {"head_node": HeadNodeSettings, "login_nodes": LoginNodes, "accounting": Accounting, "hooks": Hooks,
+                "imds": Imds, "monitoring": Monitoring}  # fmt: skip
+    for key, kind in sections.items():
         if key in raw:
             parts[key] = loosely(kind, raw[key])
     if "queues" in raw:
@@ -169,6 +173,24 @@ def theirs(world: World) -> dict[str, list[str]]:
     found = ask(texts, world)
     _SAID.update({texts[name]: said for name, said in found.items()})
     return found
+
+
+BLOCK_SIZES = """
+import sys, yaml
+from pcluster.schemas.cluster_schema import ClusterSchema
+from pcluster.templates.cdk_builder_utils import process_ultraserver_capacity_block_sizes
+config = ClusterSchema(cluster_name="check").load(yaml.safe_load(sys.stdin))
+print(process_ultraserver_capacity_block_sizes(config.ultraserver_capacity_block_dict))
+"""
+
+
+def test_pcluster_makes_the_blocks_of_slurms_topology_from_the_ultraserver_itself(world: World) -> None:
+    """What it writes into the head node's dna.json as p6egb200_block_sizes (pcluster 3.16.1, cluster_stack.py)."""
+    case = next(case for case in CASES if case["name"] == "ultraserver")
+    environment = {**os.environ, **world.target.environment(), "AWS_DEFAULT_REGION": "us-east-1"}
+    argv = [sys.executable, "-W", "ignore", "-c", BLOCK_SIZES]
+    done = Subprocess().run(argv, stdin=made(case, world).text, env=environment).check()
+    assert done.stdout.strip() == "{'p6e-gb200': '18'}"
 
 
 def test_the_corpus_is_large_and_names_each_case_once() -> None:

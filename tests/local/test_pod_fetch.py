@@ -162,6 +162,15 @@ def test_the_role_of_a_pod_identity_association_is_asked_of_the_nodes_agent(
     assert shown == ["pod-identity-token"]
 
 
+def test_a_pod_that_is_not_told_its_region_takes_the_projects(pod: Pod) -> None:
+    name = f"hf-{uuid4().hex[:8]}"
+    pod.cloud.call("secretsmanager", "CreateSecret", Name=name, SecretString="v")
+    del with_keys(pod).environment["AWS_REGION"]
+    assert "the region is not known" in pod.run({"secrets": [secret("TOKEN", name)]}, "true").stderr
+    done = pod.run({"secrets": [secret("TOKEN", name)], "region": REGION}, "sh", "-c", 'echo "$TOKEN"')
+    assert (done.returncode, done.stdout) == (0, "v\n"), done.stderr
+
+
 def test_a_pod_without_a_role_says_what_to_write(pod: Pod) -> None:
     done = pod.run({"secrets": [secret("TOKEN", "a")]}, "echo", "ran")
     assert (done.returncode, done.stdout) == (1, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -230,6 +231,23 @@ def test_a_state_of_another_version(cloud: LocalCloud) -> None:
     with pytest.raises(PcinfraError, match=r"moto 5\.0\.0") as raised:
         cloud.start()
     assert raised.value.hint == "pcinfra local reset"
+
+
+def test_a_stop_says_that_the_state_could_not_be_saved(cloud: LocalCloud) -> None:
+    client(cloud.start(), "s3").create_bucket(Bucket="kept")
+    cloud.stop()
+    endpoint, obstacle = cloud.start(), cloud.directory / "state.tmp"
+    while not obstacle.is_dir():  # a snapshot can no more be written than to a full disk; one may be under way
+        with contextlib.suppress(FileExistsError):
+            obstacle.mkdir()
+    client(endpoint, "s3").create_bucket(Bucket="lost")
+    with pytest.raises(PcinfraError, match=r"stopped, but the state could not be saved: .*state\.tmp"):
+        cloud.stop()
+    assert not cloud.status().running
+    obstacle.rmdir()
+    kept = {bucket["Name"] for bucket in client(cloud.start(), "s3").list_buckets()["Buckets"]}
+    assert kept == {"kept"}
+    assert cloud.stop()
 
 
 def test_reset_forgets_everything(cloud: LocalCloud) -> None:

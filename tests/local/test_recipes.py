@@ -89,6 +89,26 @@ def test_efa_check_with_programs_that_answer(head: DirectHeadNode) -> None:
     assert "-p efa -e rdm -I 1000" in log
 
 
+ALL_REDUCE = """#!/bin/bash
+echo "rank $PMIX_RANK of $SLURM_NTASKS sees ${CUDA_VISIBLE_DEVICES} $NCCL_DEBUG: $*"
+"""
+
+
+def test_nccl_tests_with_a_program_that_only_says_who_it_is(head: DirectHeadNode) -> None:
+    """As far as Slurm and PMIx go: a process for each GPU of each node, which sees them all."""
+    head.put({"../tools/all_reduce_perf": ALL_REDUCE.encode()})
+    program = head.run("chmod 755 ../tools/*; realpath ../tools/all_reduce_perf").check().stdout.strip()
+    words = load(find("nccl-tests").job).spec.command[1:]
+    status, log = end(
+        head, start(head, "nccl-tests", command=(program, *words), image=None, container="off", gpus=2, cpus=2)
+    )
+    if "can not load PMIx library" in log:
+        pytest.skip("this Slurm has no PMIx: apt-get install libpmix-dev")
+    assert status.exit_code == 0, log
+    said = sorted(line.partition(": ")[2] for line in log.splitlines() if " of 4 sees " in line)
+    assert said == [f"rank {rank} of 4 sees 0,1 INFO: -b 8 -e 16G -f 2 -g 1" for rank in range(4)]
+
+
 COUNTING = """
 import sys, time, resume
 run = resume.Run(keep=2)

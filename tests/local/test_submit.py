@@ -77,6 +77,12 @@ def doors(folder: Folder) -> Doors:
     return Doors(Aws(target), Subprocess(), target)
 
 
+def test_images_that_nobody_uses_are_removed(folder: Folder) -> None:
+    done = folder.pcinfra("image", "prune", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "no imported images\n"), done.stderr
+    assert folder.pcinfra("image", "prune", "--days", "0").returncode == 2
+
+
 def test_hello_streams_its_log_and_exits_with_0(folder: Folder) -> None:
     done = folder.pcinfra("submit", "examples/hello.yaml", "--follow")
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from pcinfra.errors import UsageError
         ("p5en.48xlarge", "x86_64", 8, 16, 8),
         ("p4d.24xlarge", "x86_64", 8, 4, 8),
         ("p6-b200.48xlarge", "x86_64", 8, 8, 8),
+        ("p6e-gb200.36xlarge", "arm64", 4, 16, 3),
         ("g5.xlarge", "x86_64", 1, 0, 1),
         ("g5.12xlarge", "x86_64", 4, 1, 1),
         ("hpc7a.96xlarge", "x86_64", 0, 2, 0),
@@ -47,3 +48,10 @@ def test_an_unknown_type_says_where_and_what_is_near(wrong: str, near: str) -> N
 def test_what_is_like_nothing_is_refused_too(wrong: str) -> None:
     with pytest.raises(UsageError):
         catalog.find(wrong)
+
+
+@pytest.mark.parametrize(("name", "gigabits"), [
+    ("p5.48xlarge", 3200), ("p4d.24xlarge", 400), ("c7i.12xlarge", 18.75), ("t2.micro", 0),
+])  # fmt: skip
+def test_what_the_network_of_a_type_carries(name: str, gigabits: float) -> None:
+    assert catalog.find(name).gigabits == gigabits

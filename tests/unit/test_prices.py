@@ -17,7 +17,7 @@ from pcinfra.costs import cost_of
 from pcinfra.engine import Action, Kind, Plan
 from pcinfra.errors import AccessDenied
 from pcinfra.prices import Book, Price, bundled
-from pcinfra.project import Adopt, Cluster, Lustre, Prerequisites, Project, Queue
+from pcinfra.project import Accounting, Adopt, Cluster, Database, Lustre, Prerequisites, Project, Queue
 from tests.unit.clusters.fakes import FakeCloud
 
 BOOK = bundled()
@@ -117,6 +117,19 @@ def test_interface_endpoints_are_as_many_as_the_stack_makes(chosen: dict[str, bo
     assert line.per_hour == pytest.approx(count * 0.01)
     template = Path(__file__).parents[2] / "cfn" / "parallelcluster-prerequisites.yaml"
     assert template.read_text(encoding="utf-8").count("VpcEndpointType: Interface") == 5
+
+
+def test_a_database_costs_its_least_capacity_and_says_what_comes_on_top() -> None:
+    clusters = {name: Cluster(accounting=Accounting(managed=True)) for name in ("a", "b")}
+    prerequisites = Prerequisites(database=Database(min_capacity=1.5))
+    lines = costs.cost_of(Project(clusters=clusters, prerequisites=prerequisites), BOOK)
+    (one,) = [line for line in lines if line.what == "accounting database"]
+    assert one.per_hour == pytest.approx(1.5 * 0.12)
+    assert "reads, writes and snapshots come on top" in one.note
+    elsewhere = Project(region="eu-west-1", clusters=clusters)
+    (unknown,) = [line for line in costs.cost_of(elsewhere, BOOK) if line.what == "accounting database"]
+    assert (unknown.per_hour, costs.UNKNOWN in unknown.note) == (None, True)
+    assert not [line for line in costs.cost_of(Project(), BOOK) if "accounting" in line.what]
 
 
 def test_a_plan_costs_what_it_makes() -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +102,48 @@ def test_ctrl_c_at_the_terminal_lets_the_command_end(tmp_path: os.PathLike[str])
     process.stdout.close()
     process.wait()
     killer.cancel()
+
+
+def test_a_program_that_was_begun_is_handed_the_next_run_of_it(tmp_path: Path) -> None:
+    shell, script = Subprocess(), f"echo begun >>{tmp_path}/starts; cat; exit 3"
+    shell.begin(["sh", "-c", script], env=os.environ)
+    assert shell.run(["sh", "-c", "cat"], stdin="another", env=os.environ).stdout == "another"
+    done = shell.run(["sh", "-c", script], stdin="said", env=os.environ)
+    assert (done.status, done.stdout) == (3, "said")
+    assert (tmp_path / "starts").read_text() == "begun\n"
+    assert shell.run(["sh", "-c", script], stdin="again", env=os.environ).stdout == "again"
+    assert (tmp_path / "starts").read_text() == "begun\nbegun\n"
+
+
+def test_a_program_that_cannot_be_begun_is_missed_when_it_is_run() -> None:
+    shell = Subprocess()
+    shell.begin(["no-such-program"], env={})
+    with pytest.raises(MissingTool):
+        shell.run(["no-such-program"], env={})
+
+
+BEGINNER = """
+import os, sys
+from pcinfra.shell import Subprocess
+
+Subprocess().begin(["sh", "-c", "sleep 600 & echo $$ $! >FIFO; exec sleep 600"], env=dict(os.environ))
+print(open("FIFO").read(), flush=True)
+"""
+
+
+def test_what_was_begun_and_is_not_needed_ends_with_us_and_with_all_that_it_started(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    program = BEGINNER.replace("FIFO", str(tmp_path / "fifo"))
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    deadline = time.monotonic() + 60
+    while alive := [pid for pid in done.stdout.split() if running(pid)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.05)
+
+
+def running(pid: str) -> bool:
+    """A process that nobody has waited for yet does not run."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pcinfra.cli import options
-from pcinfra.cli.clusters.lookup import cluster_name, told
+from pcinfra.cli.clusters.lookup import told
 from pcinfra.cli.clusters.validate import checked, locator
 from pcinfra.cli.session import Session
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@cluster_name
+@click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
 @click.option("--wait", is_flag=True, help="Wait until a capacity block or reservation of a queue has begun.")
 @click.option("--rollback", is_flag=True, help="Remove what was made when it fails; its logs go with it.")
@@ -33,6 +33,11 @@ def create(session: Session, /, name: str, dry_run: bool, wait: bool, rollback: 
     pcinfra cluster create train
     pcinfra cluster create train --wait     its capacity block begins tomorrow
     """
+    from pcinfra.clusters import program
+
+    if not (dry_run or wait):
+        program.begin(session.shell)
+    name = options.cluster_name(name)  # not while the command line is read: it imports much
     from pcinfra.clusters.facts import find
     from pcinfra.clusters.lifecycle import create_plan
     from pcinfra.ui import print_plan

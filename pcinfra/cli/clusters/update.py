@@ -35,7 +35,8 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
 
     pcluster's own update policies decide what a change needs. Most are made while jobs run. Where the compute fleet
     must be stopped, this is done in order: no new job starts, the running ones end, the fleet stops, the change is
-    made, the fleet starts, jobs start again. No job is ended without --running-jobs kill.
+    made, the fleet starts, jobs start again. No job is ended without --running-jobs kill. Where login nodes must be
+    stopped, they tell their users, go after their gracetime_period, and come back with the change.
 
     \b
     pcinfra cluster update train --dry-run
@@ -54,9 +55,10 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
         print_plan(plan)
     if dry_run or not plan.actions:
         return
-    if asked.stops:
+    if asked.stops or asked.stops_logins:
         _refuse_what_validators_find(session, name, config)
-    options.confirm(f"Update cluster {name}?" + (" Jobs will be ended." if plan.losses else ""), yes)
+    lost = "; ".join(action.loses for action in plan.losses)
+    options.confirm(f"Update cluster {name}?" + (f" It ends {lost}." if lost else ""), yes)
     held = f"its queues are held and its compute fleet may be stopped: pcinfra cluster start {name}"
     with told(session, name, also=held if asked.stops else ""):
         session.run(plan)
@@ -116,5 +118,6 @@ def _as_json(name: str, asked: Update, plan: Plan) -> dict[str, object]:
         "changes": [{**asdict(verdict), "in_words": asked.in_words(verdict)} for verdict in asked.verdicts],
         "fleet": asked.fleet,
         "stops_fleet": asked.stops,
+        "stops_login_nodes": asked.stops_logins,
         "actions": [{"id": a.id, "kind": a.kind, "what": a.what, "loses": a.loses} for a in plan.actions],
     }

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pcinfra import catalog
@@ -153,16 +154,32 @@ def offered(config: Config, cloud: Cloud) -> Iterator[Remark]:
 
 
 def secrets(config: Config, cloud: Cloud) -> Iterator[Remark]:
-    """slurmdbd does not start without its password (pcluster, PasswordSecretArnValidator)."""
-    database = config.data["Scheduling"].get("SlurmSettings", {}).get("Database", {})
-    arn = str(database.get("PasswordSecretArn", ""))
-    if not re.match(r"arn:aws[a-z-]*:secretsmanager:", arn):
-        return
-    try:
-        cloud.call("secretsmanager", "DescribeSecret", SecretId=arn)
-    except NotFound:
-        path = ("Scheduling", "SlurmSettings", "Database", "PasswordSecretArn")
-        yield Remark(path, "the secret does not exist", "aws secretsmanager create-secret --name slurm")
+    """Neither slurmdbd nor sssd starts without its password (pcluster, PasswordSecretArnValidator)."""
+    holders: tuple[tuple[Path, str], ...] = (
+        (("Scheduling", "SlurmSettings", "Database"), "slurm"), (("DirectoryService",), "directory"),
+    )  # fmt: skip
+    for path, name in holders:
+        holder: Mapping[str, Any] = config.data
+        for step in path:
+            holder = holder.get(str(step), {})
+        arn = str(holder.get("PasswordSecretArn", ""))
+        if not re.match(r"arn:aws[a-z-]*:secretsmanager:", arn):
+            continue
+        try:
+            cloud.call("secretsmanager", "DescribeSecret", SecretId=arn)
+        except NotFound:
+            hint = f"aws secretsmanager create-secret --name {name}"
+            yield Remark((*path, "PasswordSecretArn"), "the secret does not exist", hint)
 
 
-RULES = (subnet_room, reserved, scripts, offered, secrets)
+def hooks(config: Config, cloud: Cloud) -> Iterator[Remark]:
+    """Ours: a program that the head node's script is to install is there to be fetched."""
+    action = config.data["HeadNode"].get("CustomActions", {}).get("OnNodeConfigured", {})
+    arguments = [str(argument) for argument in action.get("Args", ())]
+    for index, (name, url) in enumerate(pairwise(arguments), 1):
+        if name in ("--prolog", "--epilog") and url.startswith("s3://") and not _exists(cloud, url):
+            path = ("HeadNode", "CustomActions", "OnNodeConfigured", "Args", index)
+            yield Remark(path, f"{url} does not exist", f"aws s3 cp FILE {url}")
+
+
+RULES = (subnet_room, reserved, scripts, offered, secrets, hooks)

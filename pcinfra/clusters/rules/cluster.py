@@ -142,6 +142,49 @@ def imds(config: Config) -> Iterator[Remark]:
         yield warning(("HeadNode", "Imds", "Secured"), "every user has the head node's role", "Secured: true")
 
 
+def directory(config: Config) -> Iterator[Remark]:
+    """pcluster, DomainNameValidator, DomainAddrValidator, PasswordSecretArnValidator, LdapTlsReqCertValidator and
+    AdditionalSssdConfigsValidator. A Parameter Store parameter is possible in us-isob-east-1 only, which we leave out.
+    """
+    found = config.data.get("DirectoryService")
+    if not found:
+        return
+    path: Path = ("DirectoryService",)
+    domain, addresses = str(found["DomainName"]), str(found["DomainAddr"])
+    if not re.match(r"^[\w-]+(\.[\w-]+)*$|^(dc=[\w-]+)(,dc=[\w-]+)*$", domain, re.ASCII | re.IGNORECASE):
+        what = f"{domain!r} is neither a domain's name nor a distinguished name of dc= alone"
+        yield Remark((*path, "DomainName"), what, "corp.example.com or dc=corp,dc=example,dc=com")
+    for address in addresses.split(","):
+        yield from _address(address.strip(), found.get("AdditionalSssdConfigs", {}))
+    secret = str(found["PasswordSecretArn"])
+    if ":secretsmanager:" not in secret:
+        yield Remark((*path, "PasswordSecretArn"), "must be a secret of Secrets Manager",
+                     "arn:aws:secretsmanager:us-east-1:123456789012:secret:ad-AbCdEf")  # fmt: skip
+    if found.get("LdapTlsReqCert") in ("never", "allow", "try"):
+        yield warning((*path, "LdapTlsReqCert"), "whoever stands between reads passwords", "LdapTlsReqCert: hard")
+    yield from _sssd(found)
+
+
+def _address(address: str, sssd: Mapping[str, Any]) -> Iterator[Remark]:
+    path: Path = ("DirectoryService", "DomainAddr")
+    scheme, there, host = address.partition("://")
+    if there and scheme not in ("ldap", "ldaps"):
+        yield warning(path, f"{scheme} is not a protocol of directories", f"ldaps://{host}")
+    elif scheme == "ldap" and there:
+        yield warning(path, "ldap sends passwords in the clear", f"ldaps://{host}")
+        if str(sssd.get("ldap_auth_disable_tls_never_use_in_production", "")).lower() != "true":
+            yield warning(path, "nobody can log in by ldap without ldap_auth_disable_tls_never_use_in_production in "
+                          "AdditionalSssdConfigs", f"ldaps://{host}")  # fmt: skip
+
+
+def _sssd(found: Mapping[str, Any]) -> Iterator[Remark]:
+    sssd, path = found.get("AdditionalSssdConfigs", {}), ("DirectoryService", "AdditionalSssdConfigs")
+    if sssd.get("id_provider", "ldap") != "ldap":
+        yield Remark((*path, "id_provider"), "belongs to ParallelCluster, which uses ldap", "remove it")
+    if "LdapAccessFilter" in found and sssd.get("access_provider", "ldap") != "ldap":
+        yield Remark((*path, "access_provider"), "LdapAccessFilter needs ldap", "access_provider: ldap")
+
+
 def ours(config: Config) -> Iterator[Remark]:
     """By its tags pcinfra finds a cluster again; names of pcluster's that are not in their own place do nothing."""
     tags = {tag["Key"]: (index, tag["Value"]) for index, tag in enumerate(config.data.get("Tags", []))}
@@ -161,5 +204,5 @@ def open_ssh(config: Config) -> Iterator[Remark]:
 
 
 RULES = (
-    name, head_memory, slurm_settings, accounting, idle_time, timeouts, roles, imds, ours, open_ssh,
+    name, head_memory, slurm_settings, accounting, idle_time, timeouts, roles, imds, directory, ours, open_ssh,
 )  # fmt: skip

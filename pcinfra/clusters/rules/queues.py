@@ -194,6 +194,23 @@ def hard_to_get(config: Config) -> Iterator[Remark]:
                        f"{nodes.least}", "capacity_reservation: cr-..., or min_nodes: 0")  # fmt: skip
 
 
+def ultraservers(config: Config) -> Iterator[Remark]:
+    """p6e-gb200 comes as whole UltraServers, by Capacity Block only, and its NVLink crosses nodes by IMEX.
+
+    Sources: ParallelCluster, "Support NVIDIA-Imex with p6e-gb200 instance"; pcluster, UNSUPPORTED_OSES_FOR_P6E_GB200.
+    """
+    action = config.data["HeadNode"].get("CustomActions", {}).get("OnNodeConfigured", {})
+    imex = any("imex" in str(argument) for argument in action.get("Args", ()))
+    for nodes in config.nodes:
+        name = next((name for name in nodes.types if name.startswith("p6e-gb200.")), "")
+        if name and nodes.capacity_type != "CAPACITY_BLOCK":
+            what = f"{name} is to be had in Capacity Blocks of whole UltraServers only"
+            yield Remark((*nodes.queue_path, "CapacityType"), what, "capacity_type: CAPACITY_BLOCK")
+        elif name and not imex:
+            what = "NVLink between nodes needs IMEX set up by a prolog, which is not there"
+            yield info((*nodes.path, "InstanceType"), what, "hooks: {prolog: [s3://BUCKET/91_nvidia_imex_prolog.sh]}")
+
+
 def operating_system(config: Config) -> Iterator[Remark]:
     """pcluster, InstanceTypeOSCompatibleValidator: micro and nano are too small for these systems."""
     for nodes in config.nodes:
@@ -205,5 +222,5 @@ def operating_system(config: Config) -> Iterator[Remark]:
 
 RULES = (
     names, names_differ, counts, sizes, types_known, one_architecture, efa, placement, capacity, several_types,
-    hard_to_get, operating_system,
+    hard_to_get, ultraservers, operating_system,
 )  # fmt: skip

@@ -37,7 +37,7 @@ def together(run: str, tasks: int, statuses: Sequence[Status]) -> Status:
     """Return the Status of an array: it runs while one task runs, and has failed when all have ended and one failed.
 
     Args:
-        tasks: how many there were; those that are not among ``statuses`` have been deleted.
+        tasks: how many there were; those that are not among ``statuses`` have been deleted, or were never made.
     """
     gone = tasks - len(statuses)
     states = Counter(each.state for each in statuses)
@@ -62,7 +62,7 @@ def together(run: str, tasks: int, statuses: Sequence[Status]) -> Status:
 
 def _counted(states: Counter[State], gone: int, tasks: int) -> str:
     counts = [f"{states[state]} {state}" for state in (*_FIRST, *_LAST) if states[state]]
-    return f"of {tasks} tasks " + ", ".join([*counts, *([f"{gone} deleted"] if gone else [])])
+    return f"of {tasks} tasks " + ", ".join([*counts, *([f"{gone} not there"] if gone else [])])
 
 
 def _used(statuses: Sequence[Status]) -> Tasks:

@@ -127,6 +127,8 @@ def _kind(spec: JobSpec) -> Iterator[Finding]:
 
 def _elsewhere(spec: JobSpec) -> Iterator[Finding]:
     """What only Slurm does: nothing in the cluster would start what waits."""
+    if spec.health not in (None, "off"):
+        yield Finding(("health",), "is for Slurm: Kubernetes looks at its nodes itself", 'health: "off"')
     if spec.after:
         first = spec.after[0].run
         why = "is for Slurm: neither operator waits for another run, and nobody would start this one"

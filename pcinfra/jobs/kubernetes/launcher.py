@@ -173,9 +173,19 @@ class KubernetesLauncher:
         ]
         objects = [*(_again(found.kind, job) for job in found.jobs), *files]
         texts = [json.dumps(each, ensure_ascii=False).replace(found.run, new) for each in objects]
-        if old := _address(found.first):
-            self._store(old).copy(old, old.replace(found.run, new))
-        return self.submit(Manifest(new, tuple(File("object.json", text.encode()) for text in texts)))
+        manifest = Manifest(new, tuple(File("object.json", text.encode()) for text in texts))
+        old = _address(found.first)
+        if not old:
+            return self.submit(manifest)
+        copy = old.replace(found.run, new)
+        self._store(old).copy(old, copy)
+        try:
+            return self.submit(manifest)
+        except Unreachable:
+            raise  # it may be there by now, and need its code
+        except PcinfraError:
+            self.discard_code(copy)
+            raise
 
     def delete(self, kind: JobKind, job: Object) -> None:
         """Delete ``job``: exactly this one, not another that has its name by now."""

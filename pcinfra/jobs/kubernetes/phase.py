@@ -25,6 +25,7 @@ _STUCK = {
     "RunContainerError": "its command cannot be started",
     "CrashLoopBackOff": "it ended with an error and waits to be started again",
 }
+_NOT_STARTED = ("StartError", "ContainerCannotRun")  # containerd's and docker's word for a program that is not there
 _TIMEOUTS = ("DeadlineExceeded",)
 _QUIET = ("ContainerCreating", "PodInitializing")
 
@@ -123,6 +124,8 @@ def _failure(kind: JobKind, pods: Sequence[Object]) -> tuple[int, str]:
     name = pod["metadata"]["name"]
     if end.get("reason") == "OOMKilled":
         return code, f"{name} ran out of memory"
+    if end.get("reason") in _NOT_STARTED:
+        return code, f"{name}: {_STUCK['RunContainerError']} ({str(end.get('message', '')).strip()})"
     return code, f"{name} ended first"
 
 

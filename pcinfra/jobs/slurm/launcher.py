@@ -53,7 +53,7 @@ class SlurmLauncher:
             self._head.put({staged: packed})
             text = f"@{staged}"
         runs = [manifest.run for manifest in manifests]
-        answer = self._run(_script("submit", RUNS=" ".join(runs), ARCHIVE=text), timeout=600)
+        answer = self._run(_script("digest", "submit", RUNS=" ".join(runs), ARCHIVE=text), timeout=600)
         return _submitted(runs, answer.splitlines())
 
     def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
@@ -67,7 +67,7 @@ class SlurmLauncher:
 
     def rerun(self, run: str, new: str) -> str:
         packing = _script("find", "rerun", WHAT=_name(run), NEW=_name(new))
-        lines = self._run("\n".join([packing, _script("submit")]), timeout=300).splitlines()
+        lines = self._run("\n".join([packing, _script("digest", "submit")]), timeout=300).splitlines()
         if not any(line.startswith("jobs ") for line in lines):
             _answer(run, "".join(lines))
         (job,) = _submitted([new], lines)

@@ -6,6 +6,7 @@ here-document, a ``bash -c`` or an argument of sbatch. Nothing in the files depe
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def render(
     ]
     if spec.script:
         files.append(File("script", script, 0o700))
-    if _imported(spec):
+    if _imported(spec) or _tagged(spec):
         files.append(File("import.sh", import_sh(spec).encode()))
     if _gated(spec):
         files.append(File("health.sh", health_sh().encode()))
@@ -84,6 +85,7 @@ def submit_env(spec: JobSpec) -> str:
         "TASKS": str(spec.tasks or ""),
         "AT_ONCE": str(array or ""),
         "DIGEST": _imported(spec),
+        "IMAGE": _tagged(spec),
         "QUEUE": spec.queue or "",
         "AFTER": " ".join(f"{after.when}:{after.run}" for after in spec.after),
     }
@@ -106,14 +108,23 @@ def health_sh() -> str:
 
 
 def _imported(spec: JobSpec) -> str:
-    """Return the digest of an image that is imported once for all runs; empty: Pyxis imports it on every node."""
+    """Return the digest of an image that is imported once for all runs; empty where the address has none."""
     return digest(spec.image) if spec.image and _in_container(spec) != "off" else ""
+
+
+def _tagged(spec: JobSpec) -> str:
+    """Return the image, as Enroot takes it, where its address has no digest yet: what it means, submit.sh finds out."""
+    outside = not spec.image or spec.image.startswith("/") or _in_container(spec) == "off"
+    return "" if outside or _imported(spec) else enroot_uri(str(spec.image))
 
 
 def import_sh(spec: JobSpec) -> str:
     """Return the batch script of the job that imports the image."""
     assert spec.image
     values = (f"uri={shlex.quote(enroot_uri(spec.image))}", f"digest={_imported(spec)}")
+    if _tagged(spec):
+        name = shlex.quote(re.sub(r":[\w.-]+$", "", enroot_uri(spec.image)))
+        values = ("digest=$(<image.digest)", f'uri={name}@sha256:"$digest"')
     return "\n".join(["#!/bin/bash", *values, _script("import")])
 
 

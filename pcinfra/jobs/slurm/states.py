@@ -25,6 +25,7 @@ _STATES = {
     "SIGNALING": State.RUNNING,
     "STAGE_OUT": State.ENDING,
     "COMPLETING": State.ENDING,
+    "EXPEDITING": State.ENDING,  # since 25.11: Slurm decides whether to requeue it at once
     "COMPLETED": State.DONE,
     "FAILED": State.FAILED,
     "CANCELLED": State.CANCELLED,

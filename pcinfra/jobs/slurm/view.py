@@ -19,6 +19,16 @@ _SCRIPT = Path(__file__).parent / "scripts" / "view.sh"
 _STOPPED = "stopping cluster"
 """The reason that clustermgtd gives to nodes when the compute fleet stops (aws-parallelcluster-node)."""
 
+_KINDS = {
+    **dict.fromkeys(("powered_down", "cloud", "future"), "off"),
+    **dict.fromkeys(("powering_up", "power_up", "reboot", "reboot_issued"), "starting"),
+    **dict.fromkeys(("powering_down", "power_down"), "stopping"),
+    **dict.fromkeys(("down", "fail", "failing", "unknown", "error", "drained", "inval", "?"), "down"),
+    "draining": "draining",
+    **dict.fromkeys(("idle", "planned", "reserved", "maint", "resume", "cancel_reboot"), "idle"),
+}
+"""Words of node_state_string (slurm_protocol_defs.c of Slurm, which only grew); the others are of nodes with jobs."""
+
 _ON_NODES = ("RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
 
 
@@ -58,17 +68,13 @@ class Node:
         down, ``*`` does not answer.
         """
         word, flag = self.state.rstrip("*~#!%$@^-+"), self.state[len(self.state.rstrip("*~#!%$@^-+")) :]
-        if "~" in flag or word == "powered_down" or self.reason == _STOPPED:
+        if "~" in flag or self.reason == _STOPPED:
             return "off"
         if "#" in flag or "^" in flag:
             return "starting"
         if "%" in flag or "!" in flag:
             return "stopping"
-        if "*" in flag or word in ("down", "fail", "failing", "unknown", "error", "drained"):
-            return "down"
-        if word == "draining":
-            return "draining"
-        return "idle" if word in ("idle", "planned", "reserved") else "alloc"
+        return "down" if "*" in flag else _KINDS.get(word, "alloc")
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,8 +239,7 @@ def _row(action: str, resource_type: str, name: str, resource: Resource | None, 
     if "replacement" in extra:
         change["Replacement"] = extra["replacement"]
         if extra["replacement"] != "False" and resource is not None:
-            retain = resource.update_replace_policy == "Retain"
-            change["PolicyAction"] = "ReplaceAndRetain" if retain else "ReplaceAndDelete"
+            change["PolicyAction"] = f"ReplaceAnd{resource.update_replace_policy or 'Delete'}"
     if "policy" in extra:
         change["PolicyAction"] = extra["policy"]
     return {"Type": "Resource", "ResourceChange": change}

@@ -87,7 +87,7 @@ def _check_supported(spec: ResourceSpec, store: SchemaStore) -> None:
     entry = handler(spec.type)
     if entry is None:
         raise not_implemented(spec.type)
-    if "Snapshot" in (spec.deletion_policy, spec.update_replace_policy):
+    if entry.snapshot is None and "Snapshot" in (spec.deletion_policy, spec.update_replace_policy):
         raise not_implemented(f"the deletion policy Snapshot (of {spec.logical_id})")
     if entry.type == CUSTOM:
         return

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from pcinfra.localcloud.cfn import checks, graph, intrinsics, nested
 from pcinfra.localcloud.cfn.account import Account
 from pcinfra.localcloud.cfn.clients import clients
+from pcinfra.localcloud.cfn.dynamic import resolved
 from pcinfra.localcloud.cfn.errors import Cancelled, CfnError, ResourceFailure, not_implemented
 from pcinfra.localcloud.cfn.handlers import handler
 from pcinfra.localcloud.cfn.handlers.base import Context, Existing, Handler, Made, error_code, is_gone
@@ -192,7 +193,7 @@ class Operation:
 
     def _create(self, resource: Resource) -> Made:
         context = self.context(resource)
-        made = self.handler(resource.type).create(context, resource.properties)
+        made = self.handler(resource.type).create(context, resolved(resource.properties, context.client))
         context.begun(made.physical_id)
         if self.stopped():
             raise Cancelled
@@ -202,8 +203,11 @@ class Operation:
         self.fail()
         self.record(f"{verb}_FAILED", reason, resource)
 
-    def remove(self, resource: Resource, *, retain: bool) -> bool:
+    def remove(self, resource: Resource, *, retain: bool, policy: str | None = None) -> bool:
         """Delete a resource, or keep it and say so.
+
+        Args:
+            policy: Snapshot makes a last one; without it the deletion policy counts.
 
         Returns:
             Whether it is gone, or deliberately kept.
@@ -217,7 +221,7 @@ class Operation:
             return True
         self.record("DELETE_IN_PROGRESS", None, resource)
         try:
-            self._delete(resource)
+            self._delete(resource, policy or resource.deletion_policy)
         except Exception as error:
             if not is_gone(error):
                 self.record("DELETE_FAILED", reason_of(error), resource)
@@ -225,9 +229,10 @@ class Operation:
         self.record("DELETE_COMPLETE", None, resource)
         return True
 
-    def _delete(self, resource: Resource) -> None:
+    def _delete(self, resource: Resource, policy: str | None) -> None:
         existing = Existing(str(resource.physical_id), resource.properties, resource.attributes)
-        delete = self.handler(resource.type).delete
+        handler = self.handler(resource.type)
+        delete = handler.snapshot if handler.snapshot and policy == "Snapshot" else handler.delete
         context = self.context(resource)
         patient(lambda: delete(context, existing))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pcinfra.localcloud.cfn import checks, graph
 from pcinfra.localcloud.cfn.differences import changed_paths, replacement
+from pcinfra.localcloud.cfn.dynamic import resolved
 from pcinfra.localcloud.cfn.errors import CfnError, not_implemented
 from pcinfra.localcloud.cfn.handlers.base import Existing
 from pcinfra.localcloud.cfn.model import Journal, Json, Resource
@@ -203,7 +204,8 @@ def _in_place(operation: Operation, current: Resource, properties: Json, tags: d
     existing = Existing(str(current.physical_id), current.properties, current.attributes)
     with operation.backend.guard:
         current.properties, current.tags = properties, tags
-    return change(operation.context(current), existing, properties)
+    context = operation.context(current)
+    return change(context, existing, resolved(properties, context.client))
 
 
 def _replace(
@@ -280,7 +282,8 @@ def _clean_up(operation: Operation) -> None:
     active = set(operation.scope.active())
     removed = {name: resource for name, resource in state.resources.items() if name not in active}
     for resource in reversed(state.journal.replaced if state.journal else []):
-        operation.remove(resource, retain=resource.update_replace_policy == "Retain")
+        policy = resource.update_replace_policy
+        operation.remove(resource, retain=policy == "Retain", policy=policy)
     order = graph.reverse({name: resource.needs for name, resource in removed.items()})
     keep = ("Retain", "RetainExceptOnCreate")
     graph.run(

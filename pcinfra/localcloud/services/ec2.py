@@ -14,7 +14,7 @@ from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import parse_user_data
 
-from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies, ec2_supply
+from pcinfra.localcloud.services import ec2_capacity, ec2_dependencies, ec2_supply, ec2_ultraserver
 from pcinfra.localcloud.services.patching import put
 
 ROOT_DEVICES = ("/dev/sda1", "/dev/xvda")
@@ -36,6 +36,7 @@ def install(on_terminate: OnTerminate) -> None:
     _tell_of_ends(on_terminate)
     ec2_capacity.install()
     ec2_supply.install()
+    ec2_ultraserver.install()
     ec2_dependencies.install()
 
 

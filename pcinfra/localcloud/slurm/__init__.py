@@ -5,7 +5,9 @@
     config      cluster configuration -> Spec
     spec        what a cluster is, as data
     conf        Spec -> slurm.conf, gres.conf, cgroup.conf
-    cluster     SlurmCluster: start, stop, run a command, crash a node
+    access      what a cluster that runs can be asked: commands on its nodes, Slurm's view of them
+    readiness   waits until it is up
+    cluster     SlurmCluster: start, stop, change, crash a node
     namespaced  nodes with namespaces of their own (root)
     sharedhost  nodes that share this host (no rights needed)
     fleet       starts and ends supervisors

@@ -15,9 +15,10 @@ pytest.importorskip("moto", reason="the local cloud is not installed: pip instal
 @lru_cache(maxsize=1)
 def _services() -> None:
     """Change moto's services once; every change stays for the whole process."""
-    from pcinfra.localcloud.services import ec2, fsx, iam, s3
+    from pcinfra.localcloud.services import ec2, fsx, iam, rds, s3
 
     iam.install()
+    rds.install()
     fsx.install()
     ec2.install(lambda _instances: None)
     s3.install()

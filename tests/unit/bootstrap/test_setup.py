@@ -143,6 +143,64 @@ def test_head_opens_what_the_associations_made_and_makes_nothing(node: Node) -> 
     assert "/lustre/results is not there" in done.stderr
 
 
+HOOKS = ("--prolog", "s3://bucket/a/check.sh", "--prolog", "s3://bucket/b.sh", "--epilog", "s3://bucket/check.sh")
+FETCH = """\
+case "$1 $2" in
+  "s3 cp") shift 2; while [[ $1 == --* ]]; do [[ $1 == --region ]] && shift; shift; done
+    [[ -f $STATE/s3/${1##s3://} ]] && cp "$STATE/s3/${1##s3://}" "$2" ;;
+  *) exit 1 ;;
+esac"""
+
+
+def objects(node: Node, **texts: str) -> None:
+    node.fake("aws", FETCH)
+    for name, text in texts.items():
+        file = node.state / "s3/bucket" / name.replace("__", "/").replace("_sh", ".sh")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def test_head_installs_the_projects_own_programs_once(node: Node) -> None:
+    objects(node, a__check_sh="#!/bin/sh\nexit 3\n", b_sh="#!/bin/sh\n\n", check_sh="#!/bin/sh\ntrue\n")
+    assert node.run(HEAD, *ACCOUNT, *HOOKS).returncode == 0
+    before, after = node.root / "opt/slurm/etc/scripts/prolog.d", node.root / "opt/slurm/etc/scripts/epilog.d"
+    own = {path.name for path in before.iterdir()}
+    assert own == {"50_pcinfra_gpu_health", "60_check.sh", "60_b.sh"}
+    assert {path.name for path in after.iterdir()} == {"50_pcinfra_unhealthy", "60_check.sh"}
+    assert (before / "60_check.sh").read_text() == "#!/bin/sh\nexit 3\n"
+    assert mode(before / "60_check.sh") == 0o755
+    assert subprocess.run([before / "60_check.sh"], check=False).returncode == 3
+    tree = node.tree()
+    assert node.run(HEAD, *ACCOUNT, *HOOKS).returncode == 0
+    assert node.tree() == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [(None, "could not be fetched"), ("<html>", "is not a program"), ("", "is not a program")]
+)
+def test_a_program_that_is_none_fails_the_head_node(node: Node, text: str | None, reason: str) -> None:
+    objects(node, **({} if text is None else {"b_sh": text}))
+    done = node.run(HEAD, *ACCOUNT, "--prolog", "s3://bucket/b.sh")
+    assert done.returncode == 1
+    assert reason in status(done)["reason"]
+    assert not (node.root / "opt/slurm/etc/scripts/prolog.d/60_b.sh").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["check.sh", "s3://bucket", "s3://b/../$(reboot).sh", "s3://b/a b", "s3://b/.hidden", "--x"]
+)
+def test_a_program_has_an_address(node: Node, url: str) -> None:
+    before = node.tree()
+    done = node.run(HEAD, *ACCOUNT, "--epilog", url)
+    assert done.returncode == 1
+    assert "--epilog must be s3://BUCKET/KEY" in status(done)["reason"]
+    assert node.tree() == before
+
+
+def test_compute_installs_no_program(node: Node) -> None:
+    refused(node, COMPUTE, "is for the head node", "--prolog", "s3://bucket/b.sh")
+
+
 def test_compute_never_writes_what_is_shared(node: Node) -> None:
     def shared() -> dict[str, tuple[int, int, str]]:
         return {path: seen for path, seen in node.tree().items() if path.startswith(("opt/", "lustre"))}

@@ -14,6 +14,10 @@ OUTPUTS = {
     "SecurityGroup": "sg-0a1b2c3d4e5f60718",
     "FSxLustreFilesystemId": "fs-0a1b2c3d4e5f60718",
     "FSxORootVolumeId": "fsvol-0a1b2c3d4e5f60718",
+    "DatabaseUri": "stack.cluster-a1b2c3.us-east-1.rds.amazonaws.com:3306",
+    "DatabaseUser": "slurm",
+    "DatabaseSecret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:DatabasePassword-A1B2C3-d4E5f6",
+    "DatabaseClientGroup": "sg-0c1b2c3d4e5f60718",
     "NodePolicy": "arn:aws:iam::123456789012:policy/parallelcluster/pcinfra/us-east-1/stack/stack-NodePolicy-A1B2C3",
 }
 

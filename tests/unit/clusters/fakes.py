@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from pcinfra.cloudformation import Stack
+from pcinfra.clusters import program
 from pcinfra.errors import CloudError
 from pcinfra.shell import Completed
 
 
 @dataclass
 class FakeShell:
-    """Answers every command with the next of ``answers``: exit status and what it prints (JSON unless text)."""
+    """Answers every command with the next of ``answers``: exit status and what it prints (JSON unless text).
+
+    A question to pcluster is noted as the command that it stands for.
+    """
 
     answers: list[tuple[int, Any]] = field(default_factory=list)
     programs: tuple[str, ...] = ("node",)
     commands: list[tuple[str, ...]] = field(default_factory=list)
     stdins: list[str] = field(default_factory=list)
     environments: list[Mapping[str, str]] = field(default_factory=list)
+    begun: list[tuple[str, ...]] = field(default_factory=list)
 
     def which(self, program: str) -> str | None:
         return f"/usr/bin/{program}" if program in self.programs else None
@@ -35,12 +40,19 @@ class FakeShell:
         cwd: Path | None = None,
         timeout: float | None = None,
     ) -> Completed:
-        self.commands.append(tuple(argv))
+        command, environment = tuple(argv), env or {}
+        if command[:3] == program.COMMAND:
+            arguments, environment, stdin = program.asked(stdin)
+            command = ("pcluster", *arguments)
+        self.commands.append(command)
         self.stdins.append(stdin)
-        self.environments.append(env or {})
+        self.environments.append(environment)
         status, answer = self.answers.pop(0)
         text = answer if isinstance(answer, str) else json.dumps(answer)
         return Completed(tuple(argv), status, text, "")
+
+    def begin(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
+        self.begun.append(tuple(argv))
 
     def stream(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None

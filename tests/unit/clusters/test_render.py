@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
 from pcinfra.clusters.render import render
 from pcinfra.clusters.validate import validate
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.project import SHAPES, Cluster, HeadNodeSettings, Project, Queue
+from pcinfra.project import SHAPES, Accounting, Cluster, HeadNodeSettings, Project, Queue
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "clusters"
 RESERVATION = "cr-0123456789abcdef0"
@@ -51,6 +52,42 @@ def test_every_shape_is_golden_for_every_version(shape: str, version: str, input
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+OPTIONS = {
+    "shape": "cpu",
+    "imds": {"version": "v1.0", "secured": False},
+    "monitoring": {"exporters": True},
+    "hooks": {"prolog": ["s3://parallelcluster-123456789012-us-east-1/checks/a.sh", "s3://other-bucket/b.sh"],
+              "epilog": ["s3://other-bucket/b.sh"]},
+    "directory_service": {"DomainName": "corp.example.com", "DomainAddr": "ldaps://corp.example.com",
+                          "PasswordSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:ad-AbCdEf",
+                          "DomainReadOnlyUser": "cn=ReadOnly,dc=corp", "GenerateSshKeysForUsers": True,
+                          "AdditionalSssdConfigs": {"debug_level": "0x1ff"}},
+    "tags": {"team": "ml"},
+}  # fmt: skip
+
+
+def test_options_are_golden(inputs: ClusterInputs) -> None:
+    path = GOLDEN / "options.yaml"
+    text = render("train", Project.model_validate_json(json.dumps({"clusters": {"t": OPTIONS}})).clusters["t"], inputs)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+    assert errors(validate("train", text, "us-east-1")) == []
+
+
+ULTRASERVER = queue("p6e-gb200.36xlarge", capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION,
+                    min_nodes=18, max_nodes=18)  # fmt: skip
+
+
+def test_an_ultraserver_is_golden(inputs: ClusterInputs) -> None:
+    path = GOLDEN / "ultraserver.yaml"
+    text = render("train", cluster(ULTRASERVER, shape="capacity-block"), inputs)
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+    assert errors(validate("train", text, "us-east-1")) == []
 
 
 def test_every_shape_has_its_template_and_every_template_its_shape() -> None:
@@ -146,6 +183,46 @@ def test_with_a_stack_made_by_hand_nodes_have_policies_of_aws(outputs: dict[str,
     for node in (found["HeadNode"], found["Scheduling"]["SlurmQueues"][0]):
         policies = [policy["Policy"].partition("policy/")[2] for policy in node["Iam"]["AdditionalIamPolicies"]]
         assert policies == ["AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly"]
+
+
+def managed(project: Project, **values: Any) -> tuple[Project, Cluster]:
+    """Return a project with a cluster that keeps its history in the project's own database, and the cluster."""
+    one = cluster(Queue(), accounting=Accounting(managed=True, **values))
+    return project.model_copy(update={"clusters": {"train": one}}), one
+
+
+def test_the_projects_own_database_is_reached_from_the_head_node_only(
+    project: Project, outputs: dict[str, str]
+) -> None:
+    with_database, one = managed(project, database_name="history")
+    found = config(one, inputs_from_outputs(outputs, with_database, "123456789012"))
+    assert found["Scheduling"]["SlurmSettings"]["Database"] == {
+        "Uri": outputs["DatabaseUri"],
+        "UserName": "slurm",
+        "PasswordSecretArn": outputs["DatabaseSecret"],
+        "DatabaseName": "history",
+    }
+    groups = [outputs["SecurityGroup"], outputs["DatabaseClientGroup"]]
+    assert found["HeadNode"]["Networking"]["SecurityGroups"] == groups
+    assert found["Scheduling"]["SlurmQueues"][0]["Networking"]["SecurityGroups"] == groups[:1]
+
+
+def test_the_projects_own_database_says_why(project: Project, outputs: dict[str, str]) -> None:
+    with_database, one = managed(project)
+    text = render("train", one, inputs_from_outputs(outputs, with_database, "123456789012"))
+    (uri,) = [line for line in text.splitlines() if "Uri:" in line]
+    assert "  # the project's own: TLS only" in uri
+    assert errors(validate("train", text, "us-east-1")) == []
+
+
+@pytest.mark.parametrize("missing", ["DatabaseUri", "DatabaseClientGroup"])
+def test_a_stack_without_the_database_that_a_cluster_wants_is_not_complete(
+    missing: str, outputs: dict[str, str], project: Project
+) -> None:
+    del outputs[missing]
+    with pytest.raises(NotFound, match=f"no output {missing}"):
+        inputs_from_outputs(outputs, managed(project)[0], "123456789012")
+    assert inputs_from_outputs(outputs, project, "123456789012").database is None
 
 
 def test_custom_actions_name_scripts_that_exist_and_arguments_that_they_take(inputs: ClusterInputs) -> None:

@@ -118,9 +118,9 @@ def test_a_finding_has_its_place_in_the_configuration() -> None:
     assert wanted.at("CapacityType").endswith("].CapacityType")
 
 
-@pytest.mark.parametrize(("count", "fits"), [(9, True), (18, True), (4, False), (17, False)])
-def test_an_ultraserver_is_taken_whole(count: int, fits: bool) -> None:
-    held = block(instance_type="p6e-gb200.36xlarge", total=18)
+@pytest.mark.parametrize(("count", "whole"), [(9, True), (18, True), (4, False), (17, False)])
+def test_a_block_of_ultraservers_is_of_whole_ones(count: int, whole: bool) -> None:
+    held = block(instance_type="p6e-gb200.36xlarge", total=count)
     [wanted] = wanted_by(CONFIG)
     asked = replace(wanted, types=("p6e-gb200.36xlarge",), least=count, most=count)
-    assert (check([asked], {held.id: held}, zone="us-east-1a", system="ubuntu2204", now=NOW) == []) is fits
+    assert (check([asked], {held.id: held}, zone="us-east-1a", system="ubuntu2204", now=NOW) == []) is whole

@@ -15,6 +15,7 @@ from pcinfra.cloudformation import Stack
 from pcinfra.clusters.facts import ClusterFacts
 from pcinfra.clusters.fleet import Fleet, fleet_of, until
 from pcinfra.clusters.inputs import ClusterInputs
+from pcinfra.clusters.logins import CountToZero, until_none
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.policies import CIRCUMSTANCES, Needs, Verdict, verdicts
 from pcinfra.clusters.render import render
@@ -121,10 +122,12 @@ def verdict(needs: Needs) -> Verdict:
     return Verdict("Scheduling.X", "1", "2", "POLICY", needs, "pcluster's reason")
 
 
-def plan_of(needs: Needs, fleet: Fleet = Fleet.RUNNING, strategy: str = "DRAIN", kill: bool = False) -> Any:
+def plan_of(
+    needs: Needs, fleet: Fleet = Fleet.RUNNING, strategy: str = "DRAIN", kill: bool = False, config: str = "Region: x"
+) -> Any:
     found = Update((verdict(Needs.NOTHING), verdict(needs)), fleet, strategy)
     pause = pausing("train", [JOB], kill=kill)
-    facts = ClusterFacts("train", stack(), "Region: x\n")
+    facts = ClusterFacts("train", stack(), config)
     return update_plan(facts, "Region: y\n", found, pause, resuming("train", frozenset()))
 
 
@@ -163,13 +166,44 @@ def test_terminating_ends_jobs_and_is_a_loss() -> None:
     assert loss.kind is Kind.UPDATE
 
 
-@pytest.mark.parametrize(
-    ("needs", "words"),
-    [(Needs.NEW_CLUSTER, "it needs a new one"), (Needs.STOPPED_LOGIN_NODES, "login nodes must be stopped")],
-)
-def test_what_cannot_be_done_is_refused_with_the_change(needs: Needs, words: str) -> None:
-    with pytest.raises(errors.Refused, match=words) as caught:
-        plan_of(needs)
+def with_logins(count: int) -> str:
+    pool = {"Name": "login", "Count": count, "GracetimePeriod": 5}
+    return yaml.safe_dump({"Region": "x", "LoginNodes": {"Pools": [pool, {"Name": "two", "Count": 0}]}})
+
+
+def test_login_nodes_that_must_stop_go_first_and_their_sessions_are_a_loss() -> None:
+    plan = plan_of(Needs.STOPPED_LOGIN_NODES, config=with_logins(2))
+    assert [action.id.removeprefix("cluster/train") for action in plan.actions] == ["/logins", "/logins/gone", ""]
+    for before, after in zip(plan.actions, plan.actions[1:], strict=False):
+        assert plan.waits_for(after.id) == {before.id}
+    [loss] = plan.losses
+    assert "sessions on the login nodes of train, 10 min" in loss.loses
+    assert isinstance(loss.operation, CountToZero)
+    interim = yaml.safe_load(loss.operation.config)
+    assert [pool["Count"] for pool in interim["LoginNodes"]["Pools"]] == [0, 0]
+    assert interim["Region"] == "x", "and nothing else has changed"
+
+
+def test_login_nodes_that_are_on_their_way_out_are_only_waited_for() -> None:
+    plan = plan_of(Needs.STOPPED_LOGIN_NODES, config=with_logins(0))
+    assert [action.id.removeprefix("cluster/train") for action in plan.actions] == ["/logins/gone", ""]
+    assert plan.losses == ()
+
+
+def test_fleet_and_login_nodes_stop_both() -> None:
+    plan = plan_of(Needs.STOPPED_BOTH, config=with_logins(1))
+    ids = [action.id.removeprefix("cluster/train") for action in plan.actions]
+    assert ids == ["/logins", "/logins/gone", "/hold", "/jobs", "/stop", "", "/start", "/release"]
+    assert plan.waits_for("cluster/train") == {"cluster/train/logins/gone", "cluster/train/stop"}
+
+
+def test_login_nodes_are_waited_for_until_there_are_none() -> None:
+    assert [until_none()(count) for count in (None, 2, 0)] == [None, None, (0,)]
+
+
+def test_what_cannot_be_done_is_refused_with_the_change() -> None:
+    with pytest.raises(errors.Refused, match="it needs a new one") as caught:
+        plan_of(Needs.NEW_CLUSTER)
     assert "Scheduling.X" in str(caught.value)
     assert caught.value.hint
 

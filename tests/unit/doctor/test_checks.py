@@ -131,6 +131,7 @@ def test_offers(zone: str, zones: dict[str, str], verdict: str, found: str) -> N
 
 def reserved(**fields: Any) -> dict[str, Any]:
     usual = {
+        "CapacityReservationId": RESERVATION,
         "State": "active", "InstanceType": "p5.48xlarge", "AvailabilityZone": "us-east-1a", "TotalInstanceCount": 2,
         "AvailableInstanceCount": 2, "StartDate": NOW, "EndDate": NOW + timedelta(days=7),
     }  # fmt: skip
@@ -144,10 +145,14 @@ def reserved(**fields: Any) -> dict[str, Any]:
         ({"EndDate": None}, "ok", "from"),
         ({"State": "expired"}, "failure", "expired"),
         ({"State": "scheduled"}, "warning", "scheduled"),
-        ({"InstanceType": "p5e.48xlarge"}, "failure", "is for p5e.48xlarge; the queue wants p5.48xlarge"),
+        ({"InstanceType": "p5e.48xlarge"}, "failure", "is for p5e.48xlarge, the queue wants p5.48xlarge"),
         ({"AvailabilityZone": "us-east-1b"}, "failure", "is in us-east-1b"),
-        ({"TotalInstanceCount": 1}, "warning", "wants up to 2"),
+        ({"TotalInstanceCount": 1}, "failure", "start up to 2"),
         ({"EndDate": NOW + timedelta(hours=3)}, "warning", "ends soon"),
+        ({"EndDate": NOW - timedelta(hours=3)}, "failure", "it is over"),
+        ({"State": "unavailable"}, "failure", "unavailable"),
+        ({"ReservationType": "capacity-block"}, "failure", "is a Capacity Block"),
+        ({"InstancePlatform": "Windows"}, "failure", "Windows"),
     ],
 )
 def test_reservations(fields: dict[str, Any], verdict: str, found: str) -> None:

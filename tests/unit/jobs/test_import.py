@@ -92,11 +92,12 @@ def test_what_fails_or_is_broken_is_not_taken(more: dict[str, str], why: bytes, 
     assert sorted(path.name for path in cluster.target.parent.iterdir()) == [f"{DIGEST}.sqsh.lock"]
 
 
-def test_only_an_image_with_a_digest_is_imported_for_all() -> None:
+def test_an_image_of_a_registry_is_imported_for_all() -> None:
     for image, container, expected in (
         (f"r.io/a@sha256:{DIGEST}", "required", True),
         (f"r.io/a@sha256:{DIGEST}", "off", False),
-        ("r.io/a:1", "required", False),
+        ("r.io/a:1", "required", True),
+        ("r.io/a:1", "off", False),
         ("/lustre/a.sqsh", "required", False),
     ):
         spec = JobSpec.model_validate({"command": ["a"], "image": image, "container": container}, strict=False)

@@ -150,9 +150,12 @@ VERSIONS = {
     "24.05": [("REQUEUE_HOLD", "JobHeldUser", "", "waiting: held by its user"),
               ("SIGNALING", "None", "n1", "running on n1")],
     "24.11": [("STAGE_OUT", "None", "n1", "ending"), ("SUSPENDED", "None", "n1", "running on n1: suspended")],
+    "25.05": [("PENDING", "(Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority "
+               "partitions)", "", "waiting: nodes that it needs are down, drained or taken by jobs that come first"),
+              ("CONFIGURING", "Prolog", "q-dy-p5-[1,3]", "starting on q-dy-p5-[1,3]: its nodes are being prepared")],
     "25.11": [("PENDING", "Constraints", "", "waiting: no node can ever have what it asks for"),
               ("PENDING", "ReservationInvalid", "", "waiting: there is no such reservation"),
-              ("EXPEDITING", "None", "n1", "unknown")],
+              ("EXPEDITING", "None", "n1", "ending")],
 }  # fmt: skip
 
 

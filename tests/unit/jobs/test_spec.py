@@ -89,6 +89,11 @@ BAD: list[tuple[str, list[tuple[int, int, str, str, str]]]] = [
     ]),
     (OK + "launcher: mpi", [(2, 11, "launcher", "needs the number of processes on each node", "processes: 8")]),
     (OK + "launcher: mpi\ngpus: 8\ncpus: 12", [(4, 7, "cpus", "cannot be divided among 8 processes", "cpus: 8")]),
+    (OK + "health: deep", [(2, 9, "health", "must be", "")]),
+    (OK + "health: nccl\ncpus: 4", [(2, 9, "health", "nccl is for GPUs, and the job has none", "gpus: 8")]),
+    (OK + "health: quick\nhealth_bandwidth: 200", [
+        (3, 19, "health_bandwidth", "is for health: nccl", "health: nccl"),
+    ]),
     ("script: .", [(1, 9, "script", "there is no file", "a path beside the job file")]),
     ("nods: 2\ncommand: echo\ngpus: two\nworkdir: x", [
         (1, 1, "nods", "is not a key", "nodes"),

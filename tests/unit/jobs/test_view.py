@@ -45,6 +45,11 @@ def test_queues_nodes_and_jobs_are_read_and_free_text_stays_whole() -> None:
         ("idle*", "down"), ("allocated", "alloc"), ("mixed", "alloc"), ("completing", "alloc"), ("down", "down"),
         ("down*", "down"), ("down~", "off"), ("drained", "down"), ("draining", "draining"), ("drained*", "down"),
         ("fail", "down"), ("unknown", "down"), ("allocated#", "starting"), ("reserved", "idle"), ("planned", "idle"),
+        ("inval", "down"), ("?", "down"), ("maint", "idle"), ("maint*", "down"), ("drained$", "down"),
+        ("draining@", "draining"), ("down^", "starting"), ("reboot^", "starting"), ("reboot", "starting"),
+        ("powering_up", "starting"), ("power_down", "stopping"), ("powering_down", "stopping"), ("powered_down", "off"),
+        ("future", "off"), ("cloud", "off"), ("mixed-", "alloc"), ("allocated+", "alloc"), ("allocated$", "alloc"),
+        ("perfctrs", "alloc"), ("blocked", "alloc"), ("resume", "idle"), ("error*", "down"),
     ],
 )  # fmt: skip
 def test_every_state_of_sinfo_has_a_plain_word(state: str, kind: str) -> None:

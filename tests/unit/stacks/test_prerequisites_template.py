@@ -111,7 +111,8 @@ def test_what_needs_the_internet_waits_for_the_gateway(resource: str) -> None:
 @pytest.mark.parametrize("resource", ["FSxLFilesystem", "OpenZFSFileSystem"])
 def test_file_systems_wait_for_the_rules_and_outlive_a_replacement(resource: str) -> None:
     rules = {name for name, each in RESOURCES.items() if each["Type"].startswith("AWS::EC2::SecurityGroup")}
-    assert set(resolved()(RESOURCES[resource]["Metadata"])["After"]) == rules - {"SecurityGroup"}
+    rules -= {"SecurityGroup"} | DATABASE
+    assert set(resolved()(RESOURCES[resource]["Metadata"])["After"]) == rules
     assert resolved(ExistingSecurityGroup="sg-1")(RESOURCES[resource]["Metadata"])["After"] == []
     assert RESOURCES[resource]["UpdateReplacePolicy"] == "Retain"
 
@@ -209,6 +210,7 @@ def test_multi_az_needs_another_zone(second: str, broken: bool) -> None:
 
 def test_one_zone_makes_no_second_subnet_and_records_no_flows() -> None:
     optional = {"SecondaryPrivateSubnet", "SecondaryPrivateSubnetRTAssociation", "VpcFlowLog", "Nothing", "NodePolicy"}
+    optional |= DATABASE
     assert set(RESOURCES) - resolved().resources() == optional | INTERFACES
 
 
@@ -345,6 +347,46 @@ def test_where_everything_exists_nothing_is_made() -> None:
 )
 def test_what_exists_is_named_completely(wrong: dict[str, str]) -> None:
     assert resolved(**wrong).broken_rules()
+
+
+DATABASE = {name for name in RESOURCES if name.startswith("Database")}
+WITH_DATABASE = {"AccountingDatabase": "true", "PrimarySubnetAZ": "us-east-1a", "SecondarySubnetAZ": "us-east-1b"}
+
+
+def test_a_database_stands_in_both_zones_behind_its_own_group() -> None:
+    stack = resolved(**WITH_DATABASE)
+    assert stack.resources() >= DATABASE
+    assert set(stack.outputs()) >= {"DatabaseUri", "DatabaseUser", "DatabaseSecret", "DatabaseClientGroup"}
+    assert stack.properties("DatabaseSubnets")["SubnetIds"] == ["PrimaryPrivateSubnet", "SecondaryPrivateSubnet"]
+    (rule,) = stack.properties("DatabaseGroup")["SecurityGroupIngress"]
+    assert (rule["SourceSecurityGroupId"], rule["FromPort"], rule["ToPort"]) == ("DatabaseClients", 3306, 3306)
+    assert "SecurityGroupIngress" not in stack.properties("DatabaseClients")
+    assert stack.properties("DatabaseInstance")["PubliclyAccessible"] is False
+    assert stack.properties("DatabaseParameters")["Parameters"]["require_secure_transport"] == "ON"
+
+
+def test_a_database_is_encrypted_and_outlives_its_deletion() -> None:
+    cluster = resolved(**WITH_DATABASE).properties("DatabaseCluster")
+    assert cluster["StorageEncrypted"] is True
+    assert "KmsKeyId" not in cluster
+    key = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    assert resolved(**WITH_DATABASE, KmsKeyArn=key).properties("DatabaseCluster")["KmsKeyId"] == key
+    assert {RESOURCES["DatabaseCluster"][each] for each in ("DeletionPolicy", "UpdateReplacePolicy")} == {"Snapshot"}
+
+
+def test_the_password_is_generated_and_nowhere_in_the_template() -> None:
+    """ParallelCluster takes the whole secret for the password, and MySQL takes up to 41 characters."""
+    secret = resolved(**WITH_DATABASE).properties("DatabasePassword")
+    assert secret["GenerateSecretString"] == {"PasswordLength": 32, "ExcludePunctuation": True}
+    reference = TEMPLATE["Resources"]["DatabaseCluster"]["Properties"]["MasterUserPassword"]
+    assert reference == {"Fn::Sub": "{{resolve:secretsmanager:${DatabasePassword}}}"}
+
+
+@pytest.mark.parametrize("wrong", [{"AccountingDatabase": "true"}, {"AccountingDatabase": "true"} | NETWORK], ids=str)
+def test_a_database_without_two_zones_is_refused_before_anything_is_made(wrong: dict[str, str]) -> None:
+    assert resolved(**wrong).broken_rules()
+    assert resolved(**WITH_DATABASE).broken_rules() == []
+    assert not resolved(**wrong).resources() & DATABASE
 
 
 REPOSITORIES = "arn:aws:ecr:us-east-1:123456789012:repository/a,arn:aws:ecr:us-east-1:123456789012:repository/b"

@@ -212,13 +212,16 @@ def fetch_code(code: dict[str, str], keys: Keys, file: str) -> None:
     raise Failure(f"{what}: has the digest {digest.hexdigest()}, and {code['sha256']} was submitted")
 
 
-def fetch_secret(secret: dict[str, str], keys: Keys) -> str:
+def fetch_secret(secret: dict[str, str], keys: Keys, home: str = "") -> str:
     """Return the value of a secret, without line breaks at its end.
+
+    Args:
+        home: region of one that does not say its own.
 
     Raises:
         Failure: it cannot be read, or has no such key.
     """
-    region, name, key = secret["region"] or own_region(), secret["name"], secret["key"]
+    region, name, key = secret["region"] or own_region(home), secret["name"], secret["key"]
     ssm = secret["service"] == "ssm"
     target = "AmazonSSM.GetParameter" if ssm else "secretsmanager.GetSecretValue"
     body = json.dumps({"Name": name, "WithDecryption": True} if ssm else {"SecretId": name}).encode()
@@ -239,13 +242,13 @@ def fetch_secret(secret: dict[str, str], keys: Keys) -> str:
     return value.rstrip("\n")
 
 
-def own_region() -> str:
-    """Return the region that the pod is told.
+def own_region(home: str = "") -> str:
+    """Return the region that the pod is told, else that of the project.
 
     Raises:
         Failure: none is.
     """
-    found = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    found = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or home
     if not found:
         raise Failure("the region is not known: name the secret by its ARN, or set AWS_REGION in environment")
     return found
@@ -254,12 +257,12 @@ def own_region() -> str:
 def main(words: list[str]) -> NoReturn:
     with open(JOB + "/fetch.json", encoding="utf-8") as opened:
         wanted = json.load(opened)
-    code, secrets = wanted.get("code"), wanted.get("secrets", [])
+    code, secrets, home = wanted.get("code"), wanted.get("secrets", []), wanted.get("region", "")
     try:
-        keys = credentials(code["region"] if code else secrets[0]["region"] or own_region())
+        keys = credentials(code["region"] if code else secrets[0]["region"] or own_region(home))
         if code:
             fetch_code(code, keys, os.path.join(CODE, ARCHIVE))
-        found = {secret["variable"]: fetch_secret(secret, keys) for secret in secrets}
+        found = {secret["variable"]: fetch_secret(secret, keys, home) for secret in secrets}
     except (Failure, OSError, ValueError, KeyError) as error:
         sys.exit(f"pcinfra: {error}")
     os.environ.update(found)

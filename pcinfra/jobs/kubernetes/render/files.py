@@ -122,6 +122,7 @@ def _wanted(job: Job, stored: bool) -> Object:
         place = {"bucket": job.bucket.name, "key": f"{job.bucket.prefix}{job.run}.tar.gz", "region": job.bucket.region}
         wanted["code"] = {**place, "sha256": digest}
     if secrets := of_aws(job.spec.secrets):
+        wanted.update({"region": job.region} if job.region else {})
         wanted["secrets"] = [
             {"variable": name, "service": each.service, "region": each.region, "name": each.name, "key": each.key}
             for name, each in secrets.items()

@@ -38,6 +38,7 @@ class Job:
         image: the image, as the nodes pull it.
         namespace: empty leaves it to who sends the objects.
         bucket: None: code must fit into a ConfigMap.
+        region: where secrets are that do not say it, and pods that are not told; empty: not known.
         task: of an array or a sweep, from 0 on; None for a job that is neither.
     """
 
@@ -48,6 +49,7 @@ class Job:
     code: bytes = b""
     namespace: str = ""
     bucket: Bucket | None = None
+    region: str = ""
     task: int | None = None
 
     @property

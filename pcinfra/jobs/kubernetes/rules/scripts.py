@@ -10,17 +10,29 @@ from pcinfra.jobs.kubernetes.rules.model import PYTORCHJOB, TRAINJOB, Broken, Pa
 
 _NO_SCHEME = re.compile(r"\bgit\s+clone\s+(?:-\S+\s+)*((?:github|gitlab|bitbucket)\.(?:com|org)\S*)")
 _NNODES = re.compile(r"--n-?nodes[= ](\d+)(?![:\d])")
+_CLONE_GOES_ON = re.compile(r"(?m)^\s*git\s+clone\s[^\n;&|]*(?:[\n;]\s*)(?=\S)")
+_STOPS = re.compile(r"\bset\s+-[a-zA-Z]*e|\bset\s+-o\s+errexit")
+_EATEN = re.compile(
+    r"--(nnodes|nproc[-_]per[-_]node|node[-_]rank|master[-_](?:addr|port)|rdzv[-_]endpoint)=(?=[\s\"']|$)"
+)
+_ADDRESS = re.compile(r"https?://\S+")
+_SHELLS = ("sh", "bash")
 _RANKS = re.compile(r"\b(?:WORLD_SIZE|RANK)=\"?\$\{?PET_(?:NNODES|NODE_RANK)")
+
+
+def _commands(value: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:
+    """Yield the words of every command of an object."""
+    if value["kind"] == TRAINJOB:
+        yield ("spec", "trainer", "command"), _words(down(value, "spec", "trainer") or {})
+    for pod in pods_of(value):
+        for path, container in pod.containers():
+            yield (*path, "command"), _words(container)
 
 
 def _texts(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """Yield every command of an object as one text: its words, with blanks between them."""
-    if value["kind"] == TRAINJOB:
-        trainer = down(value, "spec", "trainer") or {}
-        yield ("spec", "trainer", "command"), " ".join(map(str, _words(trainer)))
-    for pod in pods_of(value):
-        for path, container in pod.containers():
-            yield (*path, "command"), " ".join(map(str, _words(container)))
+    for path, words in _commands(value):
+        yield path, " ".join(map(str, words))
 
 
 def _words(container: Mapping[str, Any]) -> list[Any]:
@@ -41,6 +53,30 @@ def _nodes(value: Mapping[str, Any], around: Surroundings) -> Broken:
             if count is not None and "torchrun" in text and int(match[1]) != count:
                 why = f"--nnodes {match[1]} is not the number of pods, which is {count}"
                 yield path, why, "without --nnodes torchrun reads PET_NNODES"
+
+
+def _goes_on(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, text in _texts(value):
+        script = text.partition(" -c ")[2] or text
+        if _CLONE_GOES_ON.search(script) and not _STOPS.search(script):
+            yield path, "has no `set -e` before git clone", "set -euo pipefail   as its first line"
+
+
+def _eaten(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, text in _texts(value):
+        match = _EATEN.search(text)
+        if match and "torchrun" in text:
+            why = f"{match[0]} has no value: envsubst replaces the pod's own variables, too, by nothing"
+            yield path, why, "pcinfra k8s substitute NAME   replaces NAME alone"
+
+
+def _destroyed(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, words in _commands(value):
+        shell = str(words[0]).rpartition("/")[2] if words else ""
+        script = str(words[2]).strip() if len(words) > 2 and words[1] == "-c" else ""
+        if shell in _SHELLS and _ADDRESS.fullmatch(script):
+            why = f"the script is {script}: a replacement of args.0 took the place of all of it"
+            yield path, why, "replace a variable in env, which the script reads: pcinfra render --to kustomize"
 
 
 def _count(value: Mapping[str, Any]) -> int | None:
@@ -64,6 +100,11 @@ def _ranks(value: Mapping[str, Any], around: Surroundings) -> Broken:
 _JOBS = (TRAINJOB, PYTORCHJOB)
 RULES = (
     Rule("clone", _JOBS, "git-clone(1), GIT URLS", "the script goes on without the code, unless it has set -e", _clone),
+    Rule("stops", _JOBS, "bash(1), set -e", "when git fails it runs what is in the image, or nothing", _goes_on),
+    Rule("eaten", _JOBS, "envsubst(1)", "every pod ends at once with a wrong usage of torchrun", _eaten),
+    Rule(
+        "destroyed", _JOBS, "kustomize, replacements", "bash: no such file: exit code 127, again and again", _destroyed
+    ),
     Rule("nnodes", _JOBS, "torch, distributed/run.py", "pods too many end with 1 and come back; too few wait", _nodes),
     Rule("ranks", _JOBS, "torch, distributed/run.py", "all other GPUs idle, and the job is billed for them", _ranks),
 )

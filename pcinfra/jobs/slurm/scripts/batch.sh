@@ -85,8 +85,11 @@ if [ "$container" != off ] && srun --help 2>/dev/null | grep -e --container-imag
   export NVIDIA_VISIBLE_DEVICES=$gpus NVIDIA_DRIVER_CAPABILITIES=compute,utility
   # A variable that the image sets, too, arrives as the image sets it unless it is named here.
   names=$(compgen -e | grep -E '^(PCINFRA_|MASTER_|NVIDIA_|FI_|NCCL_)' | paste -sd , -)${fetched:+,$fetched}
+  [ -n "$digest" ] || [ ! -s image.digest ] || digest=$(<image.digest) # what its tag meant when it was submitted
+  [ ! -s image.err ] || [ -n "$digest" ] || echo "Each node imports the image: $(tail -n 1 image.err)" >&2
   if [ -n "$digest" ]; then
     image=${PWD%/*}/.images/$digest.sqsh
+    touch -c -- "$image" # it is in use: prune.sh
     [ -e "$image" ] || give_up 1 "The image was not imported: $(tail -n 5 "${image%.sqsh}.log" 2>&1)"
   fi
   boxed=(--container-image="$image" --container-mounts="$PWD:$PWD${mounts:+,$mounts}" --container-env="$names"

@@ -42,11 +42,14 @@ gate_quick() {
   fi
 }
 
+# epilogs: print what slurmd runs at a job's end. Since it may be several, they are numbered.
+epilogs() { scontrol show config 2>/dev/null | sed -nE 's/^Epilog(\[[0-9]+\])? *= *(\/.*)/\2/p'; }
+
 # turn_away: end this attempt for what is in sick. Its nodes hear it, and are drained by their epilog (unhealthy.sh),
 # which is root; a job may only ask for other nodes.
 turn_away() {
   local each why tried telling=() heard=''
-  [ -z "$(scontrol show config 2>/dev/null | sed -n 's/^Epilog *= *\(\/.*\)/\1/p')" ] || heard=yes
+  [ -z "$(epilogs)" ] || heard=yes
   for each in "${sick[@]}"; do
     echo "health: $each" >&2
     echo "$PCINFRA_ATTEMPT $each" >>"$mine/unhealthy"
@@ -70,7 +73,7 @@ turn_away() {
 keep_away() {
   local bad others i
   bad=$(cut -d' ' -f2 "$mine/unhealthy" | sort -u)
-  others=$(sinfo -h -p "$SLURM_JOB_PARTITION" -N -o '%N %t' | grep -vE ' (boot|down|drain|drng|fail|inval|maint|unk)' |
+  others=$(sinfo -h -p "$SLURM_JOB_PARTITION" -N -o '%N %t' | grep -vE ' (boot|down|drain|drng|fail|futr|inval|maint|unk)' |
     cut -d' ' -f1 | sort -u | grep -cvxF -- "$bad")
   [ "$others" -ge "$SLURM_JOB_NUM_NODES" ] || bad=''
   for ((i = 0; i < 50; i++)); do # it may not be waiting yet

@@ -8,6 +8,8 @@ if [ ! -e "$NEW/job.sbatch" ]; then
   rm -rf "$stage" && (umask 077 && mkdir -p "$stage/$NEW") || exit
   { cat "$RUN/files"; echo files; } | tar -C "$RUN" -cf - -T - | tar -C "$stage/$NEW" -xpf - || exit
   sed -i "s/^#SBATCH --job-name=.*/#SBATCH --job-name=pci-$NEW/" "$stage/$NEW/job.sbatch" || exit
+  # What a tag meant then, it means again.
+  [ ! -s "$RUN/image.digest" ] || cp -p -- "$RUN/image.digest" "$stage/$NEW" || exit
   tar -C "$stage" -czf "${ARCHIVE#@}" "$NEW" && rm -rf "$stage" || exit
 fi
 RUNS=$NEW

@@ -66,16 +66,37 @@ dependency_on() {
   done
 }
 
-# image_here: have the image imported, once for all runs, by a job of its own that this one waits for.
+# what_it_means: set DIGEST to what the tag of IMAGE means now, and keep it for the job in image.digest. Where nobody can
+# say it, each node imports the image by itself. One answer serves all runs of the next minute.
+what_it_means() {
+  local kept
+  if [ ! -s image.digest ]; then # rerun brings that of the first run
+    kept=../.images/.tag-$(printf %s "$IMAGE" | sha256sum | cut -c1-32)
+    exec 7>"$kept.lock" && flock 7 || return
+    if [ -z "$(find "$kept" -newermt '-60 seconds' 2>/dev/null)" ]; then
+      digest_of "$IMAGE" >"$kept.new" 2>image.err 7>&- 9>&- && mv -f -- "$kept.new" "$kept"
+    fi
+    [ -z "$(find "$kept" -newermt '-60 seconds' 2>/dev/null)" ] || cp -- "$kept" image.digest
+    exec 7>&-
+  fi
+  [ ! -s image.digest ] || DIGEST=$(<image.digest)
+}
+
+# image_here: have the image imported, once for all runs, by a job of its own that this one waits for. Nobody may remove
+# the image before Slurm knows of this job (prune.sh).
 image_here() {
-  local image=../.images/$DIGEST name=pci-image-${DIGEST::16} job
-  mkdir -p ../.images || return
+  local image name job
+  mkdir -p ../.images && exec 6>../.images/.lock && flock -s 6 || return
+  [ -z "$IMAGE" ] || what_it_means || return
+  [ -n "$DIGEST" ] || return 0
+  image=../.images/$DIGEST name=pci-image-${DIGEST::16}
+  touch -c -- "$image.sqsh"
   [ ! -e "$image.sqsh" ] || return 0
   exec 7>"$image.submit" && flock 7 || return
   job=$(squeue -h -t PENDING,CONFIGURING,RUNNING -n "$name" -o %A | head -n 1)
   if [ -z "$job" ]; then
     job=$(sbatch --parsable --job-name="$name" --nodes=1 --ntasks=1 --exclusive ${QUEUE:+--partition="$QUEUE"} \
-      --output="$image.log" import.sh 2>submit.err 7>&- 9>&-) || return
+      --output="$image.log" import.sh 2>submit.err 6>&- 7>&- 9>&-) || return
   fi
   exec 7>&-
   depends=afterany:${job%%;*} # what became of it, the job looks itself
@@ -83,7 +104,7 @@ image_here() {
 
 # submit_run RUN: leave in its directory what sbatch says, or why not. In a process of its own.
 submit_run() {
-  RUN=$1 depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER='' DIGEST='' QUEUE=''
+  RUN=$1 depends='' LOGS='' CONTAINERS='' TASKS='' AT_ONCE='' AFTER='' DIGEST='' IMAGE='' QUEUE=''
   local options=() size offset
   # shellcheck disable=SC1091 # render.py writes it
   cd -- "$RUN" && . ./submit.env || return
@@ -100,7 +121,7 @@ submit_run() {
     [ -d logs ] || mkdir logs || return
   fi
   : >said
-  [ -z "$DIGEST" ] || ! containers || image_here || return
+  [ -z "$DIGEST$IMAGE" ] || ! containers || image_here || return
   # shellcheck disable=SC2086 # a list of words without spaces in them
   dependency_on $AFTER || return
   [ -z "$depends" ] || options=(--dependency="$depends" --kill-on-invalid-dep=yes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes
+from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes, program
 from pcinfra.jobs.spec import JobSpec
 
 
 def _lines(spec: JobSpec) -> tuple[str, ...]:
     return (
+        program("accelerate"),
         f"total=$(({processes(spec).strip(chr(34))} * SLURM_JOB_NUM_NODES))",
         "several=()",
         '[ "$total" = 1 ] || several=(--multi_gpu)',

@@ -5,12 +5,13 @@ The names in the host file only number the nodes: with ``--no_ssh`` it looks non
 
 from __future__ import annotations
 
-from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes
+from pcinfra.jobs.slurm.starters.model import COMMAND, UNBOUND, Starter, once, processes, program
 from pcinfra.jobs.spec import JobSpec
 
 
 def _lines(spec: JobSpec) -> tuple[str, ...]:
     return (
+        program("deepspeed"),
         f"processes={processes(spec)}",
         "hosts=$(mktemp) || exit",
         'for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do echo "node-$node slots=$processes"; done >"$hosts"',

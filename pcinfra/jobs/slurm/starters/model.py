@@ -30,6 +30,13 @@ class Starter:
     srun: tuple[str, ...] = ()
 
 
+def program(name: str) -> str:
+    """Return bash that ends the task with a reason where there is no such program."""
+    why = f"{name} is not installed here, or PATH does not name its directory"
+    hint = "give the job an image that has it (image), or its directory (environment: {PATH: DIRECTORY:/usr/bin:/bin})"
+    return f'[ -n "$(type -P {name})" ] || {{ echo "$(hostname): {why}: {hint}" >&2; exit 127; }}'
+
+
 def once(spec: JobSpec) -> int:
     """One task on each node, which starts the processes itself."""
     return 1

@@ -27,8 +27,10 @@ def registry() -> dict[str, Handler]:
         instances,
         loadbalancing,
         logs,
+        rds,
         route53,
         s3,
+        secretsmanager,
         security,
         ssm,
         vpc,
@@ -36,7 +38,7 @@ def registry() -> dict[str, Handler]:
 
     modules = (
         autoscaling, awslambda, cloudformation, cloudwatch, custom, dynamodb, ec2, ecr, efs, fsx, iam, instances,
-        loadbalancing, logs, route53, s3, security, ssm, vpc,
+        loadbalancing, logs, rds, route53, s3, secretsmanager, security, ssm, vpc,
     )  # fmt: skip
     return {entry.type: entry for module in modules for entry in module.HANDLERS}
 

@@ -46,7 +46,21 @@ def _update(context: Context, existing: Existing, properties: Json) -> Json:
     context.client("autoscaling").update_auto_scaling_group(
         AutoScalingGroupName=existing.physical_id, LaunchTemplate=_template(properties), **_sizes(properties)
     )
+    _deregister(context, existing.physical_id)
     return existing.attributes
+
+
+def _deregister(context: Context, group: str) -> None:
+    """What a group has ended is no target any more (Auto Scaling user guide, "Attach a load balancer")."""
+    balancing = context.client("elbv2")
+    found = context.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+    for row in found["AutoScalingGroups"]:
+        there = {instance["InstanceId"] for instance in row["Instances"]}
+        for arn in row.get("TargetGroupARNs", []):
+            health = balancing.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+            gone = [{"Id": each["Target"]["Id"]} for each in health if each["Target"]["Id"] not in there]
+            if gone:
+                balancing.deregister_targets(TargetGroupArn=arn, Targets=gone)
 
 
 def _delete(context: Context, existing: Existing) -> None:

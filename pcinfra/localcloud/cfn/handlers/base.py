@@ -124,6 +124,7 @@ class Handler:
     Attributes:
         properties: the properties that the handler carries out; a template with any other is refused.
         update: changes the resource in place and returns its attributes; None when nothing can change in place here.
+        snapshot: deletes it with a last snapshot; None where a template cannot ask for one.
     """
 
     type: str
@@ -131,6 +132,7 @@ class Handler:
     create: Create
     delete: Delete = _keep
     update: Update | None = None
+    snapshot: Delete | None = None
 
 
 def refuse_changes(existing: Existing, properties: Json, *keys: str) -> None:

@@ -3,7 +3,8 @@ checks='#!/bin/bash
 # job. A node that fails is drained with the reason, and the job goes to other nodes (nohold_on_prolog_fail); the checks
 # take a few seconds, and whatever hangs is left behind.
 #
-# With --report, as an ordinary user inside a job, it only prints what is wrong, and counts the GPUs that the job has.
+# With --report, as an ordinary user inside a job, it only prints what is wrong, and counts the GPUs that the job has;
+# DCGM has been asked by then.
 #
 # What is fatal: NVIDIA'"'"'s "Xid Errors" and "GPU Memory Error Management"; AWS replaces the instance after a drain.
 # shellcheck disable=SC2329 # the checks are called by name
@@ -128,14 +129,14 @@ drain() {
   echo "pcinfra: $1" >&2
 }
 
-# Prints the first thing that is wrong; the node has, or should have, GPUs.
+# look [CHECK]: print the first thing that is wrong, by one check more if one is named; the node has, or should have, GPUs.
 look() {
   if [ ! -d "$ROOT/proc/driver/nvidia/gpus" ]; then
     echo "NVIDIA'"'"'s driver shows no GPU of $gpus"
     return
   fi
-  run_checks gpus memory_rows nvlink xid dcgm efa
-  cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa "$work"/dcgm | head -n 1
+  run_checks gpus memory_rows nvlink xid efa ${1:+"$1"}
+  cat "$work"/gpus "$work"/xid "$work"/memory_rows "$work"/nvlink "$work"/efa ${1:+"$work/$1"} | head -n 1
 }
 
 main() {
@@ -151,7 +152,7 @@ main() {
     exit 0
   fi
   mkdir -p "${LOG%/*}"
-  first=$(look)
+  first=$(look dcgm)
   [ -n "$first" ] || { log INFO "healthy: ${gpus:-?} GPUs, ${efa:-?} EFA devices, ${SECONDS} s"; exit 0; }
   drain "${first:0:200}"
   exit 1

@@ -167,6 +167,9 @@ class Aws:
         assert argv[:3] == ["aws", "eks", "get-token"]
         return Completed(tuple(argv), self.code, self.answer, "expired")
 
+    def begin(self, argv: Any, **rest: Any) -> None:
+        raise AssertionError
+
     def stream(self, argv: Any, **rest: Any) -> Completed:
         raise AssertionError
 

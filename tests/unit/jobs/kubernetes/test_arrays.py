@@ -58,11 +58,11 @@ STATES: list[tuple[str, list[dict[str, Any]], State, int | None, str]] = [
      1, "of 3 tasks 1 failed, 2 done; it failed"),
     ("all done", [task(n, condition=COMPLETE) for n in range(3)], State.DONE, 0, "of 3 tasks 3 done"),
     ("one deleted", [task(0, condition=COMPLETE), task(2, condition=COMPLETE)], State.CANCELLED, 143,
-     "of 3 tasks 2 done, 1 deleted"),
+     "of 3 tasks 2 done, 1 not there"),
     ("one deleted, one failed", [task(0, condition=FAILED), task(2, condition=COMPLETE)], State.FAILED, 1,
-     "of 3 tasks 1 failed, 1 done, 1 deleted; it failed"),
+     "of 3 tasks 1 failed, 1 done, 1 not there; it failed"),
     ("one deleted, one runs", [task(0, **RUNNING), task(1, condition=COMPLETE)], State.RUNNING, None,
-     "of 3 tasks 1 running, 1 done, 1 deleted"),
+     "of 3 tasks 1 running, 1 done, 1 not there"),
 ]  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from tests.unit.jobs.kubernetes import crds
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 KINDS = {"pytorch-dist-job": ("trainjob", "pytorchjob"), "trainjob-pytorch": ("trainjob", "pytorchjob"),
-         "trainjob-tensorflow": ("trainjob",), "elastic-train": ("trainjob", "pytorchjob")}  # fmt: skip
+         "trainjob-tensorflow": ("trainjob",), "elastic-train": ("trainjob", "pytorchjob"),
+         "multi-node-train": ("trainjob", "pytorchjob"), "sweep": ("trainjob", "pytorchjob", "sbatch")}  # fmt: skip
 GUIDE = """\
 apiVersion: kubeflow.org/v1
 kind: PyTorchJob
@@ -51,6 +52,8 @@ def run(*words: str, stdin: str = "") -> Result:
 def test_the_guides_examples_are_right_in_every_version(name: str, target: str, version: str) -> None:
     done = run("render", str(EXAMPLES / f"{name}.yaml"), "--to", target, "--trainer", version)
     assert done.exit_code == 0, done.output
+    if target == "sbatch":
+        return
     schemas = crds.schemas(version) if crds.FOLDER.is_dir() and version in crds.VERSIONS else None
     for each in from_yaml(done.stdout, "render"):
         assert faults(each, schemas) == []
@@ -62,6 +65,12 @@ def test_the_registry_is_what_the_command_offers() -> None:
     assert set(_TARGETS) == set(REGISTRY)
     for name, target in REGISTRY.items():
         assert target.about, name
+
+
+def test_many_tasks_are_no_kustomize_tree() -> None:
+    done = run("render", str(EXAMPLES / "sweep.yaml"), "--to", "kustomize")
+    assert isinstance(done.exception, UsageError)
+    assert "has 6 tasks" in str(done.exception)
 
 
 def test_rendering_to_a_folder_writes_the_files(tmp_path: Path) -> None:
@@ -166,6 +175,7 @@ BAD: list[tuple[str, list[tuple[str, str]]]] = [
     ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {namespace: A_B}",
      [("kubernetes.namespace", "must be at most 63")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 3, at_once: 2}", [("array.at_once", "is for Slurm")]),
+    ("image: a/b\ncommand: [a]\ngpus: 1\nhealth: quick", [("health", "is for Slurm")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\narray: {tasks: 201}", [("array.tasks", "makes 201 tasks")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nafter: [{run: other-1}]", [("after", "is for Slurm")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nsecrets: {T: 'ssm:/a', K: 'k8s:a#b'}",

@@ -65,7 +65,7 @@ WORKER: Path = ("spec", "pytorchReplicaSpecs", "Worker")
 CONTAINER: Path = (*WORKER, "template", "spec", "containers", 0)
 LIMITS: Path = (*CONTAINER, "resources", "limits")
 RANKS = "export RANK=${PET_NODE_RANK:-0}\nexport WORLD_SIZE=${PET_NNODES:-1}\npython train.py"
-CLONE = "git clone github.com /workspace/code\npython /workspace/code/training.py"
+CLONE = "set -e\ngit clone github.com /workspace/code\npython /workspace/code/training.py"
 CLUSTERED = "cd code\ntorchrun --nnodes 2 --nproc_per_node=1 mnist-ddp.py"
 
 # Which page, what is put where, then: where our error is, what it says, and what it tells to write.
@@ -122,6 +122,20 @@ MISTAKES: list[tuple[str, dict[str, Any], Path, Any, Path, str, str]] = [
      ("spec", "pytorchReplicaSpecs", "Master", "replicas"), "must be written as 1", "1"),
     ("001 git clone github.com", PYTORCHJOB, (*CONTAINER, "command"), ["bash", "-c", CLONE],
      (*CONTAINER, "command"), "git takes that for a folder", "https://github.com/OWNER/REPOSITORY"),
+    ("001 git clone without set -e", PYTORCHJOB, (*CONTAINER, "command"),
+     ["/bin/bash", "-c", "git clone https://github.com/a/b /workspace/code\ncd /workspace/code\ntorchrun train.py\n"],
+     (*CONTAINER, "command"), "has no `set -e` before git clone", "set -euo pipefail"),
+    ("000 GIT_URL in the place of args.0", PYTORCHJOB, (*WORKER, "template", "spec", "containers"),
+     [{"name": "pytorch", "image": "i", "command": ["/bin/bash", "-c"],
+       "args": ["https://github.com/gnosia93/training-on-eks"]}],
+     (*CONTAINER, "command"), "took the place of all of it", "pcinfra render --to kustomize"),
+    ("000 bare envsubst", PYTORCHJOB, (*CONTAINER, "command"),
+     ["bash", "-c", "torchrun --nnodes= --node-rank= --nproc-per-node=1 train.py"],
+     (*CONTAINER, "command"), "--nnodes= has no value", "pcinfra k8s substitute"),
+    ("004 rendezvous of another place", PYTORCHJOB, ("spec",),
+     {**PYTORCHJOB["spec"], "elasticPolicy": {"minReplicas": 5, "maxReplicas": 5},
+      "pytorchReplicaSpecs": {"Worker": {**REPLICA, "replicas": 4}}},
+     (*WORKER, "replicas"), "4 is less than minReplicas, 5", "5"),
     ("001 --nnodes 2 for three pods", PYTORCHJOB, WORKER,
      {"replicas": 2, "template": {"spec": {"containers": [{"name": "pytorch", "image": "i", "args": [CLUSTERED]}]}}},
      (*CONTAINER, "command"), "--nnodes 2 is not the number of pods, which is 3", "without --nnodes"),

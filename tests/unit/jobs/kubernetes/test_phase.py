@@ -88,6 +88,14 @@ def test_the_exit_code_is_that_of_the_pod_that_failed_first() -> None:
     assert status_of(TRAINJOB, failed, [second]).exit_code == 1
 
 
+def test_a_program_that_is_not_in_the_image_is_told() -> None:
+    words = 'exec: "python3": executable file not found in $PATH'
+    end = {"exitCode": 128, "reason": "StartError", "message": words, "finishedAt": "2026-01-01T00:10:00Z"}
+    failed = trainjob(condition={"type": "Failed", "reason": "x", "message": "x"})
+    status = status_of(TRAINJOB, failed, [pod("a", "Failed", terminated=end)])
+    assert (status.exit_code, status.why) == (128, f"a: its command cannot be started ({words})")
+
+
 def test_a_job_that_was_evicted_and_one_that_waits_in_a_queue() -> None:
     gone = pod("a", "Failed")
     gone["status"] |= {"reason": "Evicted", "message": "low on disk", "containerStatuses": []}

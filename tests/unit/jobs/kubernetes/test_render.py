@@ -114,6 +114,9 @@ def test_no_value_of_a_secret_and_no_key_of_it_is_in_the_wrong_place() -> None:
     wanted = json.loads(rendered.objects[1]["data"]["fetch.json"])
     assert [each["variable"] for each in wanted["secrets"]] == ["HF_TOKEN", "KEY"]
     assert wanted["secrets"][1]["region"] == "eu-west-1"
+    assert "region" not in wanted
+    told = trainjob.render(replace(job(FETCHING), region="eu-north-1"), Dialect.V2_2)
+    assert json.loads(told.objects[1]["data"]["fetch.json"])["region"] == "eu-north-1"
     only = job(PLAIN, secrets={"A": "k8s:a#b"})
     assert len(trainjob.render(only, Dialect.V2_1).objects) == 1  # kubelet does it alone
 
