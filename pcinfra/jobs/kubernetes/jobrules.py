@@ -133,8 +133,6 @@ def _elsewhere(spec: JobSpec) -> Iterator[Finding]:
         first = spec.after[0].run
         why = "is for Slurm: neither operator waits for another run, and nobody would start this one"
         yield Finding(("after",), why, f"pcinfra wait {first} --on k8s && pcinfra submit JOB.yaml --on k8s")
-    if spec.health not in (None, "off"):
-        yield Finding(("health",), "is for Slurm: Kubernetes looks at its nodes itself", "health: off")
     if spec.array and spec.array.at_once:
         why = "is for Slurm: all tasks are there at once, and the quota of a Kueue queue says how many run"
         yield Finding(("array", "at_once"), why, "kubernetes.queue: NAME, without at_once")
