@@ -5,6 +5,7 @@ The server's time is that of the same pages, asked over one kept connection and 
 
 from __future__ import annotations
 
+import re
 import statistics
 import sys
 import tempfile
@@ -48,15 +49,13 @@ def fill(api: LiveApi) -> None:
 
 def server_alone(api: LiveApi) -> int:
     """Ask for the same pages and read nothing of them but where the next one begins; return how many."""
-    import re
-
     pages = 0
     for kind in KINDS.values():
         more = ""
         while True:
             query = {**OURS, "limit": PAGE, **({"continue": more} if more else {})}
-            head = api.read(kind.path(api.namespace), query)[:1000]
-            found = re.search(rb'"continue":"([^"]*)"', head)
+            end = api.read(kind.path(api.namespace), query)[-1000:]
+            found = re.search(rb'"continue":"([^"]+)"', end)
             pages += 1
             more = found[1].decode() if found else ""
             if not more:

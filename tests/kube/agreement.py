@@ -59,3 +59,12 @@ def without_rules(node: Node) -> Node:
         return [stripped(item) for item in value] if isinstance(value, list) else value
 
     return Node(stripped(node.raw))
+
+
+def within(small: Any, large: Any) -> bool:
+    """Whether ``large`` has all that ``small`` has; the server adds defaults."""
+    if isinstance(small, dict):
+        return all(key in large and within(value, large[key]) for key, value in small.items())
+    if isinstance(small, list):
+        return len(small) == len(large) and all(within(a, b) for a, b in zip(small, large, strict=True))
+    return bool(small == large)

@@ -43,7 +43,6 @@ def kubectl() -> str:
         ("trainjob", "trainjob-tensorflow", ["trainjob.yaml"]),
         ("pytorchjob", "pytorch-dist-job", ["pytorchjob.yaml"]),
         ("kustomize", "pytorch-dist-job", ["base", "overlays/ddp", "overlays/custom-url"]),
-        ("runtime", "trainjob-pytorch", ["runtime.yaml"]),
     ],
 )  # fmt: skip
 def test_kubectl_applies_what_is_rendered(
