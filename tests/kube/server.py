@@ -20,6 +20,7 @@ import yaml
 from pcinfra.errors import NotFound, PcinfraError
 from pcinfra.jobs.kubernetes.api import LiveApi, with_token
 from tests.unit.jobs.kubernetes.crds import FOLDER
+from tests.waiting import PATIENCE
 
 BINARIES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcinfra" / "kube" / "bin"
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -65,7 +66,7 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, crds: Sequence[str] = ()) -> Iterator[Server]:
+def running(folder: Path, crds: Sequence[str] = (), *, controllers: bool = True) -> Iterator[Server]:
     """Run a server with its files in ``folder`` and the CRDs of these files, until the block ends.
 
     The CRDs come before the controllers: the garbage collector looks for new kinds every 30 seconds only.
@@ -98,9 +99,10 @@ def running(folder: Path, crds: Sequence[str] = ()) -> Iterator[Server]:
         )  # fmt: skip
         _wait(server, programs)
         install(server.api(), *crds)
-        start("kube-controller-manager", "--kubeconfig", str(server.kubeconfig("default")), "--controllers",
-              "garbagecollector,namespace,resourcequota,job", "--leader-elect=false", "--port=0", "--secure-port=0",
-              "--use-service-account-credentials=false")  # fmt: skip
+        if controllers:
+            start("kube-controller-manager", "--kubeconfig", str(server.kubeconfig("default")), "--controllers",
+                  "garbagecollector,namespace,resourcequota,job", "--leader-elect=false", "--port=0", "--secure-port=0",
+                  "--use-service-account-credentials=false")  # fmt: skip
         yield server
     finally:
         for program in reversed(programs):  # nothing of them is kept, and the server takes ten seconds to end by itself
@@ -140,7 +142,7 @@ def repaired(value: Any) -> Any:
 def _established(api: LiveApi, path: str) -> None:
     """Wait until the server serves a resource: its condition comes a moment before its handler."""
     spec = api.call("GET", path)["spec"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             api.call("GET", f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}")
@@ -152,7 +154,7 @@ def _established(api: LiveApi, path: str) -> None:
 
 
 def _wait(server: Server, programs: list[subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert all(program.poll() is None for program in programs), (server.folder / "kube-apiserver.log").read_text()
         try:

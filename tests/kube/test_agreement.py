@@ -1,65 +1,16 @@
-"""Our check against a real server's, on changed manifests: the same verdict, and the same object stored."""
+"""Our check agrees with a real server's, by the CRDs of Trainer v2.1 and of the training operator."""
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 import pytest
 
-from pcinfra.errors import CloudError
 from pcinfra.jobs.kubernetes.api import LiveApi
-from pcinfra.jobs.kubernetes.kinds import KINDS
-from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
-from pcinfra.jobs.kubernetes.render import pytorchjob, trainjob
-from pcinfra.jobs.kubernetes.schema.admission import admit
-from pcinfra.jobs.kubernetes.schema.structural import Node
+from tests.kube.agreement import compare
 from tests.kube.server import needed
-from tests.unit.jobs.kubernetes.jobs import ELASTIC, FULL, job
-from tests.unit.jobs.kubernetes.mutations import mutated
 
 pytestmark = needed
-
-COUNT = int(os.environ.get("PCINFRA_MUTATIONS", "250"))  # of each kind; 1000 takes a minute
 
 
 @pytest.mark.parametrize("kind", ["TrainJob", "PyTorchJob"])
 def test_the_server_agrees(api: LiveApi, kind: str) -> None:
-    schemas = KubernetesLauncher(api).reading.schemas
-    assert schemas.dialect is not None
-    seeds = [trainjob.render(job(FULL), schemas.dialect).job] if kind == "TrainJob" else []
-    seeds = seeds or [pytorchjob.render(job(ELASTIC)).job, pytorchjob.render(job(FULL)).job]
-    root = without_rules(schemas.resources[kind].root)
-    path = KINDS[kind].path(api.namespace)
-    refused = 0
-    for number in range(COUNT):
-        value = mutated(seeds[number % len(seeds)], number)
-        value["metadata"] = {"name": f"m-{number}", "namespace": api.namespace}
-        ours = admit(root, value, replicas=schemas.resources[kind].replicas)
-        theirs = stored(api, path, value)
-        refused += theirs is None
-        assert (theirs is not None) == (not ours.faults), (number, value["spec"], ours.faults, theirs)
-        if theirs is not None:
-            assert theirs["spec"] == ours.object["spec"], number
-    assert COUNT / 10 < refused < COUNT * 9 / 10
-
-
-def stored(api: LiveApi, path: str, value: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the server would store; None when it is invalid."""
-    try:
-        return api.call("POST", path, {"dryRun": "All"}, value)
-    except CloudError as error:
-        if error.code != "Invalid":
-            raise
-        return None
-
-
-def without_rules(node: Node) -> Node:
-    """Return a schema without CEL rules: this server is older than they are."""
-
-    def stripped(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: stripped(item) for key, item in value.items() if key != "x-kubernetes-validations"}
-        return [stripped(item) for item in value] if isinstance(value, list) else value
-
-    return Node(stripped(node.raw))
+    compare(api, kind)

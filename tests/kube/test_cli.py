@@ -44,6 +44,7 @@ def test_wrong_input_is_told_and_nothing_is_sent(pcinfra: Pcinfra, api: LiveApi)
     assert "gpus: is missing" in bad.stderr
     assert "no such run" in pcinfra("logs", "nope", "--on", "k8s", status=1).stderr
     assert "no name of a namespace" in pcinfra("jobs", "--on", "k8s:A_b", status=2).stderr
+    assert "kubectl create namespace nowhere" in pcinfra("jobs", "--on", "k8s:nowhere", status=1).stderr
     assert "has too many parts" in pcinfra("jobs", "--on", "k8s:a:b", status=2).stderr
     assert KubernetesLauncher(api).runs(Query(5)) == []
 

@@ -17,6 +17,7 @@ from pcinfra.jobs.kubernetes.settings import Kind
 from pcinfra.jobs.launcher import Query, State
 from pcinfra.jobs.load import Job as Loaded
 from pcinfra.jobs.manifest import Manifest, new_run_id
+from tests.kube.agreement import within
 from tests.kube.server import Server, needed
 from tests.unit.jobs.kubernetes.jobs import ACCELERATE, DEEPSPEED, ELASTIC, FETCHING, PLAIN, TENSORFLOW, spec
 from tests.waiting import until
@@ -96,16 +97,7 @@ def test_the_server_stores_what_was_sent(api: LiveApi, fields: dict[str, Any], k
     sent = json.loads(run.files[0].content)
     group = "trainer.kubeflow.org/v1alpha1" if kind == "TrainJob" else "kubeflow.org/v1"
     path = f"/apis/{group}/namespaces/{api.namespace}/{kind.lower()}s/{run.run}"
-    assert _within(sent["spec"], api.call("GET", path)["spec"])
-
-
-def _within(small: Any, large: Any) -> bool:
-    """Whether ``large`` has all that ``small`` has; the server adds defaults."""
-    if isinstance(small, dict):
-        return all(key in large and _within(value, large[key]) for key, value in small.items())
-    if isinstance(small, list):
-        return len(small) == len(large) and all(_within(a, b) for a, b in zip(small, large, strict=True))
-    return bool(small == large)
+    assert within(sent["spec"], api.call("GET", path)["spec"])
 
 
 def test_a_missing_runtime_claim_or_operator_is_said_before_anything_is_sent(api: LiveApi) -> None:

@@ -7,6 +7,7 @@ pays it.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -99,7 +100,7 @@ class LiveApi:
                 break
             said = str(headers.get("Retry-After", ""))
             self._sleep(min(_LONGEST, float(said) if said.isdigit() else _PAUSE * 2**attempt))
-        raise error_of(status, data, f"{method} {path}")
+        raise error_of(status, data, self.where, path)
 
     def _once(
         self, method: str, path: str, query: Query | None, body: Any, kind: str
@@ -130,14 +131,17 @@ class LiveApi:
         return int(answer.status), dict(answer.headers), answer.data
 
 
-def error_of(status: int, data: bytes, where: str) -> CloudError:
-    """Return the error of an answer, with the server's own message ("API Concepts", Status)."""
+def error_of(status: int, data: bytes, where: str, path: str = "") -> CloudError:
+    """Return the error of an answer, with the server's own message ("API Concepts", Status).
+
+    That names what was asked for; only where it does not, the path is said.
+    """
     try:
         said = json.loads(data)
         message, reason = str(said.get("message") or ""), str(said.get("reason") or "")
     except (ValueError, AttributeError):
         message, reason = data.decode(errors="replace")[:300].strip(), ""
-    why, code = message or f"answered {status}", reason or str(status)
+    why, code = message or f"answered {status} to {path}".removesuffix(" to "), reason or str(status)
     if status == 401:
         return CredentialsError(why, where=where, hint="kubectl auth whoami   or log in again", code=code)
     if status == 403:
@@ -145,7 +149,9 @@ def error_of(status: int, data: bytes, where: str) -> CloudError:
         hint = "kubectl describe resourcequota" if quota else "pcinfra k8s can-i   and: pcinfra k8s rbac"
         return AccessDenied(why, where=where, hint=hint, code=code)
     if status == 404:
-        return NotFound(why, where=where, code=code)
+        space = re.match(r'namespaces "([^"]+)" not found', message)
+        hint = f"kubectl create namespace {space[1]}   or --on k8s:NAMESPACE" if space else ""
+        return NotFound(why, where=where, hint=hint, code=code)
     if status == 409:
         return Conflict(why, where=where, code=code)
     if status == 429 or status >= 500:

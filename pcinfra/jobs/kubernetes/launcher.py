@@ -209,7 +209,10 @@ class KubernetesLauncher:
         return ""
 
     def runs(self, query: Query) -> list[Status]:
-        found = map(arrays.status_of, self.reading.runs())
+        listed = self.reading.runs()
+        if not listed:
+            self.reading.need_namespace()
+        found = map(arrays.status_of, listed)
         meant = [each for each in found if each.run.startswith(query.name) and each.state in (query.states or State)]
         return meant[: query.limit]
 

@@ -76,6 +76,17 @@ class Reading:
         """Return what the namespace is called for good, in this cluster and in no other."""
         return str(self.api.call("GET", f"/api/v1/namespaces/{self.api.namespace}")["metadata"]["uid"])
 
+    def need_namespace(self) -> None:
+        """See that the namespace is there: a list of what is in none is empty, as kubectl's.
+
+        Raises:
+            NotFound: it is not.
+        """
+        try:
+            self.namespace_uid()
+        except AccessDenied:
+            return
+
     def jobs(self, selection: Mapping[str, str | int] = OURS) -> list[tuple[JobKind, Object]]:
         """Return every job of pcinfra's in the namespace, newest first."""
         found: list[tuple[JobKind, Object]] = []

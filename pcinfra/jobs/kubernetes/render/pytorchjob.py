@@ -45,8 +45,15 @@ def torch_job(job: Job) -> Object:
 
 
 def _policy(job: Job) -> Object:
-    """Return the run policy. Without a backoffLimit a pod under OnFailure is restarted for ever."""
-    policy: Object = {"cleanPodPolicy": "Running", "backoffLimit": job.spec.requeue}
+    """Return the run policy. Without a backoffLimit a pod under OnFailure is restarted for ever.
+
+    The operator adds up the restarts of all pods, of which one failure commonly costs each one (what a pod waits for is
+    in another), and gives up when the sum *reaches* the limit (v1.8.1, ``pkg/controller.v1/common/job.go``,
+    PastBackoffLimit).
+    """
+    pods = job.settings.elastic.max if job.settings.elastic else job.spec.nodes
+    limit = job.spec.requeue * pods + 1 if job.spec.requeue else 0
+    policy: Object = {"cleanPodPolicy": "Running", "backoffLimit": limit}
     stop = pod.deadline(job)
     return {**policy, "activeDeadlineSeconds": stop} if stop else policy
 

@@ -24,6 +24,9 @@ _RESERVED_CONTAINERS = ("node", "dataset-initializer", "model-initializer")
 _PET = ("PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT")
 _MANAGER = re.compile(rf"{naming.SUBDOMAIN}/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _FEWEST = 1
+_FLAT = ("targetJobs", "nodeSelector", "tolerations", "serviceAccountName", "schedulingGates", "volumes",
+         "containers", "initContainers")  # fmt: skip
+_ELSEWHERE = "the runtime, or for imagePullSecrets the service account; Trainer v2.1 has it"
 _TOGETHER = ("torchrun", "accelerate", "deepspeed", f"{MOUNT}/{LAUNCH}")
 """What starts the processes of one group, and needs to be told of the other nodes."""
 
@@ -87,6 +90,13 @@ def _alone(value: Mapping[str, Any], around: Surroundings) -> Broken:
         yield ("spec", "runtimeRef", "name"), f"the runtime {name} has no mlPolicy.torch", "pytorch-simple"
 
 
+def _flat(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for number, override in enumerate(down(value, "spec", "podSpecOverrides") or ()):
+        for field in override:
+            if field not in _FLAT:
+                yield ("spec", "podSpecOverrides", number, field), "is no override of Trainer v2.0", _ELSEWHERE
+
+
 def _initializers(value: Mapping[str, Any], around: Surroundings) -> Broken:
     jobs = {str(job.get("name")) for job in replicated_jobs(around.runtime or {})}
     for kind in down(value, "spec", "initializer") or {}:
@@ -114,6 +124,13 @@ RULES = (
         _torch_env,
     ),
     Rule("manager", (TRAINJOB,), "Kubernetes, apimachinery, IsDomainPrefixedPath", _REFUSED, _manager),
+    Rule(
+        "flat-overrides",
+        (TRAINJOB,),
+        "kubeflow/trainer v2.0.0 and v2.0.1, pkg/apis/trainer/v1alpha1/trainjob_types.go, PodSpecOverride",
+        "the server drops the field without a word, and the pods start without it",
+        _flat,
+    ),
     Rule("nodes", (TRAINJOB,), "no lower bound in the CRD; Job.spec.parallelism", "it never gets a pod", _nodes),
     Rule(
         "alone",

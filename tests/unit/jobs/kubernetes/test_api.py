@@ -91,7 +91,18 @@ def test_every_refusal_is_told_with_the_servers_words(code: int, kind: type[Clou
 def test_what_is_no_status_is_shown_as_it_is() -> None:
     assert error_of(502, b"<html>Bad Gateway</html>", "x").why == "<html>Bad Gateway</html>"
     assert error_of(500, b"", "x").why == "answered 500"
+    assert error_of(500, b"", "x", "/api/v1/pods").why == "answered 500 to /api/v1/pods"
     assert error_of(400, b"[]", "x").why == "[]"
+
+
+def test_a_namespace_that_is_not_there_is_told_and_not_taken_for_an_empty_one(scripted: Scripted) -> None:
+    none: dict[str, Any] = {"items": [], "metadata": {}}
+    scripted.answers = [(200, {}, none), (200, {}, none), status(404, "NotFound", 'namespaces "team-a" not found')]
+    with pytest.raises(NotFound, match='namespaces "team-a" not found') as caught:
+        KubernetesLauncher(scripted.api()).runs(Query(5))
+    assert "kubectl create namespace team-a" in caught.value.hint
+    scripted.answers = [(200, {}, none), (200, {}, none), status(403)]  # who may not ask sees an empty list
+    assert KubernetesLauncher(scripted.api()).runs(Query(5)) == []
 
 
 def test_too_many_requests_are_asked_again_after_the_time_that_the_server_says(scripted: Scripted) -> None:

@@ -40,10 +40,17 @@ def golden(name: str, text: str) -> None:
     assert text == file.read_text()
 
 
+def without_pull_secrets(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a job file that Trainer v2.0 can run as it is: its overrides have no imagePullSecrets."""
+    settings = {key: value for key, value in fields.get("kubernetes", {}).items() if key != "pull_secrets"}
+    return {**fields, "kubernetes": settings}
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 @pytest.mark.parametrize("name", ["full", "plain", "tensorflow"])
 def test_a_trainjob_is_golden_and_breaks_no_rule(name: str, dialect: Dialect) -> None:
-    rendered = trainjob.render(job(JOBS[name]), dialect)
+    fields = without_pull_secrets(JOBS[name]) if dialect is Dialect.V2_0 else JOBS[name]
+    rendered = trainjob.render(job(fields), dialect)
     runtime = runtimes.RUNTIMES[job(JOBS[name]).settings.runtime_name](dialect)
     for each in rendered.objects:
         assert faults(each, runtime=runtime) == []
@@ -274,3 +281,22 @@ def test_mounts_lie_on_the_volume_that_holds_them() -> None:
     assert _paths(container["volumeMounts"]) == ["/lustre", "/scratch", "/dev/shm", "/models", "/pcinfra/job"]
     models = container["volumeMounts"][3]
     assert models == {"name": "mount-0", "mountPath": "/models", "readOnly": True, "subPath": "models"}
+
+
+@pytest.mark.parametrize(("changes", "limit"), [({}, 0), ({"requeue": 1}, 5), ({"requeue": 3}, 13)])
+def test_the_backoff_limit_lets_all_pods_come_back_as_often_as_asked(changes: dict[str, Any], limit: int) -> None:
+    """The operator gives up when the restarts of all pods together reach it; without requeue pods never restart."""
+    made = pytorchjob.render(job(PLAIN, nodes=4, **changes)).job["spec"]
+    assert made["runPolicy"]["backoffLimit"] == limit
+    policies = {replica["restartPolicy"] for replica in made["pytorchReplicaSpecs"].values()}
+    assert policies == {"OnFailure" if limit else "Never"}
+
+
+def test_what_trainer_v2_0_would_drop_in_silence_is_told() -> None:
+    made = trainjob.render(job(FULL), Dialect.V2_0).job
+    (fault,) = faults(made)
+    assert fault.path == ("spec", "podSpecOverrides", 0, "imagePullSecrets")
+    assert "the service account" in fault.hint
+    assert "without it" in fault.later
+    made["spec"]["podSpecOverrides"] = [{"targetJobs": [{"name": "node"}], "affinity": {}, "spec": {"volumes": []}}]
+    assert [fault.path[-1] for fault in faults(made)] == ["affinity", "spec"]
