@@ -95,8 +95,9 @@ def test_doctor_looks_at_each(pair: Account) -> None:
 def test_the_policy_is_for_each_repository() -> None:
     project = new_project()
     both = {**project.images, "b": Image(repository="other")}
-    [document, *_] = policies(chosen(["down"]), names_of(project.model_copy(update={"images": both})))
-    deletes = next(row for row in document["Statement"] if row["Sid"] == "DeleteRepository")
+    documents = policies(chosen(["down"]), names_of(project.model_copy(update={"images": both})))
+    rows = [row for document in documents for row in document["Statement"]]
+    deletes = next(row for row in rows if row["Sid"] == "DeleteRepository")
     ends = [arn.rpartition("/")[2] for arn in deletes["Resource"]]
     assert ends == [project.images["pytorch"].repository, "other"]
 
