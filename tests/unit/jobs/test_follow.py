@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from pcinfra.errors import CommandFailed, NotFound, Unreachable
 from pcinfra.jobs.follow import CALM, PATIENCE, Follower, Merge
-from pcinfra.jobs.launcher import EVERYTHING, Attempt, Chunk, History, Launcher, Look, Query, State, Status, Wanted
+from pcinfra.jobs.launcher import (
+    EVERYTHING,
+    Attempt,
+    Chunk,
+    History,
+    Launcher,
+    Look,
+    Query,
+    State,
+    Status,
+    Wait,
+    Wanted,
+)
 from pcinfra.jobs.manifest import Manifest
 
 TEXTS = st.lists(st.sampled_from(["a", "한글 🙂", "\n", "\r\n", "\r", "\x00", " "]), max_size=30).map("".join)
@@ -70,7 +82,13 @@ class Scripted:
     looks: int = 0
     seen: list[Mapping[str, int] | None] = field(default_factory=list)
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
         step = self.steps[min(self.looks, len(self.steps) - 1)]
         self.looks += 1
         self.seen.append(dict(offsets) if offsets is not None else None)
@@ -209,7 +227,9 @@ def test_a_new_attempt_is_said() -> None:
     notes: list[str] = []
     first = launcher.look
 
-    def look(run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+    def look(
+        run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING, wait: Wait | None = None
+    ) -> Look:
         seen = first(run, offsets, wanted)
         return seen if seen.status.state.ended else Look(status)
 
