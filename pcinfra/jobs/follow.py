@@ -14,6 +14,7 @@ from pcinfra.jobs.launcher import EVERYTHING, Chunk, Launcher, Look, State, Stat
 
 SHORTEST, LONGEST = 0.3, 5.0  # seconds between two looks: after news, and after long silence
 PATIENT = 5.0  # seconds for which a look may wait for news, where it can; then it needs no pause after it
+RHYTHM = 1.0  # seconds: no log is taken for slower than that right after it has said something
 # A pause is at least so many times as long as what a look cost this machine: at most 5 % of a core. The first look
 # does not count: it makes the connection.
 CALM = 20.0
@@ -96,16 +97,16 @@ class Follower:
         Raises:
             Unreachable: nobody answered for ``PATIENCE`` seconds.
         """
-        pause, looks = SHORTEST, 0
+        pause, looks, usual = SHORTEST, 0, 0.0
         heard = news = self.clock()
         while True:
             spent, began = self.cost(), self.clock()
-            look = self._look(run, heard, Wait(PATIENT, began - news))
+            look = self._look(run, heard, Wait(PATIENT, max(began - news, usual)))
             looks += 1
             if look:
                 run, heard = look.status.run, self.clock()
                 if self._tell(look):
-                    news = heard
+                    news, usual = heard, min((heard - news) / 2, RHYTHM)
                 if look.status.state.ended and not look.more:
                     self.show(self._merge.rest())
                     return look.status

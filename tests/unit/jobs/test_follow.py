@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcinfra.errors import CommandFailed, NotFound, Unreachable
-from pcinfra.jobs.follow import CALM, PATIENCE, PATIENT, SHORTEST, Follower, Merge
+from pcinfra.jobs.follow import CALM, PATIENCE, PATIENT, RHYTHM, SHORTEST, Follower, Merge
 from pcinfra.jobs.launcher import (
     EVERYTHING,
     Attempt,
@@ -264,7 +264,14 @@ def test_where_a_look_waits_no_pause_follows_it_and_it_hears_how_long_it_has_bee
     launcher = Waiting(b"one\n", [0, 0, 0, 4, 4, 4])
     follower(launcher, [], [], launcher.pauses).follow("x")
     assert launcher.pauses == [5.0] * 6
-    assert [wait.quiet for wait in launcher.waits] == [0.0, 0.0, 5.0, 10.0, 0.0, 5.0]  # the first says that it runs
+    assert [wait.quiet for wait in launcher.waits] == [
+        0.0,
+        RHYTHM,
+        5.0,
+        10.0,
+        RHYTHM,
+        5.0,
+    ]  # the first says that it runs
     assert {wait.seconds for wait in launcher.waits} == {PATIENT}
 
 
