@@ -129,7 +129,8 @@ class Wait:
 
     Args:
         seconds: at most.
-        quiet: for how many seconds nothing new has come, or usually comes: the longer, the more seldom it is looked for.
+        quiet: for how many seconds nothing new has come, or usually comes: the longer, the more seldom it is looked
+            for.
     """
 
     seconds: float
