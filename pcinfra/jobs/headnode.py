@@ -211,7 +211,7 @@ class SsmHeadNode:
         """
         start, silent, waited = self._clock(), 0, 0.0
         while waited < DELIVERY + timeout + 10:
-            self._sleep(min(max((quiet + waited) / 4, SOONEST), 2.0))
+            self._sleep(min(max((quiet + waited) / 6, SOONEST), 2.0))
             waited = self._clock() - start
             try:
                 invocation = self._invocation(command_id, waited)
