@@ -21,10 +21,17 @@ NEVER_STARTS = "it is created, and no pod of it ever starts"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known of the cluster: the runtime that a TrainJob names, and the version of the Trainer."""
+    """What is known besides the object itself.
+
+    Args:
+        runtime: the one that a TrainJob names.
+        dialect: the version of the Trainer that is installed.
+        pods: those of the object, found once for all rules.
+    """
 
     runtime: Mapping[str, Any] | None = None
     dialect: Dialect | None = None
+    pods: tuple[Pod, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +58,12 @@ class Pod:
     spec: Mapping[str, Any]
     whole: bool = True
 
-    def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        for field in ("initContainers", "containers"):
-            for number, container in enumerate(self.spec.get(field) or ()):
-                yield (*self.path, field, number), container
+    def containers(self) -> list[tuple[Path, Mapping[str, Any]]]:
+        return [
+            ((*self.path, field, number), container)
+            for field in ("initContainers", "containers")
+            for number, container in enumerate(self.spec.get(field) or ())
+        ]
 
 
 def pods_of(value: Mapping[str, Any]) -> Iterator[Pod]:

@@ -125,8 +125,9 @@ def _taken_map(
         return copy.deepcopy(value)
     kept = _ROOT_KEYS if root or node.embedded else ()
     made: dict[str, Any] = {}
+    known, other = node.properties, node.values
     for key, item in value.items():
-        child = node.child(key)
+        child = known.get(key) or other
         if key in kept or (child is None and node.preserves):
             made[key] = copy.deepcopy(item)
         elif child is None:
