@@ -23,7 +23,7 @@ from tests.unit.jobs.kubernetes.jobs import FULL, PLAIN, TENSORFLOW, spec
 
 pytestmark = needed
 
-CRDS = ("trainer-v2.3.0-trainjobs", "trainer-v2.3.0-clustertrainingruntimes")
+CRDS = ("trainer-v2.3.0-trainjobs", "trainer-v2.3.0-clustertrainingruntimes", "jobset-v0.12.0-jobsets")
 ON_HOSTS = {**FULL, "kubernetes": {**FULL["kubernetes"], "volumes": [{"path": "/lustre", "host_path": "/lustre"}]}}
 RUNTIMES_PATH = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes"
 

@@ -31,10 +31,11 @@ _ATTEMPTS, _PAUSE, _LONGEST = 4, 0.5, 10.0
 
 
 class Api(Protocol):
-    """An API server, as one user in one namespace."""
+    """An API server, as one user in one namespace; ``context`` of kubeconfig, empty for its current one."""
 
     namespace: str
     where: str
+    context: str
 
     def call(
         self, method: str, path: str, query: Query | None = None, body: Any = None, kind: str = "application/json"
@@ -80,6 +81,7 @@ class LiveApi:
         self._sleep = sleep
         self.namespace = namespace
         self.where = str(configuration.host)
+        self.context = ""
 
     def call(
         self, method: str, path: str, query: Query | None = None, body: Any = None, kind: str = "application/json"
@@ -191,7 +193,9 @@ def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> Liv
         raise CredentialsError(
             "kubeconfig gives neither a token nor a certificate", where=configuration.host, hint="kubectl auth whoami"
         )
-    return LiveApi(configuration, namespace or default or "default")
+    found = LiveApi(configuration, namespace or default or "default")
+    found.context = context
+    return found
 
 
 def with_token(host: str, token: str, authority: Path | None, namespace: str) -> LiveApi:

@@ -16,6 +16,7 @@ from pcinfra.jobs.kubernetes.schema.crd import from_server
 
 Object = dict[str, Any]
 OURS: Mapping[str, str | int] = {"labelSelector": naming.RUN}
+JOBSET = "jobsets.jobset.x-k8s.io"
 _RUN = re.compile(r"[a-z][-a-z0-9]{0,62}")
 _MOST_EVENTS = 2000
 
@@ -178,6 +179,20 @@ class Reading:
                 raise NotFound(why, where=f"{self.api.namespace}/{claim}", hint=hint) from error
             except AccessDenied:
                 return
+
+    def need_jobset(self) -> None:
+        """See that JobSet is installed, by which the Trainer makes the pods of every TrainJob.
+
+        Raises:
+            NotFound: it is not.
+        """
+        try:
+            there = self._crd(JOBSET)
+        except AccessDenied:
+            return
+        if there is None:
+            why = "JobSet is not installed: the server would take the TrainJob, and no pod of it would ever be made"
+            raise NotFound(why, where=self.api.where, hint="pcinfra k8s setup --operator trainer")
 
     def _crd(self, name: str) -> Object | None:
         try:
