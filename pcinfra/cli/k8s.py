@@ -68,11 +68,13 @@ def migrate(file: Path, trainer: str, runtime: str) -> None:
         if each.get("kind") != "PyTorchJob":
             made.append(each)
             continue
-        trainjob, notes = migrated(each, dialect(trainer), runtime)
-        for note in notes:
+        done = migrated(each, dialect(trainer), runtime)
+        checking.check(done.trainjob)
+        for note in done.notes:
             click.echo(f"note: {note}", err=True)
-        checking.check(trainjob)
-        made.append(trainjob)
+        for warning in done.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        made.append(done.trainjob)
     click.echo(to_yaml(made), nl=False)
 
 
