@@ -33,15 +33,23 @@ for command in (k8s_live.setup, k8s_live.can_i, k8s_live.sweep):
 def check(file: Path, crd_dir: Path | None) -> None:
     """Say what the server, the webhooks and kubelet would have against the manifests in FILE (- reads them).
 
+    Jobs, their runtimes and ConfigMaps; roles of who submits them; kustomize overlays. A runtime that is in FILE is the
+    one that its jobs name.
+
     \b
     pcinfra k8s check trainjob.yaml
+    pcinfra k8s check overlays/custom-url/kustomization.yaml
     kubectl kustomize overlays/ddp | pcinfra k8s check - --crd-dir crds/
     """
     from pcinfra.jobs.kubernetes import check as checking
+    from pcinfra.jobs.kubernetes.rules.model import RUNTIMES
 
     schemas = schemas_of(crd_dir)
     objects = _objects(file)
-    errors = [error for each in objects for error in [_fault_of(each, checking, schemas)] if error]
+    runtimes = {
+        each["metadata"].get("name"): each for each in objects if each["kind"] in RUNTIMES and "metadata" in each
+    }
+    errors = [error for each in objects for error in [_fault_of(each, checking, schemas, runtimes)] if error]
     if errors:
         raise errors[0] if len(errors) == 1 else type(errors[0])("\n".join(map(str, errors)))
     how = "by their schema and the rules" if schemas else "by the rules; with --crd-dir also by their schema"
@@ -196,11 +204,13 @@ def runtimes(trainer: str) -> None:
     click.echo(to_yaml([make(dialect(trainer)) for make in RUNTIMES.values()]), nl=False)
 
 
-def _fault_of(each: dict[str, Any], checking: Any, schemas: Any) -> Any:
+def _fault_of(each: dict[str, Any], checking: Any, schemas: Any, runtimes: dict[Any, Any]) -> Any:
     from pcinfra.errors import UsageError
+    from pcinfra.jobs.kubernetes.rules.model import down
 
+    named = down(each, "spec", "runtimeRef", "name")
     try:
-        checking.check(each, schemas)
+        checking.check(each, schemas, runtimes.get(named) if isinstance(named, str) else None)
     except UsageError as error:
         return error
     return None

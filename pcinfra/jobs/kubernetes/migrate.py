@@ -10,6 +10,7 @@ from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.migrate_command import converted
 from pcinfra.jobs.kubernetes.render.model import Object
 from pcinfra.jobs.kubernetes.render.trainjob import API_VERSION, NODE, patched
+from pcinfra.jobs.kubernetes.rules.shape import shaped
 
 _PLACED = ("nodeSelector", "tolerations", "affinity", "serviceAccountName", "imagePullSecrets", "volumes")
 _OF_POD = (*_PLACED, "containers", "initContainers", "restartPolicy")
@@ -30,18 +31,23 @@ def migrate(job: Mapping[str, Any], dialect: Dialect, runtime: str = "pytorch-si
     Raises:
         UsageError: it is no PyTorchJob, or it has nothing to run.
     """
+    if job.get("kind") != "PyTorchJob":
+        raise UsageError("is no PyTorchJob", where=str(job.get("kind", "?")), hint="kubeflow.org/v1")
+    taken = shaped(job)
+    if taken.faults:
+        raise UsageError("\n  ".join(["cannot be read:", *map(str, taken.faults)]), where="PyTorchJob")
+    job = taken.object
+    name = str((job.get("metadata") or {}).get("name", "?"))
     spec = job.get("spec") or {}
     replicas: Mapping[str, Any] = spec.get("pytorchReplicaSpecs") or {}
     model = replicas.get("Worker") or replicas.get("Master")
-    if job.get("kind") != "PyTorchJob" or not model:
-        raise UsageError(
-            "is no PyTorchJob with Master or Worker", where=str(job.get("kind", "?")), hint="kubeflow.org/v1"
-        )
+    if not model:
+        raise UsageError("has neither Master nor Worker", where=name, hint="spec.pytorchReplicaSpecs.Worker")
     template: Mapping[str, Any] = model.get("template") or {}
     pod: Mapping[str, Any] = template.get("spec") or {}
     container = next((c for c in pod.get("containers") or () if c.get("name") == "pytorch"), None)
     if container is None:
-        raise UsageError("has no container called pytorch", where=str((job.get("metadata") or {}).get("name", "?")))
+        raise UsageError("has no container called pytorch", where=name)
     notes = list(_notes(spec, replicas))
     notes += _left(pod, container)
     trainer, warnings = _trainer(spec, replicas, container, notes)

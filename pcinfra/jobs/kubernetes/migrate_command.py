@@ -1,6 +1,7 @@
 """The command of a PyTorchJob as a TrainJob's: what the training operator told the processes, the Trainer does not.
 
-The training operator sets RANK, WORLD_SIZE and MASTER_ADDR in each pod (v1.8.1, ``pkg/controller.v1/pytorch``), ``python train.py`` finds the others. The Trainer sets PET_* alone (``pkg/runtime/framework/plugins/torch``), which
+The training operator sets RANK, WORLD_SIZE and MASTER_ADDR in each pod (v1.8.1, ``pkg/controller.v1/pytorch``), so that
+``python train.py`` finds the others. The Trainer sets PET_* alone (``pkg/runtime/framework/plugins/torch``), which
 torchrun reads: the same program without torchrun trains alone on each node, and ends with 0.
 """
 

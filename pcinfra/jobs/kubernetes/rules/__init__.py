@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pcinfra.jobs.kubernetes.rules import configmap, names, pods, pytorchjob, resources, scripts, trainjob
+from pcinfra.jobs.kubernetes.rules import (
+    configmap,
+    kustomization,
+    names,
+    pods,
+    pytorchjob,
+    resources,
+    roles,
+    scripts,
+    trainjob,
+)
 from pcinfra.jobs.kubernetes.rules.model import Rule, Surroundings, pods_of
 from pcinfra.jobs.kubernetes.schema.admission import Fault
 
@@ -21,6 +31,8 @@ RULES: tuple[Rule, ...] = (
     *pytorchjob.RULES,
     *configmap.RULES,
     *scripts.RULES,
+    *kustomization.RULES,
+    *roles.RULES,
 )
 
 _BY_KIND: dict[str, tuple[Rule, ...]] = {}

@@ -15,6 +15,8 @@ _STOPS = re.compile(r"\bset\s+-[a-zA-Z]*e|\bset\s+-o\s+errexit")
 _EATEN = re.compile(
     r"--(nnodes|nproc[-_]per[-_]node|node[-_]rank|master[-_](?:addr|port)|rdzv[-_]endpoint)=(?=[\s\"']|$)"
 )
+_RESTARTS = re.compile(r"--max[-_]restarts[= ](-\d+)")
+_FIXED = re.compile(r"--(?:rdzv[-_]endpoint|master[-_]addr)[= ]((?:\d{1,3}\.){3}\d{1,3}(?::\d+)?)")
 _ADDRESS = re.compile(r"https?://\S+")
 _SHELLS = ("sh", "bash")
 _RANKS = re.compile(r"\b(?:WORLD_SIZE|RANK)=\"?\$\{?PET_(?:NNODES|NODE_RANK)")
@@ -97,6 +99,21 @@ def _ranks(value: Mapping[str, Any], around: Surroundings) -> Broken:
             yield path, "reads PET_LOCAL_RANK, which nobody sets", "torchrun train.py sets LOCAL_RANK"
 
 
+def _restarts(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, text in _texts(value, around):
+        match = _RESTARTS.search(text)
+        if match and "torchrun" in text:
+            yield path, f"--max-restarts {match[1]} is not without end: torchrun refuses what is less than 0", "100"
+
+
+def _fixed(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, text in _texts(value, around):
+        match = _FIXED.search(text)
+        if match:
+            why = f"{match[1]} is the address of one machine, and every pod gets a new one each time it starts"
+            yield path, why, "without the flag torchrun reads what the operator sets"
+
+
 _JOBS = (TRAINJOB, PYTORCHJOB)
 RULES = (
     Rule("clone", _JOBS, "git-clone(1), GIT URLS", "the script goes on without the code, unless it has set -e", _clone),
@@ -106,5 +123,13 @@ RULES = (
         "destroyed", _JOBS, "kustomize, replacements", "bash: no such file: exit code 127, again and again", _destroyed
     ),
     Rule("nnodes", _JOBS, "torch, distributed/run.py", "pods too many end with 1 and come back; too few wait", _nodes),
+    Rule(
+        "restarts",
+        _JOBS,
+        "torch, distributed/elastic/agent/server/api.py: max_restarts >= 0",
+        "every pod ends at once",
+        _restarts,
+    ),
+    Rule("fixed", _JOBS, "torch, distributed/run.py", "torchrun waits there for nodes that never come", _fixed),
     Rule("ranks", _JOBS, "torch, distributed/run.py", "all other GPUs idle, and the job is billed for them", _ranks),
 )
