@@ -20,7 +20,7 @@ from pcinfra.jobs.kubernetes.rules import (
     scripts,
     trainjob,
 )
-from pcinfra.jobs.kubernetes.rules.model import Rule, Surroundings, pods_of
+from pcinfra.jobs.kubernetes.rules.model import Rule, Surroundings, commands_of, pods_of
 from pcinfra.jobs.kubernetes.schema.admission import Fault
 
 RULES: tuple[Rule, ...] = (
@@ -43,7 +43,8 @@ def broken(value: Mapping[str, Any], around: Surroundings | None = None) -> Iter
     kind = str(value.get("kind", ""))
     if kind not in _BY_KIND:
         _BY_KIND[kind] = tuple(rule for rule in RULES if kind in rule.kinds)
-    known = replace(around or Surroundings(), pods=tuple(pods_of(value)))
+    pods = tuple(pods_of(value))
+    known = replace(around or Surroundings(), pods=pods, commands=tuple(commands_of(value, pods)))
     for rule in _BY_KIND[kind]:
         for path, why, hint in rule.check(value, known):
             yield Fault(path, why, hint, rule.later, rule.source)

@@ -29,7 +29,7 @@ class Node:
         self.preserves: bool = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
         self.embedded: bool = bool(raw.get("x-kubernetes-embedded-resource"))
         self.int_or_string: bool = bool(raw.get("x-kubernetes-int-or-string"))
-        self.exact = None if self.int_or_string else _EXACT.get(self.type)  # a value of this type has the right one
+        self.exact = str if self.int_or_string else _EXACT.get(self.type)  # what is of this type is of the right one
         self.has_default = "default" in raw
         self.default: Any = raw.get("default")
         self.required: tuple[str, ...] = tuple(raw.get("required", ()))
@@ -40,6 +40,7 @@ class Node:
         self.bounds: dict[str, Any] = {name: raw[name] for name in _BOUNDS if name in raw}
         self.rules: tuple[Mapping[str, str], ...] = tuple(raw.get("x-kubernetes-validations", ()))
         self.logic = tuple((name, raw[name]) for name in _LOGIC if name in raw and not self.int_or_string)
+        self.restricted = bool(self.enum or self.logic)
 
     @cached_property
     def pattern(self) -> re.Pattern[str] | None:

@@ -46,24 +46,31 @@ def problems(value: Any, node: Node, path: Path = ()) -> list[Problem]:
 
 
 def _find(value: Any, node: Node, path: Path, found: list[Problem]) -> None:
-    if value is None and node.nullable:
-        return
-    wrong = "" if type(value) is node.exact else _wrong_type(value, node)
-    if wrong:
-        found.append((path, wrong, _as_text(value) if node.type == "string" and _number(value) else ""))
-        return
-    if node.enum and value not in node.enum:
-        found.append((path, f"must be one of {', '.join(map(str, node.enum))}", ""))
-    if node.logic and not _holds(value, node):
-        found.append((path, "does not fit the schema", ""))
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is not node.exact:
+        if value is None and node.nullable:
+            return
+        wrong = _wrong_type(value, node)
+        if wrong:
+            found.append((path, wrong, _as_text(value) if node.type == "string" and _number(value) else ""))
+            return
+    if node.restricted:
+        found.extend(_of_restricted(value, node, path))
+    if kind is dict:
         _of_map(value, node, path, found)
-    elif isinstance(value, list):
+    elif kind is list:
         _of_list(value, node, path, found)
-    elif isinstance(value, str):
+    elif kind is str:
         found.extend(_of_text(value, node, path))
-    elif _number(value):
+    elif node.bounds and _number(value):
         found.extend(_of_number(value, node, path))
+
+
+def _of_restricted(value: Any, node: Node, path: Path) -> Iterator[Problem]:
+    if node.enum and value not in node.enum:
+        yield path, f"must be one of {', '.join(map(str, node.enum))}", ""
+    if node.logic and not _holds(value, node):
+        yield path, "does not fit the schema", ""
 
 
 def too_wide(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
@@ -120,7 +127,7 @@ def _of_list(value: list[Any], node: Node, path: Path, found: list[Problem]) -> 
     if node.items is not None:
         plain = node.items.plain_text
         for index, item in enumerate(value):
-            if not (plain and type(item) is str):
+            if not (type(item) is str and plain):
                 _find(item, node.items, (*path, index), found)
 
 
