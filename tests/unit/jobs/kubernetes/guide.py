@@ -17,14 +17,19 @@ needed = pytest.mark.skipif(
 _FENCED = re.compile(r"(?ms)^```[a-z]*\n(.*?)^```")
 
 
+def blocks(number: str) -> list[str]:
+    """Return the texts between fences in a document of the guide, by its number."""
+    (file,) = FOLDER.glob(f"{number}_*.txt")
+    return _FENCED.findall(file.read_text(encoding="utf-8", errors="replace"))
+
+
 def objects(kind: str) -> dict[str, dict[str, Any]]:
     """Return the objects of a kind, by the number of their document and their name, with a number where it repeats."""
     found: dict[str, dict[str, Any]] = {}
-    for file in sorted(FOLDER.glob("00[0134]_*.txt")):
-        for block in _FENCED.findall(file.read_text(encoding="utf-8", errors="replace")):
-            value = _object(block)
+    for number in ("000", "001", "003", "004"):
+        for value in map(_object, blocks(number)):
             if value.get("kind") == kind:
-                name = f"{file.name[:3]} {value['metadata']['name']}"
+                name = f"{number} {value['metadata']['name']}"
                 found[name if name not in found else f"{name} {len(found)}"] = value
     return found
 

@@ -47,7 +47,7 @@ def run(*words: str, stdin: str = "") -> Result:
     return CliRunner().invoke(root, list(words), input=stdin)
 
 
-@pytest.mark.parametrize("version", ["v2.0", "v2.1", "v2.3"])
+@pytest.mark.parametrize("version", ["v2.0", "v2.1", "v2.2", "v2.3"])
 @pytest.mark.parametrize(("name", "target"), [(name, target) for name, targets in KINDS.items() for target in targets])
 def test_the_guides_examples_are_right_in_every_version(name: str, target: str, version: str) -> None:
     done = run("render", str(EXAMPLES / f"{name}.yaml"), "--to", target, "--trainer", version)
