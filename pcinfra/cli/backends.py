@@ -103,6 +103,8 @@ def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLau
             raise UsageError("is no Kubernetes", where=f"--on {where}", hint=f"--on {WHERE}")
         api = REGISTRY[place.first](session, place, namespace)
         checked_namespace(api.namespace, "--on")
+        cluster = place.words[:1] if place.first == "eks" else ()
+        api.on = f" --on {replace(place, words=(*cluster, api.namespace))}"
         session.backends[where] = KubernetesLauncher(api, _store(session))
     found: KubernetesLauncher = session.backends[where]
     return found
@@ -119,9 +121,7 @@ def _store(session: Session) -> Store | None:
 
 def home(session: Session, where: str) -> str:
     """Return ``where`` with its namespace written out."""
-    place = Place.of(where)
-    cluster = place.words[:1] if place.first == "eks" else ()
-    return str(replace(place, words=(*cluster, launcher(session, where).api.namespace)))
+    return launcher(session, where).api.on.removeprefix(" --on ")
 
 
 def rules(session: Session, where: str | None) -> tuple[Rule[JobSpec], ...]:

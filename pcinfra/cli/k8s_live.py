@@ -105,8 +105,10 @@ def sweep(session: Session, /, where: str, older_than: str, yes: bool) -> None:
     for address in litter.code:
         click.echo(f"{address}  code without a run")
     options.confirm("Remove them, with pods and logs?", yes)
-    for why in sweeping.remove(chosen, litter):
+    left = sweeping.remove(chosen, litter)
+    for why in left:
         click.echo(why, err=True)
+    click.echo("removed" if not left else "removed, but for what is said above", err=True)
 
 
 def _age(text: str) -> timedelta:

@@ -79,7 +79,7 @@ class KubernetesLauncher:
             if error.code in _ENDED:
                 self._roll_back(self._places(sent), sent)
                 raise
-            hint = f"pcinfra jobs --on k8s:{self.api.namespace}   before you submit it again"
+            hint = f"pcinfra jobs{self.api.on}   before you submit it again"
             why = f"{error.why}; it may have been submitted"
             raise Unreachable(why, where=manifest.run, hint=hint, code=error.code) from error
 
@@ -120,7 +120,7 @@ class KubernetesLauncher:
         """
         schemas, first = self.reading.schemas, jobs[0]
         if first["kind"] not in schemas.resources:
-            hint = f"kubernetes.kind: {next(iter(schemas.resources))}   or: pcinfra k8s setup"
+            hint = f"kubernetes.kind: {next(iter(schemas.resources))}   or: pcinfra k8s setup{self.api.on}"
             raise NotFound(f"{first['kind']} is not installed", where=self.api.where, hint=hint)
         runtime = None
         if first["kind"] == "TrainJob":
@@ -173,7 +173,9 @@ class KubernetesLauncher:
     def requeue(self, run: str) -> Status:
         """Refused: an operator restarts pods by itself, and has no second attempt of a job."""
         found = self.reading.find(run)
-        raise Refused(f"a {found.kind.kind} has one attempt", where=found.run, hint=f"pcinfra rerun {found.run}")
+        raise Refused(
+            f"a {found.kind.kind} has one attempt", where=found.run, hint=f"pcinfra rerun {found.run}{self.api.on}"
+        )
 
     def rerun(self, run: str, new: str) -> str:
         """Submit what ``run`` was submitted with; its id is in all of it, and is replaced in all of it.
@@ -185,10 +187,10 @@ class KubernetesLauncher:
         found = self.reading.find(run)
         home = (found.first["metadata"].get("labels") or {}).get(naming.RUN, found.run)
         if home != found.run:
-            raise Refused("is one task of an array", where=found.run, hint=f"pcinfra rerun {home}")
+            raise Refused("is one task of an array", where=found.run, hint=f"pcinfra rerun {home}{self.api.on}")
         if found.tasks is not None and len(found.jobs) != found.tasks:
             why = f"only {len(found.jobs)} of its {found.tasks} tasks are still there"
-            raise NotFound(why, where=found.run, hint="pcinfra submit JOB.yaml")
+            raise NotFound(why, where=found.run, hint=f"pcinfra submit JOB.yaml{self.api.on}")
         selection = {"labelSelector": f"{naming.RUN}={found.run}"}
         files = [
             {"apiVersion": "v1", "kind": "ConfigMap", **each, "metadata": _plain(each["metadata"])}
@@ -261,7 +263,7 @@ class KubernetesLauncher:
         pods = _wanted(self.reading.pods(found), Wanted(node or None))
         alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
         if not alive:
-            raise Refused("it does not run", where=run, hint=f"pcinfra show {run}")
+            raise Refused("it does not run", where=run, hint=f"pcinfra show {run}{self.api.on}")
         if shutil.which("kubectl") is None:
             raise MissingTool(
                 "kubectl is not installed", where="kubectl", hint="https://kubernetes.io/docs/tasks/tools"
