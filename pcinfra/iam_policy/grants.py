@@ -24,6 +24,12 @@ ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
 BUILD_ROLE = "arn:{partition}:iam::{account}:role/pcinfra-{project}-{region}"
 
 BY_CLOUDFORMATION = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformation.amazonaws.com"]}}
+# What S3 says to KMS: the bucket with a bucket key, which ours has, else the object. Sources: S3 user guide, "Using
+# server-side encryption with AWS KMS keys", encryption context; KMS developer guide, kms:ViaService.
+OF_JOBS_BY_S3 = {
+    "StringEquals": {"kms:ViaService": "s3.{region}.{suffix}"},
+    "StringLike": {"kms:EncryptionContext:aws:s3:arn": [BUCKET, f"{BUCKET}/pcinfra/*"]},
+}
 OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 
 # Source: aws-parallelcluster, cloudformation/policies/parallelcluster-policies.yaml, the policies of its users.
@@ -381,6 +387,12 @@ STATEMENTS: tuple[Statement, ...] = (
         "FindLargeCode", _of("jobs"),
         (Grant("s3:ListBucket", ("s3.ListObjectsV2",), "pcinfra k8s sweep looks for code without a run"),), (BUCKET,),
         {"StringLike": {"s3:prefix": "pcinfra/code/*"}},
+    ),
+    Statement(
+        "KeyOfJobs", _of("jobs"),
+        beyond("what jobs put into the bucket is encrypted with the project's kms_key", "kms:Decrypt",
+               "kms:GenerateDataKey"),
+        ("{key}",), OF_JOBS_BY_S3,
     ),
     Statement(
         "EndsOfCapacity", _of("jobs"),
