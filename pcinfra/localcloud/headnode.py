@@ -101,7 +101,7 @@ class HeadNodes:
                 continue
             cluster, node = found
             if node == cluster.spec.head.name:
-                cluster.stop()
+                cluster.stop(for_good=True)
             else:
                 cluster.crash(node)
 

@@ -229,7 +229,7 @@ class WithPrograms:
         self.head = head
         self.read, self.put, self.interactive = head.read, head.put, head.interactive
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         return self.head.run(f"PATH=$(realpath ..)/programs:$PATH\n{script}", timeout=timeout)
 
 
