@@ -132,23 +132,21 @@ class Channel:
         self._transmit(Message(kind, payload, flags=3).encode())
 
     def _take(self, message: Message) -> None:
-        if message.sequence > self._expected:
-            if len(self._early) < AHEAD:
-                self._early[message.sequence] = message
+        """What cannot be handled now is kept, and acknowledged when it was handled: some clients send nothing twice."""
+        if message.sequence < self._expected:
+            self._acknowledge(message)
+        elif message.sequence == self._expected or len(self._early) < AHEAD:
+            self._early[message.sequence] = message
+            if message.sequence > self._expected:
                 self._acknowledge(message)
-            return
-        if message.sequence == self._expected and not self._handle(message):
-            return
-        self._acknowledge(message)
-        while (early := self._early.get(self._expected)) and self._handle(early):
-            del self._early[early.sequence]
+            self._advance()
 
-    def _handle(self, message: Message) -> bool:
-        if not self.handle(message):
-            return False
-        self._expected += 1
-        self.used = time.monotonic()
-        return True
+    def _advance(self) -> None:
+        while (message := self._early.get(self._expected)) and self.handle(message):
+            del self._early[self._expected]
+            self._expected += 1
+            self.used = time.monotonic()
+            self._acknowledge(message)
 
     def _acknowledge(self, message: Message) -> None:
         content = {
@@ -169,11 +167,10 @@ class Channel:
             self._changed.notify_all()
 
     def _resend(self) -> None:
-        """Also what came early and could not be handled is tried again here: nobody else would."""
+        """What could not be handled when it came is tried again here, too."""
         while not self.closed.wait(_TICK):
             with self._receiving:
-                while (early := self._early.get(self._expected)) and self._handle(early):
-                    del self._early[early.sequence]
+                self._advance()
             with self._changed:
                 if not self._sent or not self._socket:
                     continue
