@@ -7,6 +7,7 @@ Source: session-manager-plugin, ``src/sessionmanagerplugin/session/portsession``
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import signal
 import socket
@@ -37,7 +38,7 @@ def listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        why = f"this port of this machine cannot be had: {error.strerror}"
+        why = f"this port of this machine cannot be had: {os.strerror(error.errno or 0)}"
         raise PcinfraError(why, where=f"port {port}", hint="another number before the colon of --forward") from error
 
 
