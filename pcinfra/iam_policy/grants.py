@@ -412,7 +412,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "OwnSessions", _of("cluster"),
         (
             *called("ssm", "TerminateSession", "ResumeSession", why="one's own"),
-            # Systems Manager user guide, "Quickstart default IAM policies for Session Manager": the WebSocket is signed.
+            # Systems Manager user guide, "Sample IAM policies for Session Manager": the WebSocket is signed.
             *beyond("the stream of a session", "ssmmessages:OpenDataChannel"),
         ),
         tuple(SESSION.format(who) for who in ("username", "userid")),

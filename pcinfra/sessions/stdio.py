@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 
 from pcinfra.errors import PcinfraError
 from pcinfra.sessions.channel import Channel
@@ -18,17 +19,22 @@ from pcinfra.sessions.wire import Flag, Kind, Message
 
 _CHUNK = 32 * 1024
 _FLUSH = 5.0
+_TICK = 0.05
+_QUIET = 1.0
+"""Seconds without a byte from there, after the end of ours, until it is taken for the end: no message says it."""
 
 
 def pass_through(opened: Opened) -> int:
     """Pass bytes on until the other side ends, or standard input does; return the exit status."""
     sink = Sink(lambda data: os.write(1, data))
+    came = [time.monotonic()]
 
     def handle(message: Message) -> bool:
         if message.kind != Kind.DATA:
             return True
         if sink.full:
             return False
+        came[0] = time.monotonic()
         sink.put(message.payload)
         return True
 
@@ -36,6 +42,9 @@ def pass_through(opened: Opened) -> int:
         channel = opened(handle, wakes.wake)
         try:
             _feed(channel, wakes)
+            channel.drain(_FLUSH)
+            while not wakes.ending and not channel.over.wait(_TICK) and time.monotonic() - came[0] < _QUIET:
+                pass
         finally:
             channel.say(Kind.FLAG, Flag.TERMINATE_SESSION.payload)
             channel.drain(1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +15,7 @@ class Sink:
     """Writes in a thread of its own, so that nobody waits for the reader.
 
     Args:
-        write: writes some bytes, and returns how many; raises OSError when nobody reads any more.
+        write: writes some bytes, and returns how many, perhaps none; raises OSError when nobody reads any more.
         closed: called once, when everything was written that came before the end, or nobody reads.
     """
 
@@ -61,7 +60,3 @@ class Sink:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ended)
             return self._waiting.popleft() if self._waiting else b""
-
-
-def to_descriptor(descriptor: int) -> Callable[[bytes], int]:
-    return lambda data: os.write(descriptor, data)

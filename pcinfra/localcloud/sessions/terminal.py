@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from pcinfra.localcloud.sessions.channel import Channel
 
 _LOG = logging.getLogger(__name__)
 _DRAIN = 5.0
+_TICK = 0.1
 
 
 class Terminal:
@@ -36,13 +38,15 @@ class Terminal:
     def __init__(self, argv: Sequence[str], channel: Channel, ended: Callable[[str], None]) -> None:
         self._channel, self._ended = channel, ended
         self._master, slave = pty.openpty()
+        os.set_blocking(self._master, False)
         try:
             self._process = subprocess.Popen(
                 list(argv), stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={"PATH": os.defpath}
             )
         finally:
             os.close(slave)
-        self._keys = sink.Sink(sink.to_descriptor(self._master))
+        self._stopped = threading.Event()
+        self._keys = sink.Sink(self._press, self._hang_up)
         threading.Thread(target=self._pump, daemon=True).start()
 
     def handle(self, message: wire.Message) -> bool:
@@ -56,18 +60,18 @@ class Terminal:
 
     def stop(self) -> None:
         """Hang up, as a terminal that is closed does. May be called more than once."""
-        with contextlib.suppress(ProcessLookupError):
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGHUP)
-        self._hang_up()
+        self._stopped.set()
+
+    def _press(self, data: bytes) -> int:
+        """A program that does not read must not keep the terminal open: a write that waits would."""
+        if self._stopped.is_set():
+            raise OSError("hung up")
+        _, writable, _ = select.select([], [self._master], [], _TICK)
+        return os.write(self._master, data) if writable else 0
 
     def _hang_up(self) -> None:
-        """Closing it is what the programs on the other side notice; the descriptor may be in use by a read."""
-        master, self._master = self._master, -1
-        self._keys.end()
-        if master >= 0:
-            with contextlib.suppress(OSError):
-                os.close(master)
+        """Nobody reads or writes any more; the programs on the other side get SIGHUP."""
+        os.close(self._master)
 
     def _resize(self, payload: bytes) -> None:
         try:
@@ -77,14 +81,25 @@ class Terminal:
         except (ValueError, TypeError, KeyError, struct.error, OSError) as error:
             _LOG.warning("a size that is none: %s", error)
 
+    def _read(self) -> bytes:
+        """Return what is shown; nothing at its end, or when it is stopped."""
+        while not self._stopped.is_set():
+            if select.select([self._master], [], [], _TICK)[0]:
+                with contextlib.suppress(OSError):  # Linux: EIO, when the last program has closed its side
+                    return os.read(self._master, wire.PAYLOAD)
+                return b""
+        return b""
+
     def _pump(self) -> None:
-        with contextlib.suppress(OSError):  # Linux: EIO, when the last program has closed its side
-            while data := os.read(self._master, wire.PAYLOAD):
-                self._channel.send(wire.DATA, data)
-        self._hang_up()
+        while data := self._read():
+            self._channel.send(wire.DATA, data)
+        self._stopped.set()
+        self._keys.end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_DRAIN)
-        self.stop()
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._channel.drain(_DRAIN)
         self._ended("")
