@@ -45,7 +45,7 @@ def test_every_action_exists() -> None:
 
 
 NEWER = ("ssmmessages:OpenDataChannel",)
-"""Takes a session since its clients sign for it (Systems Manager user guide, "Sample IAM policies for Session Manager");
+"""Takes a session since clients sign for it (Systems Manager user guide, "Sample IAM policies for Session Manager");
 cfn-lint's data is older."""
 
 
