@@ -35,7 +35,7 @@ _PATH = "/v1/data-channel/"
 _PATIENCE = 15.0
 """Seconds for the token and for the answer to a handshake (``handshakeTimeout``)."""
 
-_MUX_FROM = (1, 1, 70)
+_MUX_FROM = "1.1.70"
 """Version of the client from which on connections share a session (``muxSupportedClientVersion``)."""
 
 _LARGEST = 1 << 20
@@ -156,7 +156,7 @@ class Session:
             return self.nodes.dial(request.target, properties.get("host", ""), int(properties["portNumber"]))
 
         forwarding = properties.get("type") == "LocalPortForwarding"
-        if forwarding and _version(self.client_version) >= _MUX_FROM:
+        if forwarding and _as_new_as(self.client_version, _MUX_FROM):
             return ports.Mux(dial, self.channel, self.end)
         return ports.Basic(dial, self.channel, forwarding, self.end)
 
@@ -277,6 +277,11 @@ class Gateway:
                     session.end(f"the session was idle for {self._idle / 60:g} minutes")
 
 
-def _version(text: str) -> tuple[int, ...]:
-    """As numbers, of which there may be none: an old client says no version."""
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
+def _as_new_as(version: str, other: str) -> bool:
+    """Compare part by part, as text where one is no number (``agent/versionutil``): not every client says numbers."""
+    for mine, its in zip(version.split("."), other.split("."), strict=False):
+        if mine.isdecimal() and its.isdecimal() and int(mine) != int(its):
+            return int(mine) > int(its)
+        if not (mine.isdecimal() and its.isdecimal()) and mine != its:
+            return mine > its
+    return version.count(".") >= other.count(".")
