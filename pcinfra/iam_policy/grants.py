@@ -413,15 +413,20 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement("ReadAnswers", _of("cluster", "jobs", "down"), called("ssm", "GetCommandInvocation")),
     Statement(
-        "OpenSessions", _of("cluster"), beyond("pcinfra cluster connect, by the AWS CLI", "ssm:StartSession"),
+        "OpenSessions", _of("cluster"), called("ssm", "StartSession", why="pcinfra cluster connect"),
         ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
     ),
     Statement(
-        "SessionDocuments", _of("cluster"), beyond("a shell, a port, ssh", "ssm:StartSession"),
+        "SessionDocuments", _of("cluster"), called("ssm", "StartSession", why="a shell, a port, ssh"),
         tuple(f"arn:{{partition}}:ssm:{{region}}::document/AWS-Start{kind}" for kind in SESSIONS),
     ),
     Statement(
-        "EndSessions", _of("cluster"), beyond("one's own", "ssm:TerminateSession", "ssm:ResumeSession"),
+        "OwnSessions", _of("cluster"),
+        (
+            *called("ssm", "TerminateSession", "ResumeSession", why="one's own"),
+            # Systems Manager user guide, "Sample IAM policies for Session Manager": the WebSocket is signed.
+            *beyond("the stream of a session", "ssmmessages:OpenDataChannel"),
+        ),
         tuple(SESSION.format(who) for who in ("username", "userid")),
     ),
     Statement(

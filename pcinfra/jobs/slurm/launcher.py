@@ -17,6 +17,7 @@ from pcinfra.jobs.manifest import Manifest, archive
 from pcinfra.jobs.slurm import records
 from pcinfra.jobs.slurm.hostlist import expand
 from pcinfra.jobs.slurm.records import Answer
+from pcinfra.sessions import Request
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
@@ -110,7 +111,7 @@ class SlurmLauncher:
             text += piece
         return History(status, _spec(text), records.checkpoints(answer))
 
-    def shell(self, run: str, node: str = "") -> Sequence[str]:
+    def shell(self, run: str, node: str = "") -> Sequence[str] | Request:
         status = self.look(run).status
         attempt = status.attempts[-1] if status.attempts else None
         if status.state is not State.RUNNING or attempt is None:
