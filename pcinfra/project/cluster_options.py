@@ -56,3 +56,7 @@ class Monitoring(Section):
         False, description="Whether each node serves node_exporter and its GPUs' numbers on port 9100 of its private "
         "address, to the cluster's own machines."
     )  # fmt: skip
+    dcgm: bool = Field(
+        False, description="Whether each compute node with NVIDIA GPUs serves NVIDIA's dcgm-exporter on port 9400 of "
+        "its private address. It is fetched from nvcr.io as the node starts."
+    )  # fmt: skip

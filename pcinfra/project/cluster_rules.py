@@ -114,7 +114,10 @@ def hooks(project: Project) -> Iterator[Finding]:
     """
     for name, cluster in project.clusters.items():
         if cluster.shape == "minimal":
-            asked = {"hooks": bool(cluster.hooks.urls), "monitoring": cluster.monitoring.exporters}
+            asked = {
+                "hooks": bool(cluster.hooks.urls),
+                "monitoring": cluster.monitoring.exporters or cluster.monitoring.dcgm,
+            }
             here: KeyPath = ("clusters", name)
             for key in (key for key, there in asked.items() if there):
                 yield Finding((*here, key), "shape minimal runs no script that could install them", "shape: cpu",
