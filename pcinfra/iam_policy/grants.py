@@ -98,6 +98,15 @@ STATEMENTS: tuple[Statement, ...] = (
         (NODE_POLICY,), BY_CLOUDFORMATION,
     ),
     Statement(
+        "MendNodePolicy", _of("up"),
+        (
+            *called("iam", "GetPolicy", "GetPolicyVersion", why="status, and up --only prerequisites"),
+            *called("iam", "ListPolicyVersions", "CreatePolicyVersion", "DeletePolicyVersion",
+                    why="the policy of the nodes was changed by hand"),
+        ),
+        (NODE_POLICY,),
+    ),
+    Statement(
         "StackDatabase", _of("up", "down"),
         beyond("CloudFormation makes and deletes the accounting database with your rights", *_DATABASE_ACTIONS,
                "secretsmanager:GetRandomPassword"),
