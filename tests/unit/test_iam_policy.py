@@ -119,7 +119,7 @@ def test_every_call_that_the_source_names_is_in_the_table() -> None:
     allowed = {call for _, grant in GRANTS for call in grant.calls} | set(FREE)
     found = {f"{service}.{operation}" for service, operation in literal_calls()}
     assert len(found) > 40
-    assert found - allowed == set(), "add the call to pcinfra/iam_policy/grants.py"
+    assert found - allowed == set(), "add the call to pcinfra/iam_policy"
 
 
 @pytest.mark.parametrize("purposes", [PURPOSES, *[(each,) for each in PURPOSES]], ids=str)
