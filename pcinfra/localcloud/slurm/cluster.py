@@ -112,8 +112,10 @@ class SlurmCluster(Access):
         self.kind.leave()
 
     def destroy(self) -> None:
-        """Stop the cluster and remove its directory with everything in it."""
-        self.stop()
+        """End the cluster and remove its directory with everything in it; nothing needs to be saved before."""
+        with fleet.locked(self.paths):
+            fleet.end(self.paths)
+            self.kind.leave()
         shutil.rmtree(self.paths.top)
 
     def crash(self, node: str) -> None:

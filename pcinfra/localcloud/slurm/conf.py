@@ -22,7 +22,8 @@ _FIXED: Final = frozenset(
         "ClusterName SlurmctldHost SlurmctldPort SlurmdPort SlurmUser SlurmdUser AuthType CredType AuthInfo "
         "StateSaveLocation SlurmdSpoolDir SlurmctldPidFile SlurmdPidFile SlurmctldLogFile SlurmdLogFile "
         "ProctrackType TaskPlugin JobAcctGatherType SlurmdParameters CommunicationParameters GresTypes SelectType "
-        "ResumeProgram SuspendProgram ResumeFailProgram SuspendExcNodes PrivateData"
+        "ResumeProgram SuspendProgram ResumeFailProgram SuspendExcNodes PrivateData "
+        "AccountingStorageType AccountingStorageHost AccountingStoragePort AccountingStoragePass"
     )
     .lower()
     .split()

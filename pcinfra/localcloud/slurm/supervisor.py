@@ -242,9 +242,9 @@ def _note_end(logs: Path, name: str, status: int) -> None:
 
 
 def _end(running: dict[int, str]) -> None:
-    for pid in running:
+    """The last one first: what stands on another still has it while it ends (slurmctld on slurmdbd)."""
+    for pid in reversed(running):
         os.kill(pid, signal.SIGTERM)
-    for pid in running:
         os.waitpid(pid, 0)
     for process in descendants([os.getpid()]):
         process.kill()

@@ -13,6 +13,7 @@ if [ ! -e slurm.end ] && [ ! -d tasks ]; then # Slurm forgets a job after MinJob
     BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$last" >slurm.end ;;
   esac
 fi
+[ -n "$slurm" ] || slurm=$(cd .. && forgotten "$RUN")
 
 # logs_of: print the names of the logs that are wanted, first what the job says, then what Slurm says of it.
 logs_of() {
