@@ -84,6 +84,7 @@ def _statements() -> list[Any]:
         _allow("PullImages", (*PULL, "ecr:BatchImportUpstreamImage"), _listed("NodeRepositoryArns")),
         {"Sid": "PullWhereOthersLetIn", "Effect": "Allow", "Action": list(PULL), "NotResource": ours},
         _allow("AnswerSystemsManager", AGENT),
+        _allow("SeeWhenCapacityEnds", ("ec2:DescribeCapacityReservations",)),  # no resource-level permissions
         _if("WithNodeSecrets", _allow("ReadSecrets", ("secretsmanager:GetSecretValue",), _listed("NodeSecretArns"))),
         _if("WithNodeParameters", _allow("ReadParameters", read, _listed("NodeParameterArns"))),
         _if("WithSecrets", _allow("DecryptSecrets", ("kms:Decrypt",)) | {"Condition": via}),

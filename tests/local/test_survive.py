@@ -25,7 +25,7 @@ from pcinfra.jobs.launcher import State, Status
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
-from pcinfra.jobs.slurm.render import render
+from pcinfra.jobs.slurm.render import End, render
 from pcinfra.jobs.spec import After, Array, JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.shell import Completed
@@ -386,19 +386,32 @@ esac
 
 
 def test_before_the_capacity_of_its_nodes_ends_a_job_stops_and_goes_on_later(head: DirectHeadNode) -> None:
+    """Its end is put off once, as EC2 says when it is asked shortly before; the second time it is as it was."""
+    program = """#!/bin/bash
+[[ $* == "ec2 describe-capacity-reservations "*"-ids cr-1 --query CapacityReservations[0].EndDate" ]] || exit 2
+echo >>"$PCINFRA_RUN_DIR/asked"
+date -u -d "@$((ends + 1804))" +%Y-%m-%dT%H:%M:%S+00:00
+"""
     text = """
     [ "$PCINFRA_ATTEMPT" = 0 ] || { echo again; echo >"$PCINFRA_DONE_FILE"; exit; }
     until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done
     """
-    launcher = SlurmLauncher(head)
+    launcher = SlurmLauncher(WithPrograms(head))
     spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1, grace_period=600)
-    made = render(spec, new_run_id("block"), ends=time.time() + 602)
+    ends = int(time.time()) + 602
+    made = render(spec, new_run_id("block"), ends=End(ends, "cr-1", 1800))
+    program = program.replace("$((ends + 1804))", str(ends + 1804))
+    head.put({"../programs/aws": program.encode()})
+    head.run("chmod 755 ../programs/aws").check()
     launcher.submit(made)
     status, log = ended(launcher, made.run)
     assert (status.state, log.count("again")) == (State.DONE, 1), log
     first, last = results(head, made.run)
     assert (first["verdict"], first["requeued"], last["verdict"]) == ("stopped", True, "done")
     assert str(first["why"]).startswith("the capacity of its nodes ends at 20")
+    assert head.run(f"cat {made.run}/stop.0").stdout.startswith(f"{ends + 4} ")
+    assert int(head.run(f"grep -c '' {made.run}/asked").stdout) >= 2
+    head.run("rm ../programs/aws").check()
 
 
 @pytest.mark.slow

@@ -123,14 +123,30 @@ before_limit() {
 [ -z "$(type -t gate)" ] || gate
 [ -z "$stopped" ] || { record 143 stopped false; exit 143; }
 
+# put_off: ask EC2 whether the end of the capacity was put off since the job was submitted ("Extend Capacity Blocks", EC2
+# user guide), by the role of this node. Without an answer it is as it was.
+put_off() {
+  local own end
+  [ -n "${reservation:-}" ] || return
+  own=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(sed -n 's/^cfn_region=//p' /etc/parallelcluster/cfnconfig 2>/dev/null)}}
+  end=$(PATH=$PATH:/usr/local/bin:/snap/bin timeout 30 aws ec2 describe-capacity-reservations \
+    --output text ${own:+"--region=$own"} --capacity-reservation-ids "$reservation" \
+    --query 'CapacityReservations[0].EndDate')
+  end=$(date -d "${end:-none}" +%s 2>/dev/null) || return
+  ends=$((end - early))
+}
+
 # stop_watch: tell this job when its nodes are taken away: in good time before $ends (of a capacity block, in seconds since
 # 1970), or as soon as a node says that EC2 takes it (watch.sh).
 stop_watch() {
   local nap
   trap 'kill "$nap" 2>/dev/null; exit' TERM
-  [ "${ends:-0}" -gt "$(date +%s)" ] || ends='' # it was put off since the job was submitted, or the nodes were gone
+  [ "${ends:-0}" -gt "$(date +%s)" ] || put_off
+  [ "${ends:-0}" -gt "$(date +%s)" ] || ends='' # it has passed, and the nodes are there
   while [ ! -e "$PCINFRA_STOP_FILE" ]; do
     if [ -n "$ends" ] && [ $((ends - grace)) -le "$(date +%s)" ]; then
+      put_off
+      [ $((ends - grace)) -le "$(date +%s)" ] || continue
       echo "$ends the capacity of its nodes ends at $(date -u -d "@$ends" +'%F %R UTC')" >"$PCINFRA_STOP_FILE"
       break
     fi
