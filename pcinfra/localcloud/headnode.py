@@ -24,6 +24,7 @@ from pcinfra.localcloud.computefleet import Instance
 from pcinfra.localcloud.converge import Convergence, database, reachable
 from pcinfra.localcloud.homes import Home, Homes
 from pcinfra.localcloud.machines import SetupFailed, reason
+from pcinfra.localcloud.metadata import Metadata
 from pcinfra.localcloud.power import Power
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.commands import Running
@@ -50,6 +51,7 @@ class HeadNodes:
         self._homes = Homes(directory / "clusters", client)
         self.power = Power(self._homes)
         self._clustermgtd = Clustermgtd(self._homes)
+        self.metadata = Metadata(self._homes)
 
     # -- CloudFormation -------------------------------------------------------------------------------------------
 

@@ -52,7 +52,9 @@ class Record:
             over = self._accounted(attempts[-1].started) or self._lived(last)
             attempts = (*attempts[:-1], replace(attempts[-1], ended=over))
         if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
-            found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
+            taken = attempts[-1].verdict == "stopped" and attempts[-1].why
+            why = "it waits until that is over" if taken else "Slurm lets a requeued job wait for up to two minutes"
+            found = replace(found, why=why)
         if attempts and found.state is State.WAITING and attempts[-1].verdict == UNHEALTHY:
             found = replace(found, why=f"unhealthy: {attempts[-1].why}; {found.why}".rstrip("; "))
         if found.state is State.RUNNING and self.fields.get("rebalance", "").partition(" ")[0] == str(last):

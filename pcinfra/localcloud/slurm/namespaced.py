@@ -91,6 +91,7 @@ class NamespacedNodes:
             bridge=bridge,
             address=node.address,
             relay=spec.endpoint,
+            metadata=f"/_pcinfra/metadata/{spec.name}/{node.name}",
             binds={inside: str(path) for inside, path in binds.items()},
             volatile={
                 "/run": "mode=755",

@@ -100,17 +100,20 @@ elif [ "$container" = required ]; then
 fi
 
 stopped=''
-trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
+trap 'stopped=1; : >>"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
 timer=''
 # The time limit comes, or the nodes are about to be taken away, which may both be so: the first one counts.
 trap '[ -n "$timer" ] || { touch "$PCINFRA_STOP_FILE"; before_limit & timer=$!; }' USR1
+
+# gone: print when the nodes are taken away, as the stop file tells; nothing where it is the time limit that comes.
+gone() { sed -n '1s/^\([0-9]\{1,12\}\) .*/\1/p' "$PCINFRA_STOP_FILE"; }
 
 # shellcheck disable=SC2329 # called by the trap
 # before_limit: end what does not look for the stop file, while there is time left to requeue the job. The file has the
 # time at which the nodes go, where it is not the time limit that comes.
 before_limit() {
   local end left last=$((grace / 3 < 60 ? grace / 3 : 60))
-  end=$(sed -n '1s/^\([0-9]\{1,12\}\) .*/\1/p' "$PCINFRA_STOP_FILE")
+  end=$(gone)
   [ -n "$end" ] || end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
   left=$((${end:-$(($(date +%s) + grace))} - $(date +%s)))
   last=$((left / 3 < last ? (left > 0 ? left / 3 : 0) : last))
@@ -199,6 +202,13 @@ if [ "$rc" -gt 128 ]; then # srun's own is the highest of all
 fi
 rm -f -- "$said"
 
+# not_before END: have the next attempt begin when these nodes are gone: on them it would be stopped again at once, until
+# no attempt is left.
+not_before() {
+  [ "${1:-0}" -le "$(date +%s)" ] || scontrol update JobId="$job" StartTime="$(date -d "@$(($1 + 10))" +%FT%T)"
+  return 0
+}
+
 verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
@@ -210,7 +220,7 @@ elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$aske
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
     record 75 stopped true "$(sed '1s/^[0-9]* //; q' "$PCINFRA_STOP_FILE")"
     # Slurm ends this job for it, and would end the asking, too.
-    (trap '' TERM && exec scontrol requeue "$job") && exit 0
+    (trap '' TERM && scontrol requeue "$job" && not_before "$(gone)") && exit 0
   fi
   verdict=timeout rc=75
 fi
