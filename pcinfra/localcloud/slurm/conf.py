@@ -127,7 +127,7 @@ def cgroup_conf(version: tuple[int, int]) -> str:
 
 
 def _options(spec: Spec, place: Place) -> dict[str, str]:
-    expire = "cred_expire=5"
+    expire = f"cred_expire={spec.credential}"
     options = {
         "ClusterName": "parallelcluster",
         "SlurmctldHost": place.controller,
