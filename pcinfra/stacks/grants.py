@@ -117,6 +117,7 @@ def statements(values: Values) -> list[Any]:
         _allow("PullImages", (*PULL, "ecr:BatchImportUpstreamImage"), values.split("NodeRepositoryArns")),
         {"Sid": "PullWhereOthersLetIn", "Effect": "Allow", "Action": list(PULL), "NotResource": ours},
         _allow("AnswerSystemsManager", AGENT),
+        _allow("SeeWhenCapacityEnds", ("ec2:DescribeCapacityReservations",)),  # no resource-level permissions
         values.when(
             "WithNodeSecrets", _allow("ReadSecrets", ("secretsmanager:GetSecretValue",), values.split("NodeSecretArns"))
         ),

@@ -16,6 +16,8 @@ from pcinfra.clusters.lifecycle import create_plan, delete_actions
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.render import render
 from pcinfra.engine import Kind, Plan
+from pcinfra.jobs.headnode import SsmHeadNode, head_node_id
+from pcinfra.localcloud.slurm import accounting
 from pcinfra.project import Accounting, Cluster, Nodes, Project
 from pcinfra.stages import Health
 from pcinfra.stages.prerequisites import StackFacts
@@ -114,6 +116,15 @@ def test_the_real_pcluster_makes_a_cluster_with_both(account: Account) -> None:
     assert groups >= {outputs(account)["DatabaseClientGroup"], outputs(account)["SecurityGroup"]}
     roles = account.call("iam", "ListEntitiesForPolicy", PolicyArn=outputs(account)["NodePolicy"])["PolicyRoles"]
     assert len(roles) == 2  # the head node's and the queue's
+
+
+@pytest.mark.skipif(bool(accounting.missing()), reason=accounting.why_not())
+def test_its_history_is_kept_by_a_real_slurmdbd(account: Account) -> None:
+    (name,) = account.project.clusters
+    head = SsmHeadNode(account.cloud, head_node_id(account.cloud, name), "")
+    conf = head.administer("cat /opt/slurm/etc/slurmdbd.conf").check().stdout
+    assert f"StorageLoc={name.replace('-', '_')}\n" in conf
+    assert head.administer("sacctmgr -n show cluster format=cluster%20").check().stdout.split() == ["parallelcluster"]
 
 
 def test_a_changed_list_changes_the_policy_in_place(account: Account) -> None:

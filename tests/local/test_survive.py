@@ -18,7 +18,7 @@ from pcinfra.jobs.launcher import State, Status
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
-from pcinfra.jobs.slurm.render import render
+from pcinfra.jobs.slurm.render import End, render
 from pcinfra.jobs.spec import After, Array, JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.shell import Completed
@@ -258,9 +258,8 @@ def test_many_are_submitted_together_and_one_that_is_refused_stops_no_other(
     assert head.run(f"ls -d {made[4].run}").status != 0
 
 
-@pytest.mark.parametrize("deaf", [False, True], ids=["polite", "deaf"])
-def test_a_spot_node_that_is_taken_away_stops_the_job_which_goes_on(head: DirectHeadNode, deaf: bool) -> None:
-    """curl answers as EC2's metadata service does, once there is something to say."""
+def test_a_job_that_does_not_look_is_ended_before_its_spot_node_is_taken_and_goes_on(head: DirectHeadNode) -> None:
+    """curl answers as EC2's metadata service does, once there is something to say (for the real one: test_fleet.py)."""
     program = """#!/bin/bash
 address=${*: -1}
 [[ $* == *" PUT "* ]] && exec echo t0ken
@@ -274,12 +273,11 @@ esac
 """
     head.put({"../programs/curl": program.encode()})
     head.run("chmod 755 ../programs/curl").check()
-    waits = "sleep 600" if deaf else 'until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done'
-    text = f"""
-    [ "$PCINFRA_ATTEMPT" = 0 ] || {{ echo again; echo >"$PCINFRA_DONE_FILE"; exit; }}
+    text = """
+    [ "$PCINFRA_ATTEMPT" = 0 ] || { echo again; echo >"$PCINFRA_DONE_FILE"; exit; }
     until [ -s "$PCINFRA_RUN_DIR/rebalance" ]; do sleep 0.2; done
     echo >"$PCINFRA_RUN_DIR/warn"
-    {waits}
+    sleep 600
     """
     launcher = SlurmLauncher(WithPrograms(head))
     spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1)
@@ -295,20 +293,32 @@ esac
     head.run("rm ../programs/curl").check()
 
 
-def test_before_the_capacity_of_its_nodes_ends_a_job_stops_and_goes_on_later(head: DirectHeadNode) -> None:
+def test_before_the_capacity_of_its_nodes_ends_a_job_stops_and_goes_on_when_they_are_gone(head: DirectHeadNode) -> None:
+    """EC2 is asked once more before the job stops, and says that the end was put off."""
+    program = """#!/bin/bash
+[[ $* == "ec2 describe-capacity-reservations "*"-ids cr-1 --query CapacityReservations[0].EndDate" ]] || exit 2
+[ -e "$PCINFRA_RUN_DIR/end" ] || echo $(($(date +%s) + 6)) >"$PCINFRA_RUN_DIR/end"
+date -u -d "@$(($(<"$PCINFRA_RUN_DIR/end") + 1800))" +%Y-%m-%dT%H:%M:%S+00:00
+"""
+    head.put({"../programs/aws": program.encode()})
+    head.run("chmod 755 ../programs/aws").check()
     text = """
     [ "$PCINFRA_ATTEMPT" = 0 ] || { echo again; echo >"$PCINFRA_DONE_FILE"; exit; }
     until [ -e "$PCINFRA_STOP_FILE" ]; do sleep 0.2; done
     """
-    launcher = SlurmLauncher(head)
-    spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1, grace_period=600)
-    made = render(spec, new_run_id("block"), ends=time.time() + 602)
+    launcher = SlurmLauncher(WithPrograms(head))
+    spec = JobSpec(command=("bash", "-c", textwrap.dedent(text)), cpus=1, requeue=1, grace_period=3)
+    made = render(spec, new_run_id("block"), ends=End(time.time() + 3, "cr-1", 1800))
     launcher.submit(made)
     status, log = ended(launcher, made.run)
     assert (status.state, log.count("again")) == (State.DONE, 1), log
     first, last = results(head, made.run)
     assert (first["verdict"], first["requeued"], last["verdict"]) == ("stopped", True, "done")
     assert str(first["why"]).startswith("the capacity of its nodes ends at 20")
+    end = int(head.run(f"cat {made.run}/end").stdout)
+    assert head.run(f"cat {made.run}/stop.0").stdout.startswith(f"{end} ")
+    assert status.attempts[1].started > end, "on the same nodes it would be stopped again at once"
+    head.run("rm ../programs/aws").check()
 
 
 @pytest.mark.slow

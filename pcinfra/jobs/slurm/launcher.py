@@ -100,7 +100,7 @@ class SlurmLauncher:
         return found[: query.limit]
 
     def history(self, run: str) -> History:
-        answer = _answer(run, self._run(_script("record", "find", "history", WHAT=_name(run))))
+        answer = _answer(run, self._run(_script("record", "sacct", "find", "history", WHAT=_name(run))))
         status = answer.statuses()[0]
         size, _, first = answer.other["spec"][0].partition(" ")
         text = base64.b64decode(first)
@@ -128,7 +128,7 @@ class SlurmLauncher:
     def _page(self, query: Query, before: str, limit: int) -> Answer:
         active = "yes" if query.states and not _only_ended(query) else ""
         values = {"LIMIT": str(limit), "BEFORE": before, "NAME": query.name, "ACTIVE": active}
-        return _answer("jobs", self._run(_script("record", "list", **values)))
+        return _answer("jobs", self._run(_script("record", "sacct", "list", **values)))
 
     def _steered(self, script: str, run: str) -> Status:
         steer = _script("find", script, WHAT=_name(run))
@@ -191,7 +191,7 @@ def _look_script(
         "QUIET": f"{wait.quiet:.0f}" if wait else "0",
         "KNOWN": known,
     }
-    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "find", "look", **values)])
+    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "sacct", "find", "look", **values)])
 
 
 def _name(run: str) -> str:
