@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 from pcinfra.aws import Cloud
 from pcinfra.errors import CloudError, CommandFailed, NotFound, PcinfraError, Unreachable
 from pcinfra.jobs.payloads import Payloads
+from pcinfra.sessions import Request
 from pcinfra.shell import Completed
 
 # An SSM document has at most 64 KB ("Quotas for Systems Manager"); what SendCommand makes of the parameters counts.
@@ -67,9 +67,9 @@ class HeadNode(Protocol):
         """
         ...
 
-    def interactive(self, script: str) -> Sequence[str]:
-        """Return the program of this machine, with its arguments, that runs a bash script like :meth:`run` does, but
-        at this terminal."""
+    def interactive(self, script: str) -> Sequence[str] | Request:
+        """Return the session, or the program of this machine with its arguments, that runs a bash script like
+        :meth:`run` does, but at this terminal."""
         ...
 
 
@@ -181,10 +181,8 @@ class SsmHeadNode:
         data = decoded(done.check().stdout)
         return data, offset + len(data)
 
-    def interactive(self, script: str) -> Sequence[str]:
-        parameters = {"command": [at_terminal(script, self.user, self.runs)]}
-        document = ("--document-name", "AWS-StartInteractiveCommand", "--parameters", json.dumps(parameters))
-        return ("aws", "ssm", "start-session", "--target", self.instance_id, *document)
+    def interactive(self, script: str) -> Request:
+        return Request.command(self.instance_id, at_terminal(script, self.user, self.runs))
 
     def _send(self, command: str, timeout: float) -> str:
         try:

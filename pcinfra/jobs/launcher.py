@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from pcinfra.errors import PcinfraError
 from pcinfra.jobs.manifest import Manifest
+from pcinfra.sessions import Request
 
 
 class State(StrEnum):
@@ -249,8 +250,9 @@ class Launcher(Protocol):
         """Return all that is kept of ``run``."""
         ...
 
-    def shell(self, run: str, node: str = "") -> Sequence[str]:
-        """Return the program of this machine, with its arguments, that opens a shell beside the processes of ``run``.
+    def shell(self, run: str, node: str = "") -> Sequence[str] | Request:
+        """Return the session, or the program of this machine with its arguments, that opens a shell beside the
+        processes of ``run``.
 
         Args:
             node: name or number; empty: its first.

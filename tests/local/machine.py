@@ -28,6 +28,7 @@ def two_nodes(directory: Path, **settings: str) -> SlurmCluster:
         nodes=nodes,
         partitions=(Partition("gpu", NODES),),
         shared=("/home", "/lustre"),
+        credential=5,  # what is requeued waits no longer
         settings={"KillWait": "5", "MinJobAge": "300", **settings},
     )
     return SlurmCluster.create(directory, spec)

@@ -17,6 +17,7 @@ from pcinfra.jobs.manifest import Manifest, archive
 from pcinfra.jobs.slurm import records
 from pcinfra.jobs.slurm.hostlist import expand
 from pcinfra.jobs.slurm.records import Answer
+from pcinfra.sessions import Request
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
@@ -99,7 +100,7 @@ class SlurmLauncher:
         return found[: query.limit]
 
     def history(self, run: str) -> History:
-        answer = _answer(run, self._run(_script("record", "find", "history", WHAT=_name(run))))
+        answer = _answer(run, self._run(_script("record", "sacct", "find", "history", WHAT=_name(run))))
         status = answer.statuses()[0]
         size, _, first = answer.other["spec"][0].partition(" ")
         text = base64.b64decode(first)
@@ -110,7 +111,7 @@ class SlurmLauncher:
             text += piece
         return History(status, _spec(text), records.checkpoints(answer))
 
-    def shell(self, run: str, node: str = "") -> Sequence[str]:
+    def shell(self, run: str, node: str = "") -> Sequence[str] | Request:
         status = self.look(run).status
         attempt = status.attempts[-1] if status.attempts else None
         if status.state is not State.RUNNING or attempt is None:
@@ -127,7 +128,7 @@ class SlurmLauncher:
     def _page(self, query: Query, before: str, limit: int) -> Answer:
         active = "yes" if query.states and not _only_ended(query) else ""
         values = {"LIMIT": str(limit), "BEFORE": before, "NAME": query.name, "ACTIVE": active}
-        return _answer("jobs", self._run(_script("record", "list", **values)))
+        return _answer("jobs", self._run(_script("record", "sacct", "list", **values)))
 
     def _steered(self, script: str, run: str) -> Status:
         steer = _script("find", script, WHAT=_name(run))
@@ -190,7 +191,7 @@ def _look_script(
         "QUIET": f"{wait.quiet:.0f}" if wait else "0",
         "KNOWN": known,
     }
-    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "find", "look", **values)])
+    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "sacct", "find", "look", **values)])
 
 
 def _name(run: str) -> str:

@@ -22,7 +22,8 @@ _FIXED: Final = frozenset(
         "ClusterName SlurmctldHost SlurmctldPort SlurmdPort SlurmUser SlurmdUser AuthType CredType AuthInfo "
         "StateSaveLocation SlurmdSpoolDir SlurmctldPidFile SlurmdPidFile SlurmctldLogFile SlurmdLogFile "
         "ProctrackType TaskPlugin JobAcctGatherType SlurmdParameters CommunicationParameters GresTypes SelectType "
-        "ResumeProgram SuspendProgram ResumeFailProgram SuspendExcNodes PrivateData"
+        "ResumeProgram SuspendProgram ResumeFailProgram SuspendExcNodes PrivateData "
+        "AccountingStorageType AccountingStorageHost AccountingStoragePort AccountingStoragePass"
     )
     .lower()
     .split()
@@ -126,7 +127,7 @@ def cgroup_conf(version: tuple[int, int]) -> str:
 
 
 def _options(spec: Spec, place: Place) -> dict[str, str]:
-    expire = "cred_expire=5"
+    expire = f"cred_expire={spec.credential}"
     options = {
         "ClusterName": "parallelcluster",
         "SlurmctldHost": place.controller,

@@ -20,6 +20,7 @@ look() {
       BOOT_FAIL | CANCELLED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) echo "$last" >slurm.end ;;
     esac
   fi
+  [ -n "$slurm" ] || slurm=$(cd .. && forgotten "$RUN")
   kept=$(cd .. && record "$RUN")
   mark=$(printf '%s\n' "$asked" "$slurm" "$kept" | cksum)
   mark=${mark%% *} grown=() nowhere=''
