@@ -65,6 +65,7 @@ class _Forwarding:
 
     def run(self, opened: Opened) -> int:
         channel = opened(self._handle, self._wakes.wake)
+        channel.halted = lambda: bool(self._wakes.ending)
         try:
             self._accept(channel)
         finally:

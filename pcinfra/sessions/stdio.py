@@ -40,6 +40,7 @@ def pass_through(opened: Opened) -> int:
 
     with Wakes() as wakes, wakes.on(signal.SIGTERM, signal.SIGHUP):
         channel = opened(handle, wakes.wake)
+        channel.halted = lambda: bool(wakes.ending)
         try:
             _feed(channel, wakes)
             channel.drain(_FLUSH)

@@ -49,8 +49,9 @@ class _Attached:
 
     def run(self, opened: Opened) -> int:
         sys.stdout.flush()
+        channel = opened(self._show, self._wakes.wake)  # Ctrl-C still ends this
+        channel.halted = lambda: bool(self._wakes.ending)
         with _raw(), self._wakes.on(signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP):
-            channel = opened(self._show, self._wakes.wake)
             try:
                 self._converse(channel)
             finally:
@@ -68,7 +69,9 @@ class _Attached:
             data = self._typed(reading and self._may_type(channel))
             if data is None:
                 continue
-            if data:
+            if data and channel.lost.is_set() and b"\x03" in data:
+                self._wakes.ending = signal.SIGINT  # nobody there would hear of it
+            elif data:
                 last = data[-1:]
                 channel.send(data if os.isatty(0) else typed(data) if self._marks else data)
             else:
@@ -115,11 +118,11 @@ class _Attached:
     def _outcome(self, channel: Channel) -> int:
         from pcinfra.errors import PcinfraError
 
-        if self._wakes.ending:
-            return 128 + self._wakes.ending
         status = channel.exit_code if channel.exit_code is not None else self._marks.status if self._marks else None
         if status is not None:
             return status
+        if self._wakes.ending:
+            return 128 + self._wakes.ending
         if channel.error:
             raise channel.error
         if channel.said or self._marks:
@@ -135,7 +138,7 @@ def _raw() -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what is typed already is not lost
     try:
         yield
     finally:
