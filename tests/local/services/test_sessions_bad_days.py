@@ -82,12 +82,12 @@ def test_a_session_that_ended_meanwhile_is_told(gateway: Gateway) -> None:
     relay.close()
 
 
-def test_a_session_without_a_word_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    gateway = Gateway(Host(), idle=0.6)
+def test_a_session_without_a_word_ends() -> None:
+    gateway = Gateway(Host(), idle=3)
     ear = Ear(Account(gateway), Request.command("i-1", "echo here; sleep 1000"))
     ear.wait_for(b"here")
     until(ear.channel.over.is_set)
-    assert ear.channel.said == "the session was idle for 0.01 minutes"
+    assert ear.channel.said == "the session was idle for 0.05 minutes"
     gateway.stop()
 
 
