@@ -22,9 +22,10 @@ from pcinfra.errors import NotFound
 from pcinfra.localcloud import computefleet
 from pcinfra.localcloud.clustermgtd import Clustermgtd
 from pcinfra.localcloud.computefleet import Instance
-from pcinfra.localcloud.converge import Convergence, reachable
+from pcinfra.localcloud.converge import Convergence, database, reachable
 from pcinfra.localcloud.homes import Home, Homes
 from pcinfra.localcloud.machines import SetupFailed, reason
+from pcinfra.localcloud.metadata import Metadata
 from pcinfra.localcloud.power import Power
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.commands import Running
@@ -51,6 +52,7 @@ class HeadNodes:
         self._homes = Homes(directory / "clusters", client)
         self.power = Power(self._homes)
         self._clustermgtd = Clustermgtd(self._homes)
+        self.metadata = Metadata(self._homes)
 
     # -- CloudFormation -------------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class HeadNodes:
                 continue
             cluster, node = found
             if node == cluster.spec.head.name:
-                cluster.stop()
+                cluster.stop(for_good=True)
             else:
                 cluster.crash(node)
 
@@ -212,6 +214,7 @@ class HeadNodes:
             cluster.stop()
             return
         spec = reachable(cluster.spec, machines.region, self._port())
+        spec = dataclasses.replace(spec, database=database(home.name, home.config))
         absent = [node for node, instance in machines.nodes.items() if instance not in alive]
         SlurmCluster.create(home.directory, spec).start(absent=absent)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
+import re
 import shlex
 import time
 import urllib.request
@@ -17,6 +19,12 @@ import yaml
 from pcinfra.aws import Aws, Target
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.errors import NotFound
+from pcinfra.jobs.headnode import SsmHeadNode
+from pcinfra.jobs.launcher import State
+from pcinfra.jobs.manifest import new_run_id
+from pcinfra.jobs.slurm.launcher import SlurmLauncher
+from pcinfra.jobs.slurm.render import render
+from pcinfra.jobs.spec import JobSpec
 from pcinfra.localcloud.process import LocalCloud
 from pcinfra.localcloud.slurm import packages
 from pcinfra.project import Project
@@ -222,6 +230,64 @@ def test_a_dynamic_node_comes_when_a_job_needs_it_and_goes(fleet: Fleet) -> None
     fleet.shell("scontrol update NodeName=spot-dy-c-1 State=POWER_DOWN")
     eventually(lambda: fleet.states("spot")["spot-dy-c-1"] == "idle~")
     assert instance["InstanceId"] not in fleet.instances("Compute")
+
+
+def test_a_machine_learns_from_its_metadata_service_who_it_is(fleet: Fleet) -> None:
+    ask = """
+    imds=http://169.254.169.254/latest
+    curl -s -o /dev/null -w '%{http_code}\\n' $imds/meta-data/instance-id
+    curl -s -o /dev/null -w '%{http_code}\\n' -X PUT $imds/api/token
+    token=$(curl -fs -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $imds/api/token)
+    of() { curl -fs -H "X-aws-ec2-metadata-token: $token" $imds/$1; echo; }
+    of meta-data/instance-id; of meta-data/placement/region; of meta-data/instance-life-cycle
+    of meta-data/spot/instance-action; of meta-data/ | paste -sd ' '; of dynamic/instance-identity/document
+    """
+    (instance,) = [i for i in fleet.instances("Compute").values() if i["InstanceType"] == "p5.48xlarge"]
+    first, second, identity, region, cycle, action, listed, document = fleet.shell(ask, instance["InstanceId"]).split(
+        "\n", 7
+    )
+    assert (first, second) == ("401", "400")
+    assert (identity, region, cycle, action) == (instance["InstanceId"], "us-east-1", "on-demand", "")
+    assert listed.split()[:3] == ["ami-id", "instance-id", "instance-life-cycle"]
+    told = json.loads(document)
+    assert (told["instanceId"], told["privateIp"]) == (instance["InstanceId"], instance["PrivateIpAddress"])
+    with pytest.raises(NotFound, match="is no Spot Instance"):
+        fleet.cloud.interrupt("gpu-st-p5-1", seconds=1)
+
+
+SAVING = """
+for ((step = $(cat "$PCINFRA_CHECKPOINTS/step" 2>/dev/null || echo 1); step <= 10; step++)); do
+  echo "attempt $PCINFRA_ATTEMPT step $step on $SLURMD_NODENAME"
+  until [ -e "$PCINFRA_STOP_FILE" ] || [ "$PCINFRA_ATTEMPT$step" != 05 ]; do sleep 0.2; done
+  [ ! -e "$PCINFRA_STOP_FILE" ] || { echo "$step" >"$PCINFRA_CHECKPOINTS/step"; exit; }
+done
+echo >"$PCINFRA_DONE_FILE"
+"""
+
+
+def test_a_spot_instance_is_taken_with_notice_and_its_job_saves_and_goes_on(fleet: Fleet) -> None:
+    """EC2 says so in the metadata service; the job writes a checkpoint, waits until the node is gone, and goes on."""
+    head = SsmHeadNode(fleet.aws, next(iter(fleet.instances("HeadNode"))), "", runs="/home/ubuntu/runs")
+    launcher = SlurmLauncher(head)
+    spec = JobSpec(command=("bash", "-c", SAVING), queue="spot", requeue=1, grace_period=30)
+    made = render(spec, new_run_id("spot"), spot=True)
+    fleet.user("srun -p spot -N 2 hostname")  # Slurm lets a batch job wait for nodes that have just been started
+    launcher.submit(made)
+    waits = eventually(lambda: [c for c in launcher.look(made.run, {}).chunks if b"step 5" in c.data], 120)
+    fleet.cloud.interrupt(waits[0].node, seconds=None)
+    address = fleet.shell(f"scontrol show node -o {waits[0].node} | grep -o 'NodeAddr=[^ ]*'").strip().partition("=")[2]
+    (taken,) = [i for i, each in fleet.instances("Compute").items() if each["PrivateIpAddress"] == address]
+    eventually(lambda: "EC2 may soon take" in launcher.look(made.run).status.why)
+    fleet.cloud.interrupt(waits[0].node, seconds=20)
+    eventually(lambda: "it waits until that is over" in launcher.look(made.run).status.why)
+    assert taken in fleet.instances("Compute"), "it has until its notice is over"
+    eventually(lambda: taken not in fleet.instances("Compute"))
+    eventually(lambda: launcher.look(made.run).status.state.ended, 180)
+    look = launcher.look(made.run, {})
+    assert (look.status.state, len(look.status.attempts)) == (State.DONE, 2), look.status
+    assert look.status.attempts[0].why == f"EC2 takes the node {waits[0].node} away"
+    log = b"".join(chunk.data for chunk in look.chunks).decode()
+    assert re.findall(r"attempt 1 step (\d+)", log) == ["5", "6", "7", "8", "9", "10"]
 
 
 def test_without_capacity_a_node_is_down_with_the_reason_and_its_job_waits(fleet: Fleet) -> None:
