@@ -37,8 +37,7 @@ def attach(opened: Opened, marks: Marks | None) -> int:
     Args:
         marks: what the command says of itself; None: it says nothing, and its status is 0.
     """
-    with Wakes() as wakes:
-        return _Attached(wakes, marks).run(opened)
+    return _Attached(Wakes(), marks).run(opened)
 
 
 class _Attached:
