@@ -45,6 +45,7 @@ class _Attached:
         self._wakes, self._marks = wakes, marks
         self._screen = Sink(lambda data: os.write(1, data))
         self._size: tuple[int, int] | None = None
+        self._last = b"\n"
 
     def run(self, opened: Opened) -> int:
         sys.stdout.flush()
@@ -112,6 +113,7 @@ class _Attached:
             if self._marks.ready and not was:
                 self._wakes.wake()
         self._screen.put(data)
+        self._last = data[-1:] or self._last
         return True
 
     def _outcome(self, channel: Channel) -> int:
@@ -122,6 +124,8 @@ class _Attached:
             return status
         if self._wakes.ending:
             return 128 + self._wakes.ending
+        if self._last != b"\n" and os.isatty(1):
+            os.write(1, b"\n")  # what is wrong is told on a line of its own
         if channel.error:
             raise channel.error
         if channel.said or self._marks:

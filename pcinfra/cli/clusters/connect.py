@@ -31,8 +31,8 @@ def connect(
 ) -> None:
     """Open a shell on the head node of cluster NAME through Session Manager: no open port, no bastion.
 
-    Nothing else has to be installed; where the AWS CLI and its Session Manager plug-in are, they are used. The exit
-    status is the shell's. What is piped in is run, as by ssh.
+    Nothing else has to be installed. The exit status is the shell's, and what is piped in is run, as by ssh. Where the
+    AWS CLI and its Session Manager plug-in are installed, they are used; they tell no exit status.
 
     \b
     pcinfra cluster connect train
