@@ -161,6 +161,8 @@ def error_of(status: int, data: bytes, where: str, path: str = "") -> CloudError
     try:
         said = json.loads(data)
         message, reason = str(said.get("message") or ""), str(said.get("reason") or "")
+        if not reason and status == 500 and said.get("kind") == "Status":
+            reason = "InternalError"  # of etcd: the server says none
     except (ValueError, AttributeError):
         message, reason = _words(data), ""
     if 300 <= status < 400:
