@@ -185,8 +185,7 @@ def _namespace(session: Session, where: str, namespace: str) -> str:
     from pcinfra.cli.backends import Place, launcher
     from pcinfra.cli.render import checked_namespace
 
-    said = namespace or Place.of(where).namespace
-    return checked_namespace(said, "-n" if namespace else "--on") or launcher(session, where).api.namespace
+    return checked_namespace(namespace, "-n") or Place.of(where).namespace or launcher(session, where).api.namespace
 
 
 @k8s.command()

@@ -6,7 +6,7 @@ from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.launcher import Query
-from tests.kube.command import Pcinfra
+from tests.kube.command import JOB, Pcinfra
 from tests.kube.server import needed
 
 pytestmark = needed
@@ -46,6 +46,23 @@ def test_wrong_input_is_told_and_nothing_is_sent(pcinfra: Pcinfra, api: LiveApi)
     assert "no name of a namespace" in pcinfra("jobs", "--on", "k8s:A_b", status=2).stderr
     assert "kubectl create namespace nowhere" in pcinfra("jobs", "--on", "k8s:nowhere", status=1).stderr
     assert "has too many parts" in pcinfra("jobs", "--on", "k8s:a:b", status=2).stderr
+    assert KubernetesLauncher(api).runs(Query(5)) == []
+
+
+def test_a_context_is_said_with_the_place_and_kept_in_what_is_told(pcinfra: Pcinfra, api: LiveApi) -> None:
+    sent = pcinfra("submit", "train.yaml", "--on", "k8s@test")
+    run, place = sent.stdout.strip(), f"k8s:{api.namespace}@test"
+    assert f"pcinfra logs {run} --on {place} --follow" in sent.stderr
+    assert run in pcinfra("jobs", "--on", place).stdout
+    assert f"pcinfra rerun {run} --on {place}" in pcinfra("requeue", run, "--on", place, status=1).stderr
+    assert "there is no such context" in pcinfra("jobs", "--on", "k8s@nope", status=2).stderr
+
+
+def test_job_files_of_two_namespaces_are_not_mixed_up(pcinfra: Pcinfra, api: LiveApi) -> None:
+    for name in (api.namespace, "other"):
+        (pcinfra.folder / f"{name}.yaml").write_text(f"{JOB}kubernetes: {{namespace: {name}}}\n")
+    mixed = pcinfra("submit", f"{api.namespace}.yaml", "other.yaml", "--on", "k8s", status=2)
+    assert f"is for the namespace other, and the job before it for {api.namespace}" in mixed.stderr
     assert KubernetesLauncher(api).runs(Query(5)) == []
 
 

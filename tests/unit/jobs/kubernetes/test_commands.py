@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -143,6 +144,31 @@ def test_the_role_is_in_one_namespace_and_small() -> None:
 def test_rights_for_nobody_are_refused() -> None:
     assert isinstance(run("k8s", "rbac", "-n", "a").exception, UsageError)
     assert "ServiceAccount" in run("k8s", "rbac", "-n", "a", "--service-account", "b").output
+
+
+@pytest.mark.parametrize("where", [("--on", "k8s:a"), ("--on", "k8s:a@prod"), ("--on", "eks:training:a"), ("-n", "a")])
+def test_the_namespace_is_said_as_in_every_other_command(where: tuple[str, str]) -> None:
+    done = run("k8s", "rbac", *where, "--user", "alice")
+    assert done.exit_code == 0, done.exception
+    assert {each["metadata"].get("namespace", "a") for each in from_yaml(done.stdout, "rbac")} == {"a"}
+
+
+@pytest.mark.parametrize("where", ["k8s:A_b", "k8s:a@", "slurm:a"])
+def test_a_place_that_is_none_is_refused(where: str) -> None:
+    for words in (("rbac", "--user", "a"), ("can-i",), ("setup",), ("sweep",)):
+        refused = run("k8s", *words, "--on", where).exception
+        assert isinstance(refused, UsageError)
+        assert "--on" in refused.where
+
+
+def test_every_command_of_k8s_shows_an_example() -> None:
+    group = root.get_command(click.Context(root), "k8s")
+    assert isinstance(group, click.Group)
+    commands = dict(group.commands)
+    commands |= {f"params {name}": each for name, each in commands.pop("params").commands.items()}  # type: ignore[attr-defined]
+    assert len(commands) >= 9
+    for name, command in commands.items():
+        assert f"pcinfra k8s {name}" in (command.help or ""), name
 
 
 # What Kubernetes asks of a job file: text, then key and beginning of why.
