@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.launcher import Query
 from tests.kube.command import JOB, Pcinfra
-from tests.kube.server import needed
+from tests.kube.server import Server, needed
+from tests.waiting import until
 
 pytestmark = needed
 
@@ -79,6 +82,24 @@ def test_rights_and_setup_are_shown(pcinfra: Pcinfra) -> None:
     assert "Kubeflow Trainer" in shown
     assert "v2.1" in shown
     assert "pytorch-simple" in shown
+
+
+def test_setup_grants_the_rights_after_a_yes_and_can_i_sees_them(
+    pcinfra: Pcinfra, api: LiveApi, server: Server
+) -> None:
+    pcinfra.env["KUBECONFIG"] = str(server.kubeconfig(api.namespace, "usertok"))
+    assert f"pcinfra k8s rbac --on k8s:{api.namespace}" in pcinfra("k8s", "can-i", status=1).stderr
+    pcinfra.env["KUBECONFIG"] = str(server.kubeconfig(api.namespace))
+    words = ("k8s", "setup", "--user", "alice", "--service-account", "trainer")
+    assert "needs a yes" in pcinfra(*words, status=1).stderr
+    for _ in range(2):  # what is there is brought to it
+        assert "granted: user alice, account trainer" in pcinfra(*words, "--yes").stdout
+    assert api.call("GET", f"/api/v1/namespaces/{api.namespace}/serviceaccounts/trainer")["kind"] == "ServiceAccount"
+    pcinfra.env["KUBECONFIG"] = str(server.kubeconfig(api.namespace, "usertok"))
+    until(lambda: "NO" not in pcinfra("k8s", "can-i", status=None).stdout)
+    shown = pcinfra("k8s", "setup").stdout
+    assert re.search(rf"rights in {api.namespace} +yes", shown)
+    assert re.search("Kubeflow Trainer +yes .*its controller is not ours to see", shown)
 
 
 def test_an_operator_is_applied_by_kubectl_from_a_pinned_version(pcinfra: Pcinfra) -> None:
