@@ -182,3 +182,31 @@ def test_a_deep_folder_is_no_obstacle_to_sockets(directory: Path) -> None:
     deep = directory / ("x" * 100)
     said = drive(deep, """said["nodes"] = bash("srun -N2 -l hostname | wc -l").strip()""")
     assert said["nodes"] == "2"
+
+
+def test_a_session_is_whoever_started_the_cluster(directory: Path) -> None:
+    said = drive(
+        directory,
+        """
+import pty, socket
+ours, theirs = pty.openpty()
+shell = cluster.terminal(head, "tty -s && sudo -i -u ubuntu")
+process = subprocess.Popen(shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+os.close(theirs)
+os.write(ours, b"echo I am $(id -u) in $PWD of $SLURM_CONF; exit 5\\n")
+shown = b""
+try:
+    while piece := os.read(ours, 4096):
+        shown += piece
+except OSError:
+    pass
+said["status"], said["shown"] = process.wait(), shown.decode()
+with socket.create_server(("127.0.0.1", 0)) as server, cluster.connect(head, "", server.getsockname()[1]) as end:
+    server.accept()[0].sendall(b"through")
+    said["heard"] = end.recv(100).decode()
+""",
+    )
+    assert (said["status"], said["heard"]) == (5, "through")
+    who = ORDINARY if os.geteuid() == 0 else os.geteuid()
+    assert f"I am {who} in {directory}" in said["shown"]
+    assert "slurm.conf" in said["shown"]
