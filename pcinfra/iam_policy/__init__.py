@@ -47,6 +47,7 @@ def names_of(project: Project, account: str = ANY_ACCOUNT) -> Names:
         bucket=project.bucket_name(account),
         repositories=tuple(image.repository for image in project.images.values()),
         key=project.kms_key or "",
+        suffix="amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
     )
 
 

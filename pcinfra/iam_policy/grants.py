@@ -23,6 +23,12 @@ ROLES = "arn:{{partition}}:iam::{{account}}:role/aws-service-role/{}/*"
 BUILD_ROLE = "arn:{partition}:iam::{account}:role/pcinfra-{project}-{region}"
 
 BY_CLOUDFORMATION = {"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformation.amazonaws.com"]}}
+# What S3 says to KMS: the bucket with a bucket key, which ours has, else the object. Sources: S3 user guide, "Using
+# server-side encryption with AWS KMS keys", encryption context; KMS developer guide, kms:ViaService.
+OF_JOBS_BY_S3 = {
+    "StringEquals": {"kms:ViaService": "s3.{region}.{suffix}"},
+    "StringLike": {"kms:EncryptionContext:aws:s3:arn": [BUCKET, f"{BUCKET}/pcinfra/*"]},
+}
 OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 
 # Source: aws-parallelcluster, cloudformation/policies/parallelcluster-policies.yaml, the policies of its users.
@@ -142,6 +148,12 @@ STATEMENTS: tuple[Statement, ...] = (
         {"StringLike": {"s3:prefix": "pcinfra/code/*"}},
     ),
     Statement(
+        "KeyOfJobs", of("jobs"),
+        beyond("what jobs put into the bucket is encrypted with the project's kms_key", "kms:Decrypt",
+               "kms:GenerateDataKey"),
+        ("{key}",), OF_JOBS_BY_S3,
+    ),
+    Statement(
         "EndsOfCapacity", of("jobs"),
         called("ec2", "DescribeCapacityReservations", why="when a queue names a reservation"),
     ),
@@ -160,15 +172,20 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement("ReadAnswers", of("cluster", "jobs", "down"), called("ssm", "GetCommandInvocation")),
     Statement(
-        "OpenSessions", of("cluster"), beyond("pcinfra cluster connect, by the AWS CLI", "ssm:StartSession"),
+        "OpenSessions", of("cluster"), called("ssm", "StartSession", why="pcinfra cluster connect"),
         ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
     ),
     Statement(
-        "SessionDocuments", of("cluster"), beyond("a shell, a port, ssh", "ssm:StartSession"),
+        "SessionDocuments", of("cluster"), called("ssm", "StartSession", why="a shell, a port, ssh"),
         tuple(f"arn:{{partition}}:ssm:{{region}}::document/AWS-Start{kind}" for kind in SESSIONS),
     ),
     Statement(
-        "EndSessions", of("cluster"), beyond("one's own", "ssm:TerminateSession", "ssm:ResumeSession"),
+        "OwnSessions", of("cluster"),
+        (
+            *called("ssm", "TerminateSession", "ResumeSession", why="one's own"),
+            # Systems Manager user guide, "Sample IAM policies for Session Manager": the WebSocket is signed.
+            *beyond("the stream of a session", "ssmmessages:OpenDataChannel"),
+        ),
         tuple(SESSION.format(who) for who in ("username", "userid")),
     ),
     Statement(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import pwd
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +17,13 @@ import pytest
 
 from pcinfra.aws import Target
 from pcinfra.cli.clusters import cluster as commands
+from pcinfra.clusters import connect
 from pcinfra.clusters.facts import find, instances
 from pcinfra.clusters.logins import without
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.errors import Refused, ResourceFailed, UsageError
+from pcinfra.jobs.headnode import head_node_id
+from pcinfra.localcloud.slurm.sharedhost import free_ports
 from pcinfra.project import Project
 from tests.account import Account
 from tests.commands import run
@@ -129,6 +135,30 @@ def test_a_command_on_the_head_node_is_what_was_typed(life: Account) -> None:
         run(commands, life, "exec", "-n", NAME, "echo", "a\0b")
     if os.geteuid() == 0:
         assert told(life, "exec", "-n", NAME, "id", "-un") == "ubuntu\n"
+
+
+def test_sessions_are_opened_on_the_head_node(life: Account) -> None:
+    head = head_node_id(life.cloud, NAME)
+    user = "ubuntu" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    shell = connect.request(head, user).parameters["command"]
+    asked = "id -un; squeue -h -o %i; cd; pwd; exit 7"
+    done = subprocess.run(opening(life, head, "piped", shell), input=asked, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert done.stdout.splitlines()[0] == user
+    port = free_ports(1)[0]
+    serve = f"import socket; s = socket.create_server(('127.0.0.1', {port})); print('listens', flush=True); "
+    serve += "c, _ = s.accept(); c.sendall(c.recv(9).upper())"
+    server = opening(life, head, "command", f'python3 -c "{serve}"')
+    with subprocess.Popen(server, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline().strip() == "listens"
+        through = opening(life, head, "ssh", str(port))
+        done = subprocess.run(through, input="the node", capture_output=True, text=True, timeout=120)
+        assert (done.stdout, done.returncode) == ("THE NODE", 0), done.stderr
+
+
+def opening(account: Account, instance: str, *what: str) -> list[str]:
+    return [sys.executable, "-m", "tests.local.services.sessions", account.target.endpoint, instance, *what]
 
 
 def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import textwrap
 import time
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ class WithPrograms:
         self.head = head
         self.read, self.put, self.interactive = head.read, head.put, head.interactive
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         return self.head.run(f"PATH=$(realpath ..)/programs:$PATH\n{script}", timeout=timeout)
 
 
@@ -183,8 +184,9 @@ _EVERYTHING = "Name:99,Comment:99,Command:99,WorkDir:99,tres-alloc:99"
 
 
 def _files_of(cluster: SlurmCluster) -> Iterator[Path]:
-    """Yield every file of the cluster: run directories, logs, and what Slurm keeps."""
-    return (path for path in cluster.paths.top.rglob("*") if path.is_file() and not path.is_symlink())
+    """Yield every file of the cluster that can be read: run directories, logs, and what Slurm keeps."""
+    files = (path for path in cluster.paths.top.rglob("*") if path.is_file() and not path.is_symlink())
+    return (path for path in files if os.access(path, os.R_OK))
 
 
 def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(

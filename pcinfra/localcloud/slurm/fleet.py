@@ -116,7 +116,10 @@ def kill(record: Record) -> None:
 
 
 def end(paths: Paths, head: str) -> None:
-    """End every process of the cluster, whoever started it. The controller may save its state first.
+    """End every process of the cluster, whoever started it.
+
+    Args:
+        head: the node whose controller saves its state first; empty: nobody needs it any more.
 
     Raises:
         ResourceFailed: something could not be killed.
