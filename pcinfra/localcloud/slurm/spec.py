@@ -80,8 +80,8 @@ class Spec:
         stopped: the compute fleet is stopped: no partition takes jobs.
         idle: seconds after which an idle dynamic node is ended; 0: never.
         boot: seconds that a compute node may take from its start until Slurm has it up.
-        credential: seconds for which a job's credential holds (cred_expire). A machine that takes longer to launch a job
-            fails to, and so long a requeued job waits (slurm.conf(5), AuthInfo).
+        credential: seconds for which a job's credential holds (cred_expire). A machine that takes longer to launch a
+            job fails to, and so long a requeued job waits (slurm.conf(5), AuthInfo).
         database: of Slurm's accounting, which then runs on the head node; empty: there is none.
     """
 
