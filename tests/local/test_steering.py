@@ -171,6 +171,10 @@ def test_since_begins_at_the_line_after_the_last_sign_before_it(
 def test_a_node_that_it_never_had_is_said(twice: Twice, launcher: SlurmLauncher) -> None:
     with pytest.raises(UsageError, match="has no node nowhere"):
         logs(launcher, twice.run, Wanted(node="nowhere"))
+    with pytest.raises(UsageError, match="has no node 2"):
+        logs(launcher, twice.run, Wanted(node="2"))
+    with pytest.raises(UsageError, match="has no attempt 3; the last one is 2"):
+        logs(launcher, twice.run, Wanted(attempt=2))
 
 
 def test_rerun_is_the_same_again(twice: Twice, launcher: SlurmLauncher, head: DirectHeadNode) -> None:

@@ -292,6 +292,7 @@ def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(
         time.sleep(0.1)
     (result,) = results(head, run)
     assert (result["exit_code"], result["verdict"], result["failed_tasks"]) == (1, "failed", 1)
+    assert result["why"] == "1 of 4 tasks failed: 3"
     said = head.run(f"cat {run}/logs/node-*").check().stdout.splitlines()
     assert sorted(line for line in said if "/" in line and "srun" not in line and "slurmstepd" not in line) == [
         "0/4 0.1 1 0/checkpoints",
