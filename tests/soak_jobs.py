@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -178,10 +178,10 @@ class Training:
         ours = (b"python3\0train_ddp.py\0", b"python3\0count.py\0")
         return [pid for pid in self.processes() if read(pid, "cmdline").startswith(ours)]
 
-    def held(self) -> bool:
-        """Let it get no further than near its end: what was killed must be found out before it has finished."""
+    def held(self, workers: Sequence[int]) -> bool:
+        """Let these get no further than near its end: what was killed must be found out before it has finished."""
         if max(losses(self.events()), default=0) >= self.steps - ROOM:
-            for pid in self.workers():
+            for pid in set(workers) & set(self.workers()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
         return False
@@ -306,10 +306,10 @@ def disturbed(place: Place, kind: Kind, name: str, kills: int, whole: dict[int, 
         time.sleep(place.chance.uniform(0, 0.3))
         if training.ended() or any(event["event"] == "done" for event in training.events()):
             break
-        begun = training.starts()
+        begun, workers = training.starts(), training.workers()
         well = kind.kill(place, training)
         if well and kind.starts:
-            until(lambda: training.held() or training.starts() > begun or training.ended(), "a start")  # noqa: B023
+            until(lambda: training.held(workers) or training.starts() > begun or training.ended(), "a start")  # noqa: B023
             well = training.starts() > begun
         done += well
     training.end()
