@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pcinfra.errors import NotFound, Refused, UsageError
+from pcinfra.errors import CommandFailed, NotFound, Refused, UsageError
 from pcinfra.jobs.follow import Follower
 from pcinfra.jobs.launcher import EVERYTHING, History, Query, State, Status, Wanted
 from pcinfra.jobs.manifest import new_run_id
@@ -293,3 +293,31 @@ def test_an_array_is_one_run(launcher: SlurmLauncher) -> None:
 
 def test_json_of_a_history_is_plain(twice: Twice) -> None:
     assert json.loads(json.dumps(dict(twice.history.spec)))["nodes"] == 2
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[DirectHeadNode]:
+    """A head node whose /lustre has three megabytes."""
+    cluster = two_nodes(tmp_path / "train")
+    disk = cluster.shared_path("/lustre")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=True)
+    try:
+        cluster.start()
+        yield DirectHeadNode(cluster)
+    finally:
+        cluster.stop()
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_run(small: DirectHeadNode) -> None:
+    launcher = SlurmLauncher(small)
+    run = submitted(launcher, "yes | head -c 5000000; until [ -e go ]; do sleep 0.1; done", "fill")
+    until(lambda: "is full" in launcher.look(run).status.why)
+    assert launcher.look(run).status.state is State.RUNNING
+    with pytest.raises(CommandFailed, match=r"cannot be written to /lustre/runs: tar: .*No space left on device"):
+        submitted(launcher, "true", "none")
+    assert [status.run for status in launcher.runs(Query(limit=10))] == [run]
+    small.run(f"cd {run} && : >logs/node-0.0.log && : >go").check()
+    assert Following(launcher, run).end().state is State.DONE
+    second = submitted(launcher, "true", "second")
+    assert Following(launcher, second).end().state is State.DONE
