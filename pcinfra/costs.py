@@ -195,9 +195,10 @@ class _Reckoner:
     def _queue(self, part: str, queue: Queue) -> Cost:
         what, kind = f"queue {queue.name}", queue.instance_type
         nodes = f"{queue.min_nodes} of {queue.max_nodes} {kind} always run"
-        if queue.capacity_type == "CAPACITY_BLOCK":
-            return Cost(part, what, None, f"{nodes}; paid for in advance with the capacity block")
         node = [(f"ec2/{kind}", 1.0), (ROOT_VOLUME, _root_volume(queue))]
+        if queue.capacity_type == "CAPACITY_BLOCK":
+            nodes += "; paid for in advance with the capacity block: only the volumes cost"
+            node = node[1:]
         one = self._line(part, what, node)
         if one.per_hour is None:
             return Cost(part, what, None, f"{nodes}; {one.note}")

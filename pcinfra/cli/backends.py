@@ -1,13 +1,15 @@
 """Where a job can run besides the project's Slurm clusters, by the first word of ``--on``: one line each.
 
-``k8s`` and ``k8s:NAMESPACE`` are the cluster of kubeconfig, or the one whose pod this is; ``eks:CLUSTER`` and
-``eks:CLUSTER:NAMESPACE`` one of EKS, without a kubeconfig.
+``k8s`` and ``k8s:NAMESPACE`` are the cluster of kubeconfig, or the one whose pod this is; with ``@CONTEXT`` behind, of
+another context of kubeconfig (whose name may have colons: those of EKS are ARNs). ``eks:CLUSTER`` and
+``eks:CLUSTER:NAMESPACE`` are a cluster of EKS, without a kubeconfig.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -25,29 +27,60 @@ if TYPE_CHECKING:
     from pcinfra.project.positions import Rule
 
 
-def _kubeconfig(session: Session, words: list[str], namespace: str) -> Api:
+WHERE = "k8s[:NAMESPACE][@CONTEXT] or eks:CLUSTER[:NAMESPACE]"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What ``--on`` says, taken apart: ``first[:word...][@context]``."""
+
+    first: str
+    words: tuple[str, ...]
+    context: str
+
+    @classmethod
+    def of(cls, where: str) -> Place:
+        head, at, context = where.partition("@")
+        first, *words = head.split(":")
+        if at and not context:
+            raise UsageError("names no context", where=f"--on {where}", hint="kubectl config get-contexts")
+        return cls(first, tuple(words), context)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that it names; empty when it names none."""
+        return self.words[-1] if len(self.words) > (self.first == "eks") else ""
+
+    def __str__(self) -> str:
+        return ":".join([self.first, *self.words]) + (f"@{self.context}" if self.context else "")
+
+
+def _kubeconfig(session: Session, place: Place, namespace: str) -> Api:
     from pcinfra.jobs.kubernetes.api import connect
 
-    if len(words) > 1:
-        raise UsageError("has too many parts", where=f"--on k8s:{':'.join(words)}", hint="--on k8s:NAMESPACE")
-    return connect(words[0] if words else namespace)
+    if len(place.words) > 1:
+        raise UsageError(
+            "has too many parts", where=f"--on {place}", hint="--on k8s:NAMESPACE or k8s:NAMESPACE@CONTEXT"
+        )
+    return connect(place.namespace or namespace, place.context)
 
 
-def _eks(session: Session, words: list[str], namespace: str) -> Api:
+def _eks(session: Session, place: Place, namespace: str) -> Api:
     from pcinfra.jobs.kubernetes.eks import connect
 
-    if not 1 <= len(words) <= 2:
-        raise UsageError("names no cluster", where=f"--on eks:{':'.join(words)}", hint="--on eks:CLUSTER[:NAMESPACE]")
-    given = words[1] if len(words) > 1 else namespace
-    return connect(words[0], session.cloud, session.shell, session.target, given)
+    if not 1 <= len(place.words) <= 2 or not place.words[0]:
+        raise UsageError("names no cluster", where=f"--on {place}", hint="--on eks:CLUSTER[:NAMESPACE]")
+    if place.context:
+        raise UsageError("has no contexts", where=f"--on {place}", hint="--on eks:CLUSTER[:NAMESPACE]")
+    return connect(place.words[0], session.cloud, session.shell, session.target, place.namespace or namespace)
 
 
-REGISTRY: dict[str, Callable[[Session, list[str], str], Api]] = {"k8s": _kubeconfig, "eks": _eks}
+REGISTRY: dict[str, Callable[[Session, Place, str], Api]] = {"k8s": _kubeconfig, "eks": _eks}
 
 
 def is_backend(where: str | None) -> bool:
     """Return whether ``--on`` names one of these, and not a Slurm cluster."""
-    return where is not None and where.partition(":")[0] in REGISTRY
+    return where is not None and re.split("[:@]", where, maxsplit=1)[0] in REGISTRY
 
 
 def there(where: str) -> str:
@@ -65,10 +98,15 @@ def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLau
     from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 
     if where not in session.backends:
-        first, *words = where.split(":")
-        session.backends[where] = KubernetesLauncher(REGISTRY[first](session, words, namespace), _store(session))
+        place = Place.of(where)
+        if place.first not in REGISTRY:
+            raise UsageError("is no Kubernetes", where=f"--on {where}", hint=f"--on {WHERE}")
+        api = REGISTRY[place.first](session, place, namespace)
+        checked_namespace(api.namespace, "--on")
+        cluster = place.words[:1] if place.first == "eks" else ()
+        api.on = f" --on {replace(place, words=(*cluster, api.namespace))}"
+        session.backends[where] = KubernetesLauncher(api, _store(session))
     found: KubernetesLauncher = session.backends[where]
-    checked_namespace(found.api.namespace)
     return found
 
 
@@ -83,9 +121,7 @@ def _store(session: Session) -> Store | None:
 
 def home(session: Session, where: str) -> str:
     """Return ``where`` with its namespace written out."""
-    first, *words = where.split(":")
-    cluster = words[:1] if first == "eks" else []
-    return ":".join([first, *cluster, launcher(session, where).api.namespace])
+    return launcher(session, where).api.on.removeprefix(" --on ")
 
 
 def rules(session: Session, where: str | None) -> tuple[Rule[JobSpec], ...]:
@@ -110,7 +146,11 @@ def rendered(session: Session, where: str, job: Job) -> Manifest:
     image = job.spec.image or ""
     # A name without a registry is one of the project's where there is a project; else it is Docker Hub's.
     images = {image: resolved(image, session.project, session.cloud)} if session.has_project and is_ours(image) else {}
-    chosen = launcher(session, where, job.spec.kubernetes.namespace or "")
+    said = job.spec.kubernetes.namespace or ""
+    chosen = launcher(session, where, said)
+    if said and not Place.of(where).namespace and said != chosen.api.namespace:
+        why = f"is for the namespace {said}, and the job before it for {chosen.api.namespace}"
+        raise UsageError(why, where=job.spec.name, hint="one submission for each namespace, or --on k8s:NAMESPACE")
     schemas = chosen.reading.schemas
     kind = prepare.kind_of(job.spec, schemas)
     prepared = prepare.prepare(job, kind, namespace=chosen.api.namespace, images=images)

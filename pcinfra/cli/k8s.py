@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from pcinfra.cli import k8s_live
+from pcinfra.cli import k8s_live, options
 from pcinfra.cli.render import crd_option, schemas_of
+from pcinfra.cli.session import Session
 
 _folder = click.option(
     "--dir", "folder", metavar="FOLDER", type=click.Path(path_type=Path), default=".", help="The overlay.  [default: .]"
@@ -32,15 +33,23 @@ for command in (k8s_live.setup, k8s_live.can_i, k8s_live.sweep):
 def check(file: Path, crd_dir: Path | None) -> None:
     """Say what the server, the webhooks and kubelet would have against the manifests in FILE (- reads them).
 
+    Jobs, their runtimes and ConfigMaps; roles of who submits them; kustomize overlays. A runtime that is in FILE is the
+    one that its jobs name.
+
     \b
     pcinfra k8s check trainjob.yaml
+    pcinfra k8s check overlays/custom-url/kustomization.yaml
     kubectl kustomize overlays/ddp | pcinfra k8s check - --crd-dir crds/
     """
     from pcinfra.jobs.kubernetes import check as checking
+    from pcinfra.jobs.kubernetes.rules.model import RUNTIMES
 
     schemas = schemas_of(crd_dir)
     objects = _objects(file)
-    errors = [error for each in objects for error in [_fault_of(each, checking, schemas)] if error]
+    runtimes = {
+        each["metadata"].get("name"): each for each in objects if each["kind"] in RUNTIMES and "metadata" in each
+    }
+    errors = [error for each in objects for error in [_fault_of(each, checking, schemas, runtimes)] if error]
     if errors:
         raise errors[0] if len(errors) == 1 else type(errors[0])("\n".join(map(str, errors)))
     how = "by their schema and the rules" if schemas else "by the rules; with --crd-dir also by their schema"
@@ -67,11 +76,13 @@ def migrate(file: Path, trainer: str, runtime: str) -> None:
         if each.get("kind") != "PyTorchJob":
             made.append(each)
             continue
-        trainjob, notes = migrated(each, dialect(trainer), runtime)
-        for note in notes:
+        done = migrated(each, dialect(trainer), runtime)
+        checking.check(done.trainjob)
+        for note in done.notes:
             click.echo(f"note: {note}", err=True)
-        checking.check(trainjob)
-        made.append(trainjob)
+        for warning in done.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        made.append(done.trainjob)
     click.echo(to_yaml(made), nl=False)
 
 
@@ -83,7 +94,11 @@ def params() -> None:
 @params.command("list")
 @_folder
 def list_params(folder: Path) -> None:
-    """Print the parameters and their values."""
+    """Print the parameters and their values.
+
+    \b
+    pcinfra k8s params list --dir kustomize/overlays/custom-url
+    """
     from pcinfra.jobs.kubernetes.params import read
 
     for name, value in read(folder).items():
@@ -124,30 +139,54 @@ def substitute(names: tuple[str, ...]) -> None:
 
 
 @k8s.command()
-@click.option("--namespace", "-n", metavar="NAME", required=True, help="The namespace that jobs run in.")
+@k8s_live.on_option
+@click.option("--namespace", "-n", metavar="NAME", default="", hidden=True, help="The same as --on k8s:NAME.")
 @click.option("--user", "users", metavar="NAME", multiple=True, help="Who gets the rights. May be repeated.")
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="Likewise, a group.")
 @click.option("--service-account", "accounts", metavar="NAME", multiple=True, help="Likewise; it is made, too.")
-def rbac(namespace: str, users: tuple[str, ...], groups: tuple[str, ...], accounts: tuple[str, ...]) -> None:
-    """Print Role and RoleBinding with the rights that pcinfra needs in a namespace, and no more.
+@options.pass_session
+def rbac(
+    session: Session,
+    /,
+    where: str,
+    namespace: str,
+    users: tuple[str, ...],
+    groups: tuple[str, ...],
+    accounts: tuple[str, ...],
+) -> None:
+    """Print Role and RoleBinding with the rights that pcinfra needs in the namespace of --on, and no more.
+
+    No cluster is asked.
 
     \b
-    pcinfra k8s rbac -n team-a --group team-a | kubectl apply -f -
+    pcinfra k8s rbac --on k8s:team-a --group team-a | kubectl apply -f -
     """
-    from pcinfra.cli.render import checked_namespace
     from pcinfra.errors import UsageError
     from pcinfra.jobs.kubernetes import rbac as rights
     from pcinfra.jobs.kubernetes.text import to_yaml
 
-    checked_namespace(namespace)
+    place = _namespace(session, where, namespace)
     api = "rbac.authorization.k8s.io"
     subjects: list[dict[str, Any]] = [{"kind": "User", "name": name, "apiGroup": api} for name in users]
     subjects += [{"kind": "Group", "name": name, "apiGroup": api} for name in groups]
-    subjects += [{"kind": "ServiceAccount", "name": name, "namespace": namespace} for name in accounts]
+    subjects += [{"kind": "ServiceAccount", "name": name, "namespace": place} for name in accounts]
     if not subjects:
         raise UsageError("nobody would get the rights", hint="--user, --group or --service-account NAME")
-    made = [rights.service_account(namespace, name) for name in accounts]
-    click.echo(to_yaml([*made, *rights.manifests(namespace, subjects)]), nl=False)
+    made = [rights.service_account(place, name) for name in accounts]
+    click.echo(to_yaml([*made, *rights.manifests(place, subjects)]), nl=False)
+
+
+def _namespace(session: Session, where: str, namespace: str) -> str:
+    """Return the namespace that is said, else that of kubeconfig.
+
+    Raises:
+        UsageError: it cannot be one, or none is said and there is no kubeconfig.
+    """
+    from pcinfra.cli.backends import Place, launcher
+    from pcinfra.cli.render import checked_namespace
+
+    said = namespace or Place.of(where).namespace
+    return checked_namespace(said, "-n" if namespace else "--on") or launcher(session, where).api.namespace
 
 
 @k8s.command()
@@ -165,11 +204,13 @@ def runtimes(trainer: str) -> None:
     click.echo(to_yaml([make(dialect(trainer)) for make in RUNTIMES.values()]), nl=False)
 
 
-def _fault_of(each: dict[str, Any], checking: Any, schemas: Any) -> Any:
+def _fault_of(each: dict[str, Any], checking: Any, schemas: Any, runtimes: dict[Any, Any]) -> Any:
     from pcinfra.errors import UsageError
+    from pcinfra.jobs.kubernetes.rules.model import down
 
+    named = down(each, "spec", "runtimeRef", "name")
     try:
-        checking.check(each, schemas)
+        checking.check(each, schemas, runtimes.get(named) if isinstance(named, str) else None)
     except UsageError as error:
         return error
     return None

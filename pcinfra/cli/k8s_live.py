@@ -7,10 +7,10 @@ from datetime import timedelta
 import click
 
 from pcinfra.cli import options
+from pcinfra.cli.backends import WHERE
 from pcinfra.cli.session import Session
 
-_WHERE = "k8s[:NAMESPACE] or eks:CLUSTER[:NAMESPACE]."
-on_option = click.option("--on", "where", metavar="WHERE", default="k8s", show_default=True, help=_WHERE)
+on_option = click.option("--on", "where", metavar="WHERE", default="k8s", show_default=True, help=f"{WHERE}.")
 
 
 @click.command("can-i")
@@ -22,9 +22,10 @@ def can_i(ctx: click.Context, session: Session, /, where: str) -> None:
 
     \b
     pcinfra k8s can-i --on k8s:team-a
+    pcinfra k8s can-i --on k8s:team-a@prod           another context of kubeconfig
     """
     from pcinfra import ui
-    from pcinfra.cli.backends import launcher
+    from pcinfra.cli.backends import home, launcher
     from pcinfra.jobs.kubernetes.installed import may
 
     api = launcher(session, where).api
@@ -32,7 +33,9 @@ def can_i(ctx: click.Context, session: Session, /, where: str) -> None:
     rows = [("yes" if ok else "NO", verb, right.full, right.purpose) for right, verb, ok in answers]
     ui.print_table(("MAY", "VERB", "RESOURCE", "WHAT FOR"), rows)
     if not all(ok for _, _, ok in answers):
-        click.echo(f"  to grant them: pcinfra k8s rbac -n {api.namespace} --user NAME | kubectl apply -f -", err=True)
+        click.echo(
+            f"  to grant them: pcinfra k8s rbac --on {home(session, where)} --user NAME | kubectl apply -f -", err=True
+        )
         ctx.exit(1)
 
 
@@ -82,6 +85,7 @@ def sweep(session: Session, /, where: str, older_than: str, yes: bool) -> None:
 
     \b
     pcinfra k8s sweep --older-than 1d
+    pcinfra k8s sweep --on k8s:team-a --yes
     """
     from pcinfra.cli.backends import launcher
     from pcinfra.jobs.kubernetes import sweep as sweeping
@@ -101,8 +105,10 @@ def sweep(session: Session, /, where: str, older_than: str, yes: bool) -> None:
     for address in litter.code:
         click.echo(f"{address}  code without a run")
     options.confirm("Remove them, with pods and logs?", yes)
-    for why in sweeping.remove(chosen, litter):
+    left = sweeping.remove(chosen, litter)
+    for why in left:
         click.echo(why, err=True)
+    click.echo("removed" if not left else "removed, but for what is said above", err=True)
 
 
 def _age(text: str) -> timedelta:
@@ -123,12 +129,15 @@ def _age(text: str) -> timedelta:
 
 def _install(session: Session, where: str, operator: str, yes: bool) -> None:
     """Let kubectl apply an operator's manifests, after a yes."""
+    from pcinfra.cli.backends import Place
     from pcinfra.errors import UsageError
     from pcinfra.jobs.kubernetes.installed import SOURCES
 
     if not where.startswith("k8s"):
         hint = "aws eks update-kubeconfig --name CLUSTER, then --on k8s"
         raise UsageError("kubectl needs a kubeconfig", where=f"--on {where}", hint=hint)
+    context = Place.of(where).context
+    there = ["--context", context] if context else []
     source = SOURCES["Kubeflow Trainer" if operator == "trainer" else "training operator"]
-    options.confirm(f"Apply {source} to the cluster of kubeconfig?", yes)
-    session.shell.stream(["kubectl", "apply", "--server-side", "-k", source]).check()
+    options.confirm(f"Apply {source} to {context or 'the current context'} of kubeconfig?", yes)
+    session.shell.stream(["kubectl", *there, "apply", "--server-side", "-k", source]).check()

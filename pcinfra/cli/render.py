@@ -67,8 +67,11 @@ def schemas_of(folder: Path | None) -> Schemas | None:
     return schemas_in(folder) if folder else None
 
 
-def checked_namespace(name: str) -> str:
+def checked_namespace(name: str, option: str = "--namespace") -> str:
     """Return ``name`` if a namespace can be called so, or it is empty.
+
+    Args:
+        option: what said it; of ``--on`` it is a part.
 
     Raises:
         UsageError: it cannot.
@@ -79,7 +82,9 @@ def checked_namespace(name: str) -> str:
     from pcinfra.jobs.kubernetes.naming import LABEL, slug
 
     if name and not re.fullmatch(LABEL, name):
-        raise UsageError("is no name of a namespace", where=f"--namespace {name!r}", hint=f"--namespace {slug(name)}")
+        fixed = slug(name) or "NAME"
+        hint = f"--on k8s:{fixed}" if option == "--on" else f"{option} {fixed}"
+        raise UsageError("is no name of a namespace", where=f"{option} {name!r}", hint=hint)
     return name
 
 

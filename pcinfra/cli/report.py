@@ -21,6 +21,7 @@ _LOST = (
     "Lost is the training of an attempt that did not reach the end of the job, since its last complete checkpoint. "
     "Restarts inside an attempt, by torchrun, are not seen."
 )
+_ARRAY = "An array's tasks are told together: what each waited for and lost is not."
 _BLIND = "No checkpoint was reported, so that everything counts as lost: pcinfra.resume, or checkpoints.jsonl, tells."
 
 
@@ -51,7 +52,7 @@ def report(session: Session, /, run: str, html: Path | None, cluster: str | None
     costs = run_costs(session)
     each = [costs.of_attempt(home, found.status, t.attempt, found.until) for t in found.tries]
     if output == "json":
-        ui.print_json(_as_json(home, found, each))
+        ui.print_json(_as_json(home, found, each, costs.of(home, found.status, found.until)))
     else:
         _print(home, found, each, costs)
     if html:
@@ -77,30 +78,40 @@ def _print(home: str, found: Report, costs: list[float | None], prices: RunCosts
     console.print(f"{found.status.run} on {home}: {found.status.state}", markup=False)
     if rows:
         console.print(ui.table(columns, rows))
-    for name, value in _sums(found, costs).items():
+    for name, value in _sums(found, prices.of(home, found.status, found.until)).items():
         console.print(f"{name + ':':<15} {value}", markup=False)
     for line in _notes(found, prices):
         console.print(line, style="dim", markup=False)
 
 
-def _sums(found: Report, costs: list[float | None]) -> dict[str, str]:
-    from pcinfra.cli.runcost import amount, together
+def _sums(found: Report, cost: float | None) -> dict[str, str]:
+    from pcinfra.cli.runcost import amount
+    from pcinfra.jobs import usage
     from pcinfra.jobs.page import words
     from pcinfra.jobs.report import Kind
 
-    known = None if costs and None in costs else together(costs)
+    status = found.status
+    if status.tasks:
+        return {
+            "Tasks begun": str(status.tasks.begun),
+            "Node-hours": f"{usage.task_hours(status, found.until):,.2f}",
+            "GPU-hours": f"{found.gpu_hours:,.2f}",
+            "Cost (USD)": amount(cost),
+        }
     return {
         "Attempts": str(len(found.tries)),
         **{str(kind).capitalize(): words(found.seconds(kind)) for kind in Kind},
         "GPU-hours": f"{found.gpu_hours:,.2f}",
         "Lost GPU-hours": f"{found.lost_gpu_hours:,.2f}",
-        "Cost (USD)": amount(known),
+        "Cost (USD)": amount(cost),
     }
 
 
 def _notes(found: Report, prices: RunCosts) -> list[str]:
     from pcinfra.jobs.report import Kind
 
+    if found.status.tasks:
+        return [_ARRAY, *filter(None, [prices.explained()])]
     blind = found.seconds(Kind.LOST) and not found.history.checkpoints
     return [_LOST, *([_BLIND] if blind else []), *filter(None, [prices.explained()])]
 
@@ -112,7 +123,8 @@ def _page(home: str, found: Report, costs: list[float | None], prices: RunCosts)
     status = found.status
     facts = {"Cluster": home, "Job": status.job, "Submitted": clock(found.start), **spec_in_words(found.history.spec)}
     words = [amount(cost) for cost in costs]
-    return page(found, words, facts=facts, sums=_sums(found, costs), notes=_notes(found, prices))
+    sums = _sums(found, prices.of(home, status, found.until))
+    return page(found, words, facts=facts, sums=sums, notes=_notes(found, prices))
 
 
 def spec_in_words(spec: Mapping[str, object]) -> dict[str, str]:
@@ -139,11 +151,17 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8", errors="replace")
 
 
-def _as_json(home: str, found: Report, costs: list[float | None]) -> dict[str, Any]:
-    from pcinfra.cli.runcost import together
+def _as_json(home: str, found: Report, costs: list[float | None], cost: float | None) -> dict[str, Any]:
+    from pcinfra.jobs import usage
     from pcinfra.jobs.report import Kind
 
     status = found.status
+    used = (
+        {"begun": status.tasks.begun, "node_hours": round(usage.task_hours(status, found.until), 4)}
+        if status.tasks
+        else None
+    )
+    of_tasks = {"tasks": used} if used else {}
     return {
         "run": status.run,
         "cluster": home,
@@ -155,7 +173,8 @@ def _as_json(home: str, found: Report, costs: list[float | None]) -> dict[str, A
         **{f"{kind}_seconds": round(found.seconds(kind), 1) for kind in Kind},
         "gpu_hours": round(found.gpu_hours, 4),
         "lost_gpu_hours": round(found.lost_gpu_hours, 4),
-        "cost_usd": None if None in costs else round(together(costs), 4),
+        "cost_usd": None if cost is None else round(cost, 4),
+        **of_tasks,
         "attempts": [
             {
                 "nodes": t.attempt.nodes,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pcinfra.cli.backends import is_backend, there
+from pcinfra.cli.backends import WHERE, is_backend, there
 from pcinfra.cli.options import cluster_name
 from pcinfra.errors import Interrupted, NotFound, PcinfraError, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OTHERS = "or Kubernetes: k8s[:NAMESPACE], eks:CLUSTER[:NAMESPACE]"
+OTHERS = f"or Kubernetes: {WHERE}"
 cluster_option = click.option(
     "--cluster", "--on", "-c", "cluster", metavar="NAME", help=f"Cluster, {OTHERS}.  [default: the project's only one]"
 )

@@ -49,6 +49,7 @@ class Names:
         account: 12 digits, or ``*`` when it is not known.
         repositories: of the project's images; ``{repository}`` in a statement is each of them.
         key: ARN of the project's KMS key; empty when it has none, and then nothing is allowed with keys.
+        suffix: of the services' addresses, as ``kms:ViaService`` has them.
     """
 
     partition: str
@@ -59,6 +60,7 @@ class Names:
     bucket: str
     repositories: tuple[str, ...]
     key: str = ""
+    suffix: str = "amazonaws.com"
 
 
 _PREFIXES = {"cloudwatch-logs": "logs", "service-quotas": "servicequotas", "secrets-manager": "secretsmanager"}

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from pcinfra.jobs.launcher import Attempt, Checkpoint, History, State, Status
 from pcinfra.jobs.usage import HOUR
+from pcinfra.jobs.usage import gpu_hours as used_gpu_hours
 
 
 class Kind(StrEnum):
@@ -51,7 +52,10 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run up to ``until``: its attempts, and the wait after the last one while there is such a wait."""
+    """A run up to ``until``: its attempts, and the wait after the last one while there is such a wait.
+
+    The tasks of an array are too many to be told one by one: of those there are only sums, in ``status.tasks``.
+    """
 
     history: History
     tries: tuple[Try, ...]
@@ -65,7 +69,8 @@ class Report:
 
     @property
     def gpu_hours(self) -> float:
-        return sum(each.gpu_hours for each in self.tries)
+        of_tasks = used_gpu_hours(self.status, self.until) if self.status.tasks else 0.0
+        return of_tasks + sum(each.gpu_hours for each in self.tries)
 
     @property
     def lost_gpu_hours(self) -> float:

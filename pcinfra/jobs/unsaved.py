@@ -19,6 +19,7 @@ LUSTRE = "/lustre"
 UNSAVED = "read/unsaved"
 """Id of the Action that looks."""
 
+_MOUNTED = f"mountpoint -q {LUSTRE} || {{ echo {LUSTRE} is not mounted there >&2; exit 1; }}"
 _SCRIPT = Path(__file__).parent / "scripts" / "unsaved.sh"
 
 
@@ -70,11 +71,10 @@ class ReadUnsaved:
         for cluster in self.clusters:
             try:
                 head = SsmHeadNode(context.cloud, head_node_id(context.cloud, cluster), "")
-                return parse(
-                    head.administer(f"mountpoint -q {LUSTRE} || exit\n{script(self.kept)}", timeout=90).check().stdout
-                )
+                return parse(head.administer(f"{_MOUNTED}\n{script(self.kept)}", timeout=90).check().stdout)
             except (NotFound, Unreachable, CommandFailed) as error:
-                found = Unsaved(unknown=f"the head node of {cluster} could not look: {error.why}")
+                why = " ".join(error.why.split()).removeprefix("exit status 1 ")
+                found = Unsaved(unknown=f"the head node of {cluster} could not look: {why}")
         return found
 
 

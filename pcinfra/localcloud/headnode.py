@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -103,7 +104,7 @@ class HeadNodes:
                 continue
             cluster, node = found
             if node == cluster.spec.head.name:
-                cluster.stop()
+                cluster.stop(for_good=True)
             else:
                 cluster.crash(node)
 
@@ -131,12 +132,25 @@ class HeadNodes:
         environment: Mapping[str, str] | None = None,
     ) -> Running:
         """Start ``commands``, the lines of one script, and return at once. Raises as :meth:`start_script`."""
+        cluster, node = self._found(instance_id)
+        script = "\n".join(commands)
+        return cluster.start_script(node, script, environment=environment, directory=working_directory)
+
+    def terminal(self, instance_id: str, command: str) -> list[str]:
+        """Return the program of a session's terminal; see :meth:`SlurmCluster.terminal`."""
+        cluster, node = self._found(instance_id)
+        return cluster.terminal(node, command)
+
+    def dial(self, instance_id: str, host: str, port: int) -> socket.socket:
+        """Connect to a port of an instance; see :meth:`SlurmCluster.connect`."""
+        cluster, node = self._found(instance_id)
+        return cluster.connect(node, host, port)
+
+    def _found(self, instance_id: str) -> tuple[SlurmCluster, str]:
         found = self._homes.find(instance_id)
         if found is None:
             raise NotFound("no machine of this instance runs", where=instance_id)
-        cluster, node = found
-        script = "\n".join(commands)
-        return cluster.start_script(node, script, environment=environment, directory=working_directory)
+        return found
 
     def run_command(
         self,

@@ -19,7 +19,19 @@ from pcinfra.localcloud.cfn.backend import Backend
 from pcinfra.localcloud.cfn.backend import backends as stacks
 from pcinfra.localcloud.headnode import HeadNodes
 from pcinfra.localcloud.metadata import Metadata
-from pcinfra.localcloud.services import cloudwatch, ec2, ec2_capacity, ec2_supply, ecr, fsx, iam, rds, s3, ssm
+from pcinfra.localcloud.services import (
+    cloudwatch,
+    ec2,
+    ec2_capacity,
+    ec2_supply,
+    ecr,
+    fsx,
+    iam,
+    rds,
+    s3,
+    ssm,
+    ssm_sessions,
+)
 from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +65,7 @@ class Cloud:
         s3.install()
         cloudwatch.install()
         ssm.install(self._machines)
+        self._sessions = ssm_sessions.install(self._machines)
         _answer_own_calls()
 
     @property
@@ -72,6 +85,7 @@ class Cloud:
 
     def end(self) -> None:
         """End every command and stop every machine."""
+        self._sessions.stop()
         ssm.cancel_all()
         self._mover.stop()
         self._machines.stop_all()

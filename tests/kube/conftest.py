@@ -14,7 +14,12 @@ from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
 from tests.kube.command import JOB, Pcinfra
 from tests.kube.server import Server, running
 
-CRDS = ("trainer-v2.1.0-trainjobs", "trainer-v2.1.0-clustertrainingruntimes", "training-operator-v1.8.1-pytorchjobs")
+CRDS = (
+    "trainer-v2.1.0-trainjobs",
+    "trainer-v2.1.0-clustertrainingruntimes",
+    "training-operator-v1.8.1-pytorchjobs",
+    "jobset-v0.10.1-jobsets",
+)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -86,6 +88,17 @@ def test_a_sweep_is_submitted_again_whole(api: LiveApi) -> None:
     assert (values["PCINFRA_RUN"], values["A"], values["B"]) == (new, "2", "y")
 
 
+def ran(api: LiveApi, run: str, task: int, gpus: int) -> None:
+    """Make the pod that an operator and a kubelet would have made for a task, an hour before its end."""
+    labels = {"pcinfra.dev/run": run, "pcinfra.dev/task": str(task), "jobset.sigs.k8s.io/jobset-name": f"{run}-{task}"}
+    needs = {"nvidia.com/gpu": str(gpus)}
+    container = {"name": "node", "image": "i", "resources": {"limits": needs, "requests": needs}}
+    name, path = f"{run}-{task}-node-0-0-abcde", f"/api/v1/namespaces/{api.namespace}/pods"
+    api.call("POST", path, body={"metadata": {"name": name, "labels": labels}, "spec": {"containers": [container]}})
+    status = {"phase": "Succeeded", "startTime": "2025-12-31T23:00:00Z"}
+    api.call("PATCH", f"{path}/{name}/status", body={"status": status}, kind="application/merge-patch+json")
+
+
 def test_the_commands_speak_of_one_run(pcinfra: Pcinfra, api: LiveApi) -> None:
     text = "image: python:3.12\ncommand: [python3]\ncpus: 1\nsweep: {A: ['1', '2']}\n"
     (pcinfra.folder / "sweep.yaml").write_text(text)
@@ -93,7 +106,11 @@ def test_the_commands_speak_of_one_run(pcinfra: Pcinfra, api: LiveApi) -> None:
     listed = pcinfra("jobs", "--on", "k8s").stdout
     assert (listed.count(run), f"{run}-0" in listed) == (1, False)
     for number in range(2):
+        ran(api, run, number, 4)
         end(api, "TrainJob", f"{run}-{number}")
     assert f"{run}: done: of 2 tasks 2 done" in pcinfra("wait", run, "--on", "k8s").stderr
+    told = json.loads(pcinfra("report", run, "--on", "k8s", "--output", "json").stdout)
+    assert (told["gpu_hours"], told["tasks"]) == (8.0, {"begun": 2, "node_hours": 2.0})
+    assert re.search(r"GPU-hours: +8.00", pcinfra("report", run, "--on", "k8s").stdout)
     swept = pcinfra("k8s", "sweep", "--older-than", "1d", "--yes")
     assert f"{run}  done, 2 tasks" in swept.stdout

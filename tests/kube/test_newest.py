@@ -15,15 +15,18 @@ from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
+from pcinfra.jobs.kubernetes.settings import Kind
 from pcinfra.jobs.launcher import Query, State
 from pcinfra.jobs.load import Job as Loaded
 from tests.kube.agreement import compare, within
 from tests.kube.server import Server, needed, running
+from tests.kube.test_examples import FORMS, taken
 from tests.unit.jobs.kubernetes.jobs import FULL, PLAIN, TENSORFLOW, spec
 
 pytestmark = needed
 
-CRDS = ("trainer-v2.3.0-trainjobs", "trainer-v2.3.0-clustertrainingruntimes")
+CRDS = ("trainer-v2.3.0-trainjobs", "trainer-v2.3.0-clustertrainingruntimes", "training-operator-v1.8.1-pytorchjobs",
+        "jobset-v0.12.0-jobsets")  # fmt: skip
 ON_HOSTS = {**FULL, "kubernetes": {**FULL["kubernetes"], "volumes": [{"path": "/lustre", "host_path": "/lustre"}]}}
 RUNTIMES_PATH = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes"
 
@@ -65,6 +68,11 @@ def test_a_run_is_submitted_stored_whole_and_cancelled(api: LiveApi, fields: dic
     assert within(json.loads(run.files[0].content)["spec"], stored["spec"])
     assert launcher.cancel(job.run).state is State.CANCELLED
     assert launcher.runs(Query(5)) == []
+
+
+@pytest.mark.parametrize(("name", "kind"), FORMS)
+def test_the_guides_examples_are_taken(api: LiveApi, name: str, kind: Kind) -> None:
+    taken(api, name, kind)
 
 
 def test_a_manifest_for_another_version_is_refused_before_it_loses_its_volumes(api: LiveApi) -> None:

@@ -41,7 +41,7 @@ class DirectHeadNode:
         self.cluster = cluster
         self.commands = 0
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         command = wrapped(script, "ubuntu")
         assert len(command) <= MAX_COMMAND
         self.commands += 1

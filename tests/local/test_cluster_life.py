@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import pwd
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +17,18 @@ import pytest
 
 from pcinfra.aws import Target
 from pcinfra.cli.clusters import cluster as commands
-from pcinfra.clusters.facts import instances
+from pcinfra.clusters import connect
+from pcinfra.clusters.facts import find, instances
+from pcinfra.clusters.logins import without
+from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.errors import Refused, ResourceFailed, UsageError
+from pcinfra.jobs.headnode import head_node_id
+from pcinfra.localcloud.slurm.sharedhost import free_ports
 from pcinfra.project import Project
 from tests.account import Account
 from tests.commands import run
 from tests.local.infrastructure import infrastructure
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +137,30 @@ def test_a_command_on_the_head_node_is_what_was_typed(life: Account) -> None:
         assert told(life, "exec", "-n", NAME, "id", "-un") == "ubuntu\n"
 
 
+def test_sessions_are_opened_on_the_head_node(life: Account) -> None:
+    head = head_node_id(life.cloud, NAME)
+    user = "ubuntu" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    shell = connect.request(head, user).parameters["command"]
+    asked = "id -un; squeue -h -o %i; cd; pwd; exit 7"
+    done = subprocess.run(opening(life, head, "piped", shell), input=asked, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert done.stdout.splitlines()[0] == user
+    port = free_ports(1)[0]
+    serve = f"import socket; s = socket.create_server(('127.0.0.1', {port})); print('listens', flush=True); "
+    serve += "c, _ = s.accept(); c.sendall(c.recv(9).upper())"
+    server = opening(life, head, "command", f'python3 -c "{serve}"')
+    with subprocess.Popen(server, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline().strip() == "listens"
+        through = opening(life, head, "ssh", str(port))
+        done = subprocess.run(through, input="the node", capture_output=True, text=True, timeout=120)
+        assert (done.stdout, done.returncode) == ("THE NODE", 0), done.stderr
+
+
+def opening(account: Account, instance: str, *what: str) -> list[str]:
+    return [sys.executable, "-m", "tests.local.services.sessions", account.target.endpoint, instance, *what]
+
+
 def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:
     larger = Account(life.target, project(most=4))
     plan = json.loads(told(larger, "update", NAME, "--dry-run", "-o", "json"))
@@ -163,7 +196,9 @@ def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:
 
 def test_login_nodes_go_and_come_back_for_a_change_that_needs_it(life: Account) -> None:
     with_one = Account(life.target, project(login_nodes={"count": 1, "gracetime_period": 3}))
-    told(with_one, "update", NAME, "--yes")
+    program = Pcluster(life.doors.shell, life.target)
+    program.update(NAME, told(with_one, "render", NAME))  # an update that was interrupted as soon as it had begun
+    assert "nothing to do" in told(with_one, "update", NAME, "--yes"), "after what was under way"
     other = {"count": 1, "gracetime_period": 3, "instance_type": "m5.2xlarge"}
     larger = Account(life.target, project(login_nodes=other))
     with pytest.raises(Refused, match="needs a yes"):
@@ -173,6 +208,17 @@ def test_login_nodes_go_and_come_back_for_a_change_that_needs_it(life: Account) 
     assert "is up to date" in done
     found = instances(life.cloud, [NAME], "LoginNode")
     assert [each["InstanceType"] for each in found] == ["m5.2xlarge"]
+
+    # An update was interrupted, and the load balancer still drains one that EC2 has let go: pcluster counts it.
+    (group,) = life.call("elbv2", "DescribeTargetGroups")["TargetGroups"]
+    (head,) = instances(life.cloud, [NAME], "HeadNode")
+    program.update(NAME, without(find(life.cloud, NAME, with_config=True).config))
+    until(lambda: shown(life)["status"] == "UPDATE_COMPLETE")
+    draining = {"TargetGroupArn": group["TargetGroupArn"], "Targets": [{"Id": head["InstanceId"]}]}
+    life.call("elbv2", "RegisterTargets", **draining)
+    plan = json.loads(told(life, "update", NAME, "--dry-run", "-o", "json"))
+    assert [action["id"] for action in plan["actions"]] == [f"cluster/{NAME}/logins/gone", f"cluster/{NAME}"]
+    life.call("elbv2", "DeregisterTargets", **draining)
     told(life, "update", NAME, "--yes")  # without any again
 
 

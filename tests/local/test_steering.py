@@ -24,6 +24,7 @@ from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.jobs.usage import gpu_hours
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.sessions import Request
 from tests.local.machine import NODES, DirectHeadNode, at_terminal_of_head, two_nodes
 from tests.waiting import PATIENCE, until
 
@@ -217,7 +218,9 @@ def test_a_shell_opens_beside_the_job(launcher: SlurmLauncher, cluster: SlurmClu
     until(lambda: launcher.look(run).status.state is State.RUNNING)
     with pytest.raises(UsageError, match="has no node elsewhere"):
         launcher.shell(run, "elsewhere")
-    command = at_terminal_of_head(cluster, launcher.shell(run, "1"))
+    way = launcher.shell(run, "1")
+    assert not isinstance(way, Request)
+    command = at_terminal_of_head(cluster, way)
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         os.close(theirs)

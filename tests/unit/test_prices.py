@@ -63,7 +63,7 @@ def test_a_total_leaves_nothing_out_silently() -> None:
     [
         (Queue(min_nodes=0, max_nodes=4), 0.0, "each other node while it runs: 55.05 per hour"),
         (Queue(capacity_type="SPOT"), 110.10, "on-demand price, and the most"),
-        (Queue(capacity_type="CAPACITY_BLOCK", capacity_reservation="cr-0123456789abcdef0"), None, "in advance"),
+        (Queue(capacity_type="CAPACITY_BLOCK", capacity_reservation="cr-0123456789abcdef0"), 0.02, "in advance"),
         (Queue(instance_type="hpc7a.96xlarge"), None, "price not known in us-east-1: ec2/hpc7a.96xlarge"),
     ],
 )

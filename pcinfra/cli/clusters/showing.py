@@ -95,7 +95,12 @@ def _rows(shown: Shown) -> list[tuple[str, Any]]:
         ("head node", f"{head.instance_id} {head.instance_type} {head.state} {head.private_ip}" if head else "none"),
     ]
     if shown.cost is not None:
-        rows.append(("cost", f"{shown.cost:,.2f} USD per hour: head node and static nodes at list price"))
+        paid = (
+            ", without what was paid in advance for a capacity block"
+            if any(wanted.block for wanted, _ in shown.overview.reserved)
+            else ""
+        )
+        rows.append(("cost", f"{shown.cost:,.2f} USD per hour: head node and static nodes at list price{paid}"))
     rows += [("capacity", text) for text in shown.overview.endings(datetime.now(UTC))]
     if shown.asked:
         rows += _slurm_rows(shown.asked)

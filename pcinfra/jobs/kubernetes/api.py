@@ -7,9 +7,12 @@ pays it.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,14 +30,21 @@ from pcinfra.errors import (
 Query = Mapping[str, str | int]
 PAGE = 500  # objects of one answer; kubectl's --chunk-size
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_UNSET = "http://localhost"  # what the library takes where a kubeconfig says none
 _ATTEMPTS, _PAUSE, _LONGEST = 4, 0.5, 10.0
 
 
 class Api(Protocol):
-    """An API server, as one user in one namespace."""
+    """An API server, as one user in one namespace.
+
+    ``context`` is that of kubeconfig, empty for its current one; ``on`` what a command needs to come here again, with a
+    blank before it.
+    """
 
     namespace: str
     where: str
+    context: str
+    on: str
 
     def call(
         self, method: str, path: str, query: Query | None = None, body: Any = None, kind: str = "application/json"
@@ -77,14 +87,22 @@ class LiveApi:
 
         configuration.retries = False  # ours: only what did not change anything, or was refused for its rate
         self._client = ApiClient(configuration)
-        self._sleep = sleep
+        self.pause = sleep
         self.namespace = namespace
         self.where = str(configuration.host)
+        self.context = self.on = ""
 
     def call(
         self, method: str, path: str, query: Query | None = None, body: Any = None, kind: str = "application/json"
     ) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._raw(method, path, query, body, kind) or b"{}")
+        data = self._raw(method, path, query, body, kind)
+        try:
+            answer = json.loads(data or b"{}")
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            why = f"answers as no API server does: {_words(data)}"
+            raise Unreachable(why, where=self.where, hint="kubectl cluster-info   is a proxy or a login page between?")
         return answer
 
     def read(self, path: str, query: Query | None = None) -> bytes:
@@ -93,13 +111,13 @@ class LiveApi:
     def _raw(self, method: str, path: str, query: Query | None, body: Any, kind: str) -> bytes:
         for attempt in range(1, _ATTEMPTS + 1):
             status, headers, data = self._once(method, path, query, body, kind)
-            if status < 400:
+            if 200 <= status < 300:
                 return data
             again = status == 429 or (status in (500, 503, 504) and method == "GET")
             if not again or attempt == _ATTEMPTS:
                 break
             said = str(headers.get("Retry-After", ""))
-            self._sleep(min(_LONGEST, float(said) if said.isdigit() else _PAUSE * 2**attempt))
+            self.pause(min(_LONGEST, float(said) if said.isdigit() else _PAUSE * 2**attempt))
         raise error_of(status, data, self.where, path)
 
     def _once(
@@ -121,6 +139,10 @@ class LiveApi:
                 _request_timeout=(5, 60),
             )
         except ApiException as error:
+            if not error.status:  # the library's word for a TLS that failed
+                hint = "the certificates of the cluster and the user in kubeconfig"
+                why = f"no trusted connection: {_tls(str(error.reason))}"
+                raise Unreachable(why, where=self.where, hint=hint) from error
             body_of = error.body or b""
             data = body_of.encode() if isinstance(body_of, str) else body_of
             return int(error.status or 0), dict(error.headers or {}), data
@@ -140,10 +162,17 @@ def error_of(status: int, data: bytes, where: str, path: str = "") -> CloudError
         said = json.loads(data)
         message, reason = str(said.get("message") or ""), str(said.get("reason") or "")
     except (ValueError, AttributeError):
-        message, reason = data.decode(errors="replace")[:300].strip(), ""
+        message, reason = _words(data), ""
+    if 300 <= status < 400:
+        message = f"sends elsewhere ({status}), as no API server does"
     why, code = message or f"answered {status} to {path}".removesuffix(" to "), reason or str(status)
     if status == 401:
-        return CredentialsError(why, where=where, hint="kubectl auth whoami   or log in again", code=code)
+        return CredentialsError(
+            f"the server does not know who this is: {why}",
+            where=where,
+            hint="kubectl auth whoami   or log in again",
+            code=code,
+        )
     if status == 403:
         quota = "exceeded quota" in message
         hint = "kubectl describe resourcequota" if quota else "pcinfra k8s can-i   and: pcinfra k8s rbac"
@@ -163,7 +192,23 @@ def error_of(status: int, data: bytes, where: str, path: str = "") -> CloudError
 def _reason(error: BaseException) -> str:
     inner = getattr(error, "reason", None) or error
     text = str(inner)
-    return text.rpartition(": ")[2] if "NewConnectionError" in type(inner).__name__ else text[:200]
+    known = type(inner).__name__ in ("NewConnectionError", "NameResolutionError")
+    return text.rpartition(": ")[2] if known else text[:200]
+
+
+def _tls(text: str) -> str:
+    """Return what OpenSSL said, without what the library wraps around it."""
+    found = re.search(r"\[(?:SSL|X509)[^\]]*\] ?([^()]+)", text)
+    return found[1].strip() if found else text[:200]
+
+
+def _words(data: bytes) -> str:
+    """Return the beginning of an answer that is no JSON, of a page its words alone."""
+    text = data.decode(errors="replace")
+    if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
+        text = re.sub(r"(?s)<(style|script|head)\b.*?</\1>|<[^>]*>", " ", text)
+        text = f"a page: {' '.join(text.split())}"
+    return " ".join(text.split())[:200]
 
 
 def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> LiveApi:
@@ -177,21 +222,56 @@ def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> Liv
     config, client = _library()
     configuration = client.Configuration()
     inside = _ACCOUNT.joinpath("token").exists() and not (kubeconfig or context or _has_kubeconfig())
+    file = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
-        if inside:
-            config.load_incluster_config(client_configuration=configuration)
-            default = _ACCOUNT.joinpath("namespace").read_text().strip()
-        else:
-            config.load_kube_config(kubeconfig or None, context or None, configuration)
-            default = str(_context(config, kubeconfig, context).get("namespace") or "")
+        with _heard() as said:
+            if inside:
+                config.load_incluster_config(client_configuration=configuration)
+                default = _ACCOUNT.joinpath("namespace").read_text().strip()
+            else:
+                default = _load(config, configuration, kubeconfig, context)
+    except UsageError:
+        raise
     except Exception as error:  # of the library, of YAML, or of taking a text for a map: it checks nothing
         hint = "aws eks update-kubeconfig --name CLUSTER   or --on eks:CLUSTER"
-        raise UsageError(_first(error), where=kubeconfig or "kubeconfig", hint=hint) from error
+        raise UsageError(_first(error), where=file, hint=hint) from error
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", configuration.host) or configuration.host == _UNSET:
+        named = "no server" if configuration.host == _UNSET else f"no address of a server: {configuration.host}"
+        raise UsageError(f"names {named}", where=file, hint="clusters[].cluster.server: https://...")
     if not inside and not configuration.api_key and not configuration.cert_file:
-        raise CredentialsError(
-            "kubeconfig gives neither a token nor a certificate", where=configuration.host, hint="kubectl auth whoami"
-        )
-    return LiveApi(configuration, namespace or default or "default")
+        why = "; ".join(["kubeconfig gives neither a token nor a certificate", *said])
+        raise CredentialsError(why, where=configuration.host, hint="kubectl auth whoami")
+    found = LiveApi(configuration, namespace or default or "default")
+    found.context = context
+    return found
+
+
+def _load(config: Any, configuration: Any, kubeconfig: str, context: str) -> str:
+    """Load a kubeconfig, and return the namespace of its context."""
+    if context:
+        contexts, _ = config.list_kube_config_contexts(kubeconfig or None)
+        names = [str(each["name"]) for each in contexts]
+        if context not in names:
+            raise UsageError("there is no such context", where=context, hint=" or ".join(names[:5]))
+    config.load_kube_config(kubeconfig or None, context or None, configuration)
+    return str(_context(config, kubeconfig, context).get("namespace") or "")
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Give what the library logs as an error, which is how it tells of a program for tokens that failed."""
+    said: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage().strip())
+
+    ear, root = Ear(logging.ERROR), logging.getLogger()
+    root.addHandler(ear)
+    try:
+        yield said
+    finally:
+        root.removeHandler(ear)
 
 
 def with_token(host: str, token: str, authority: Path | None, namespace: str) -> LiveApi:
@@ -213,8 +293,6 @@ def _library() -> tuple[Any, Any]:
 
 
 def _has_kubeconfig() -> bool:
-    import os
-
     return bool(os.environ.get("KUBECONFIG")) or (Path.home() / ".kube" / "config").exists()
 
 
@@ -226,4 +304,8 @@ def _context(config: Any, kubeconfig: str, context: str) -> dict[str, Any]:
 
 
 def _first(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["there is no configuration"])[0]
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"is no YAML, in line {mark.line + 1}: {getattr(error, 'problem', '')}"
+    text = (str(error).strip().splitlines() or [""])[0]
+    return "there is no configuration" if not text or "No configuration found" in text else text

@@ -10,6 +10,7 @@ from typing import Any
 from pcinfra.errors import UsageError
 from pcinfra.jobs.kubernetes.dialect import Dialect, dialect_of
 from pcinfra.jobs.kubernetes.rules import Surroundings, broken
+from pcinfra.jobs.kubernetes.rules.shape import shaped
 from pcinfra.jobs.kubernetes.schema.admission import Fault, admit, unknown
 from pcinfra.jobs.kubernetes.schema.crd import Resource, resources_in
 from pcinfra.jobs.kubernetes.schema.validation import too_wide
@@ -62,19 +63,21 @@ def faults(
         schemas: what is installed; None leaves the schema out and keeps the rules.
         runtime: the runtime that a TrainJob names, where it is known.
     """
-    found: list[Fault] = []
-    resource = schemas.resources.get(str(value.get("kind"))) if schemas else None
+    if not isinstance(value.get("kind"), str):
+        return [Fault((), "is no Kubernetes object", "apiVersion, kind, metadata, spec")]
+    dropped: list[Fault] = []
+    resource = schemas.resources.get(value["kind"]) if schemas else None
+    taken = shaped(value, known=resource is not None)
+    wrong = list(taken.faults)
     if resource is not None:
-        admitted = admit(resource.root, value, replicas=resource.replicas)
-        found += [_other_version(fault, schemas) for fault in unknown(resource.root, admitted.pruned)]
-        found += admitted.faults
-        if admitted.faults:
-            return found  # the rules take a value's shape for granted
-        found += [Fault(*problem, _UNREADABLE, _INT32) for problem in too_wide(admitted.object, resource.root)]
-    if resource is None and not _shaped(value):
-        return [*found, Fault((), "is no Kubernetes object", "apiVersion, kind, metadata, spec")]
-    found += broken(value, Surroundings(runtime, schemas.dialect if schemas else None))
-    return found
+        taken = admit(resource.root, value, replicas=resource.replicas)
+        dropped = [_other_version(fault, schemas) for fault in unknown(resource.root, taken.pruned)]
+        wrong += taken.faults
+    if wrong:
+        return dropped + wrong  # the rules take a value's shape for granted
+    if resource is not None:
+        dropped += [Fault(*problem, _UNREADABLE, _INT32) for problem in too_wide(taken.object, resource.root)]
+    return [*dropped, *broken(taken.object, Surroundings(runtime, schemas.dialect if schemas else None))]
 
 
 def check(value: Mapping[str, Any], schemas: Schemas | None = None, runtime: Mapping[str, Any] | None = None) -> None:
@@ -98,9 +101,3 @@ def _other_version(fault: Fault, schemas: Schemas | None) -> Fault:
         return fault
     why = f"is Trainer {theirs[str(field)]}'s, and {dialect} is installed"
     return Fault(fault.path, why, dialect.overrides, fault.later, fault.source)
-
-
-def _shaped(value: Mapping[str, Any]) -> bool:
-    """Whether ``value`` is shaped as the rules expect of something that no schema has seen: maps and lists in place."""
-    spec, metadata = value.get("spec", {}), value.get("metadata", {})
-    return isinstance(value.get("kind"), str) and isinstance(metadata, Mapping) and isinstance(spec, Mapping)

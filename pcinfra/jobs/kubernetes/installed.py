@@ -10,7 +10,7 @@ from pcinfra.jobs.kubernetes.api import Api, pages
 from pcinfra.jobs.kubernetes.check import Schemas
 from pcinfra.jobs.kubernetes.dialect import Dialect, dialect_of
 from pcinfra.jobs.kubernetes.rbac import RIGHTS, Right
-from pcinfra.jobs.kubernetes.reading import Object, Reading
+from pcinfra.jobs.kubernetes.reading import JOBSET, Object, Reading
 from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
 
 TRAINER, OPERATOR = "v2.1.0", "v1.8.1"
@@ -77,7 +77,7 @@ def _operators(reading: Reading) -> Iterator[Part]:
             about = f"as of {dialect_of(schemas.resources[kind].root)}; {about}"
         yield Part(name, installed, f"{about}; {_deployment(reading.api, name)}" if installed else about, remedy)
     if "TrainJob" in schemas.resources:
-        there = _exists(reading.api, f"{_APIS}/jobsets.jobset.x-k8s.io")
+        there = _exists(reading.api, f"{_APIS}/{JOBSET}")
         about = _deployment(reading.api, "JobSet") if there else "TrainJobs get no pods without it"
         yield Part("JobSet", there, about, f"kubectl apply --server-side -k '{SOURCES['Kubeflow Trainer']}'")
 

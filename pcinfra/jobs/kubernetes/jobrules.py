@@ -33,6 +33,8 @@ def notes(spec: JobSpec) -> Iterator[str]:
         yield "queue is Slurm's; Kueue's is kubernetes.queue"
     if spec.logs:
         yield "logs: the pods' logs are with the cluster; pcinfra logs shows them"
+    if spec.kubernetes.elastic and not spec.requeue:
+        yield "elastic without requeue: a pod that fails ends the job, and worker 0 keeps the rendezvous of all"
     if (spec.restarts or spec.requeue) and not spec.checkpoints:
         yield "without checkpoints a job that comes back begins anew: set checkpoints to a path on a volume"
 

@@ -19,10 +19,13 @@ from pcinfra.jobs.kubernetes.logs import Logs
 from pcinfra.jobs.kubernetes.reading import OURS, Found, Reading
 from pcinfra.jobs.kubernetes.render.model import ARCHIVE, Bucket
 from pcinfra.jobs.kubernetes.store import PREFIX, Store
-from pcinfra.jobs.launcher import EVERYTHING, History, Look, Query, State, Status, Wanted
+from pcinfra.jobs.launcher import EVERYTHING, History, Look, Query, State, Status, Wait, Wanted
 from pcinfra.jobs.manifest import File, Manifest
 
 Object = dict[str, Any]
+# Errors of the server that end a request, so that it is not done later: reasons of a Status; a server that is too busy
+# says 429 in plain words. A gateway, or the server's own time limit, leaves open what became of a request.
+_ENDED = ("InternalError", "ServiceUnavailable", "TooManyRequests", "429")
 _OURS = (naming.JOB_FILE, naming.CODE)  # annotations
 
 
@@ -61,15 +64,32 @@ class KubernetesLauncher:
         return Bucket(self.store.bucket, self.store.region, f"{PREFIX}{self.reading.namespace_uid()}/")
 
     def submit(self, manifest: Manifest) -> str:
-        """Check, send the files, then the jobs, and let the files end with them. A refusal leaves nothing behind."""
+        """Check, send the files, then the jobs, and let the files end with them. A refusal leaves nothing behind.
+
+        Raises:
+            Unreachable: nobody knows whether it is there. An answer that was lost has been asked for again.
+        """
         sent = _parts(manifest)
         self.precheck(sent.jobs)
+        with suppress(Unreachable):
+            return self._send(sent)
+        try:
+            return self._send(sent)
+        except Unreachable as error:
+            if error.code in _ENDED:
+                self._roll_back(self._places(sent), sent)
+                raise
+            hint = f"pcinfra jobs{self.api.on}   before you submit it again"
+            why = f"{error.why}; it may have been submitted"
+            raise Unreachable(why, where=manifest.run, hint=hint, code=error.code) from error
+
+    def _send(self, sent: _Sent) -> str:
         kind = KINDS[sent.jobs[0]["kind"]]
-        made: list[tuple[str, Object]] = []
+        made: list[str] = []
 
         def create(path: str, value: Object) -> Object:
             created = self._create(path, value)
-            made.append((f"{path}/{value['metadata']['name']}", created))
+            made.append(f"{path}/{value['metadata']['name']}")
             return created
 
         try:
@@ -79,13 +99,13 @@ class KubernetesLauncher:
                 check(each)
                 create(self.reading.path("configmaps"), each)
             jobs = [create(kind.path(self.api.namespace), job) for job in sent.jobs]
+            for each in sent.files:
+                self._own(each, jobs, kind)
         except Unreachable:
-            raise  # the jobs may be there by now, and need their files; what is left is swept
+            raise  # the jobs may be there by now, and need their files
         except PcinfraError:
             self._roll_back(made, sent)
             raise
-        for each in sent.files:
-            self._own(each, jobs, kind)
         return str(jobs[0]["metadata"]["uid"])
 
     def precheck(self, jobs: Sequence[Object]) -> None:
@@ -96,18 +116,27 @@ class KubernetesLauncher:
 
         Raises:
             UsageError: every fault found.
-            NotFound: the operator, the runtime or a claim that it needs is not there.
+            NotFound: the operator, JobSet, the runtime or a claim that it needs is not there.
         """
         schemas, first = self.reading.schemas, jobs[0]
         if first["kind"] not in schemas.resources:
-            hint = f"kubernetes.kind: {next(iter(schemas.resources))}   or: pcinfra k8s setup"
+            hint = f"kubernetes.kind: {next(iter(schemas.resources))}   or: pcinfra k8s setup{self.api.on}"
             raise NotFound(f"{first['kind']} is not installed", where=self.api.where, hint=hint)
-        runtime = self.reading.runtime(first) if first["kind"] == "TrainJob" else None
+        runtime = None
+        if first["kind"] == "TrainJob":
+            self.reading.need_jobset()
+            runtime = self.reading.runtime(first)
         for job in jobs:
             check(job, schemas, runtime)
         self.reading.need_claims(first)
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
         try:
             found = self.reading.find(run)
         except NotFound:
@@ -150,7 +179,9 @@ class KubernetesLauncher:
     def requeue(self, run: str) -> Status:
         """Refused: an operator restarts pods by itself, and has no second attempt of a job."""
         found = self.reading.find(run)
-        raise Refused(f"a {found.kind.kind} has one attempt", where=found.run, hint=f"pcinfra rerun {found.run}")
+        raise Refused(
+            f"a {found.kind.kind} has one attempt", where=found.run, hint=f"pcinfra rerun {found.run}{self.api.on}"
+        )
 
     def rerun(self, run: str, new: str) -> str:
         """Submit what ``run`` was submitted with; its id is in all of it, and is replaced in all of it.
@@ -162,10 +193,10 @@ class KubernetesLauncher:
         found = self.reading.find(run)
         home = (found.first["metadata"].get("labels") or {}).get(naming.RUN, found.run)
         if home != found.run:
-            raise Refused("is one task of an array", where=found.run, hint=f"pcinfra rerun {home}")
+            raise Refused("is one task of an array", where=found.run, hint=f"pcinfra rerun {home}{self.api.on}")
         if found.tasks is not None and len(found.jobs) != found.tasks:
             why = f"only {len(found.jobs)} of its {found.tasks} tasks are still there"
-            raise NotFound(why, where=found.run, hint="pcinfra submit JOB.yaml")
+            raise NotFound(why, where=found.run, hint=f"pcinfra submit JOB.yaml{self.api.on}")
         selection = {"labelSelector": f"{naming.RUN}={found.run}"}
         files = [
             {"apiVersion": "v1", "kind": "ConfigMap", **each, "metadata": _plain(each["metadata"])}
@@ -238,13 +269,26 @@ class KubernetesLauncher:
         pods = _wanted(self.reading.pods(found), Wanted(node or None))
         alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
         if not alive:
-            raise Refused("it does not run", where=run, hint=f"pcinfra show {run}")
+            raise Refused("it does not run", where=run, hint=f"pcinfra show {run}{self.api.on}")
         if shutil.which("kubectl") is None:
             raise MissingTool(
                 "kubectl is not installed", where="kubectl", hint="https://kubernetes.io/docs/tasks/tools"
             )
         name = str(alive[0]["metadata"]["name"])
-        return ["kubectl", "-n", self.api.namespace, "exec", "-it", name, "-c", found.kind.container, "--", "sh"]
+        there = ["--context", self.api.context] if self.api.context else []
+        return [
+            "kubectl",
+            *there,
+            "-n",
+            self.api.namespace,
+            "exec",
+            "-it",
+            name,
+            "-c",
+            found.kind.container,
+            "--",
+            "sh",
+        ]
 
     def orphans(self) -> list[Object]:
         """Return the files of runs that are not there: what a submission that was killed has left."""
@@ -298,9 +342,14 @@ class KubernetesLauncher:
         path = self.reading.path("configmaps", each["metadata"]["name"])
         self.api.call("PATCH", path, body=body, kind="application/merge-patch+json")
 
-    def _roll_back(self, made: Sequence[tuple[str, Object]], sent: _Sent) -> None:
+    def _places(self, sent: _Sent) -> list[str]:
+        """Return the paths of all that is sent, in its order. The run's id, which never repeats, is in each name."""
+        files = [self.reading.path("configmaps", each["metadata"]["name"]) for each in sent.files]
+        return files + [KINDS[job["kind"]].path(self.api.namespace, job["metadata"]["name"]) for job in sent.jobs]
+
+    def _roll_back(self, paths: Sequence[str], sent: _Sent) -> None:
         """Delete what was sent; what cannot be deleted is swept later (`pcinfra k8s sweep`)."""
-        for path, _ in reversed(made):
+        for path in reversed(paths):
             with suppress(PcinfraError):
                 self.api.call("DELETE", path)
         if sent.archive:

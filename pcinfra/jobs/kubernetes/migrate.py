@@ -2,69 +2,92 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pcinfra.errors import UsageError
 from pcinfra.jobs.kubernetes.dialect import Dialect
+from pcinfra.jobs.kubernetes.migrate_command import converted
 from pcinfra.jobs.kubernetes.render.model import Object
 from pcinfra.jobs.kubernetes.render.trainjob import API_VERSION, NODE, patched
+from pcinfra.jobs.kubernetes.rules.shape import shaped
 
-_FLAGS = re.compile(
-    r"--(?:n-?nodes|nnodes|nproc[_-]per[_-]node|node[_-]rank|master[_-](?:addr|port)|rdzv[_-](?:id|backend|endpoint))"
-    r"(?:=\S+|\s+[^\s-]\S*)\s*"
-)
 _PLACED = ("nodeSelector", "tolerations", "affinity", "serviceAccountName", "imagePullSecrets", "volumes")
+_OF_POD = (*_PLACED, "containers", "initContainers", "restartPolicy")
+_OF_CONTAINER = ("name", "image", "command", "args", "env", "resources", "volumeMounts", "workingDir", "ports")
 
 
-def migrate(job: Mapping[str, Any], dialect: Dialect, runtime: str = "pytorch-simple") -> tuple[Object, list[str]]:
+class Migrated(NamedTuple):
+    """A TrainJob, what was changed on the way, and what must be changed by hand before it does the same."""
+
+    trainjob: Object
+    notes: list[str]
+    warnings: list[str]
+
+
+def migrate(job: Mapping[str, Any], dialect: Dialect, runtime: str = "pytorch-simple") -> Migrated:
     """Return the TrainJob for a PyTorchJob, and what a reader must know.
 
     Raises:
         UsageError: it is no PyTorchJob, or it has nothing to run.
     """
+    if job.get("kind") != "PyTorchJob":
+        raise UsageError("is no PyTorchJob", where=str(job.get("kind", "?")), hint="kubeflow.org/v1")
+    taken = shaped(job)
+    if taken.faults:
+        raise UsageError("\n  ".join(["cannot be read:", *map(str, taken.faults)]), where="PyTorchJob")
+    job = taken.object
+    name = str((job.get("metadata") or {}).get("name", "?"))
     spec = job.get("spec") or {}
     replicas: Mapping[str, Any] = spec.get("pytorchReplicaSpecs") or {}
     model = replicas.get("Worker") or replicas.get("Master")
-    if job.get("kind") != "PyTorchJob" or not model:
-        raise UsageError(
-            "is no PyTorchJob with Master or Worker", where=str(job.get("kind", "?")), hint="kubeflow.org/v1"
-        )
-    pod: Mapping[str, Any] = ((model.get("template") or {}).get("spec")) or {}
+    if not model:
+        raise UsageError("has neither Master nor Worker", where=name, hint="spec.pytorchReplicaSpecs.Worker")
+    template: Mapping[str, Any] = model.get("template") or {}
+    pod: Mapping[str, Any] = template.get("spec") or {}
     container = next((c for c in pod.get("containers") or () if c.get("name") == "pytorch"), None)
     if container is None:
-        raise UsageError("has no container called pytorch", where=str((job.get("metadata") or {}).get("name", "?")))
+        raise UsageError("has no container called pytorch", where=name)
     notes = list(_notes(spec, replicas))
-    trainer = _trainer(spec, replicas, container, notes)
+    notes += _left(pod, container)
+    trainer, warnings = _trainer(spec, replicas, container, notes)
     change: Object = {field: pod[field] for field in _PLACED if pod.get(field)}
     if container.get("volumeMounts"):
         change["containers"] = [{"name": NODE, "volumeMounts": container["volumeMounts"]}]
-    if pod.get("initContainers"):
-        notes.append("initContainers are not taken along: a TrainJob can only change those of its runtime")
     metadata = {k: v for k, v in (job.get("metadata") or {}).items() if k in ("name", "namespace", "labels")}
-    fields: Object = {"runtimeRef": {"name": runtime}, "trainer": trainer}
-    if change:
-        fields.update(patched(dialect, change, {}))
+    fields: Object = {"runtimeRef": {"name": runtime}, "trainer": trainer, **_pods(dialect, change, template)}
     limit = (spec.get("runPolicy") or {}).get("activeDeadlineSeconds")
     if limit and dialect.has_deadline:
         fields["activeDeadlineSeconds"] = limit
     elif limit:
         notes.append(f"activeDeadlineSeconds is lost: Trainer {dialect} has none")
-    return {"apiVersion": API_VERSION, "kind": "TrainJob", "metadata": metadata, "spec": fields}, notes
+    return Migrated(
+        {"apiVersion": API_VERSION, "kind": "TrainJob", "metadata": metadata, "spec": fields}, notes, warnings
+    )
+
+
+def _pods(dialect: Dialect, change: Object, template: Mapping[str, Any]) -> Object:
+    """Return the fields that change the pods: their spec, labels and annotations."""
+    head = template.get("metadata") or {}
+    own = {name: head[name] for name in ("labels", "annotations") if head.get(name)}
+    if dialect is Dialect.V2_0:
+        return {**own, **(patched(dialect, change, {}) if change else {})}
+    return patched(dialect, change, own) if change or own else {}
 
 
 def _trainer(
     spec: Mapping[str, Any], replicas: Mapping[str, Any], container: Mapping[str, Any], notes: list[str]
-) -> Object:
-    trainer: Object = {"image": container.get("image"), "numNodes": sum(_count(r) for r in replicas.values())}
-    for field in ("command", "args"):
-        words = container.get(field)
-        if words:
-            trainer[field] = _without_flags([str(word) for word in words], notes)
-    count = spec.get("nprocPerNode") or (spec.get("elasticPolicy") or {}).get("nProcPerNode")
-    gpus = _gpus(container)
-    trainer["numProcPerNode"] = int(str(count)) if str(count).isdigit() else gpus or 1
+) -> tuple[Object, list[str]]:
+    nodes = sum(_count(r) for r in replicas.values())
+    trainer: Object = {"image": container.get("image"), "numNodes": nodes}
+    made = converted(container.get("command") or (), container.get("args") or (), nodes)
+    notes += made.notes
+    if made.command:
+        trainer["command"] = made.command
+    if made.args:
+        trainer["args"] = made.args
+    said = spec.get("nprocPerNode") or (spec.get("elasticPolicy") or {}).get("nProcPerNode")
+    trainer["numProcPerNode"] = made.processes or (int(str(said)) if str(said).isdigit() else _gpus(container) or 1)
     kept = [v for v in container.get("env") or () if not str(v.get("name", "")).startswith("PET_")]
     if kept:
         trainer["env"] = kept
@@ -72,25 +95,20 @@ def _trainer(
         trainer["resourcesPerNode"] = _resources(container["resources"], notes)
     if container.get("workingDir"):
         notes.append(f"workingDir {container['workingDir']} is lost: let the command begin with cd")
-    return trainer
+    return trainer, made.warnings
 
 
-def _without_flags(words: list[str], notes: list[str]) -> list[str]:
-    """Return the words without flags of torchrun that the Trainer sets by PET_*."""
-    if not any("torchrun" in word for word in words):
-        return words
-    kept, skip = [], False
-    for word in words:
-        text = _FLAGS.sub("", word) if "torchrun" in word else word
-        if skip:
-            skip = False
-        elif _FLAGS.fullmatch(f"{word} x ") and "=" not in word:
-            skip = True
-        elif not _FLAGS.fullmatch(f"{word} "):
-            kept.append(text)
-    if kept != words:
-        notes.append("flags of torchrun are dropped: it reads nodes, processes and address from PET_*")
-    return kept
+def _left(pod: Mapping[str, Any], container: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what stays behind of a pod and its container."""
+    if pod.get("initContainers"):
+        yield "initContainers are not taken along: a TrainJob can only change those of its runtime"
+    others = [str(each.get("name")) for each in pod.get("containers") or () if each.get("name") != "pytorch"]
+    if others:
+        yield f"the containers {', '.join(others)} are not taken along: a TrainJob adds none to its runtime's"
+    lost = [f"spec.{name}" for name in pod if name not in _OF_POD]
+    lost += [f"containers[pytorch].{name}" for name in container if name not in _OF_CONTAINER]
+    if lost:
+        yield f"not taken along: {', '.join(lost)}; the runtime can have them"
 
 
 def _resources(resources: Mapping[str, Any], notes: list[str]) -> Object:

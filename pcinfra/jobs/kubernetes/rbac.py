@@ -14,6 +14,7 @@ CRDS = (
     "pytorchjobs.kubeflow.org",
     "trainingruntimes.trainer.kubeflow.org",
     "clustertrainingruntimes.trainer.kubeflow.org",
+    "jobsets.jobset.x-k8s.io",
 )
 
 

@@ -12,10 +12,12 @@ from pcinfra.jobs.kubernetes import naming
 from pcinfra.jobs.kubernetes.api import Api, pages
 from pcinfra.jobs.kubernetes.check import Schemas
 from pcinfra.jobs.kubernetes.kinds import KINDS, JobKind
+from pcinfra.jobs.kubernetes.render.runtimes import RUNTIMES
 from pcinfra.jobs.kubernetes.schema.crd import from_server
 
 Object = dict[str, Any]
 OURS: Mapping[str, str | int] = {"labelSelector": naming.RUN}
+JOBSET = "jobsets.jobset.x-k8s.io"
 _RUN = re.compile(r"[a-z][-a-z0-9]{0,62}")
 _MOST_EVENTS = 2000
 
@@ -68,7 +70,7 @@ class Reading:
             found = [from_server(crd) for kind in KINDS.values() if (crd := self._crd(kind.crd))]
             if not found:
                 why = "has neither the Kubeflow Trainer nor the training operator"
-                raise NotFound(why, where=self.api.where, hint="pcinfra k8s setup")
+                raise NotFound(why, where=self.api.where, hint=f"pcinfra k8s setup{self.api.on}")
             self._schemas = Schemas.of(found)
         return self._schemas
 
@@ -109,7 +111,7 @@ class Reading:
             UsageError: the name means several, or cannot be one.
         """
         if not _RUN.fullmatch(run) and not naming.UID.fullmatch(run):
-            raise UsageError("is not the name of a run", where=repr(run), hint="pcinfra jobs")
+            raise UsageError("is not the name of a run", where=repr(run), hint=f"pcinfra jobs{self.api.on}")
         for kind in KINDS.values():
             try:
                 return Found(run, kind, (self.api.call("GET", kind.path(self.api.namespace, run)),))
@@ -118,7 +120,7 @@ class Reading:
         tasks = [] if naming.UID.fullmatch(run) else self.tasks_of(run)
         near = tasks or [each for each in self.runs() if _means(run, each)]
         if not near:
-            raise NotFound("there is no such run", where=run, hint="pcinfra jobs")
+            raise NotFound("there is no such run", where=run, hint=f"pcinfra jobs{self.api.on}")
         if len(near) > 1:
             names = " ".join(each.run for each in near[:5])
             raise UsageError(f"means several runs: {names}", where=run, hint="write more of the id")
@@ -158,7 +160,7 @@ class Reading:
         try:
             return self.api.call("GET", f"/apis/trainer.kubeflow.org/v1alpha1/{plural}/{name}")
         except NotFound as error:
-            hint = "pcinfra k8s runtimes | kubectl apply --server-side -f -"
+            hint = f"pcinfra k8s setup{self.api.on}" if name in RUNTIMES else "kubectl get clustertrainingruntimes"
             raise NotFound("there is no such training runtime", where=name, hint=hint) from error
         except AccessDenied:
             return None
@@ -178,6 +180,20 @@ class Reading:
                 raise NotFound(why, where=f"{self.api.namespace}/{claim}", hint=hint) from error
             except AccessDenied:
                 return
+
+    def need_jobset(self) -> None:
+        """See that JobSet is installed, by which the Trainer makes the pods of every TrainJob.
+
+        Raises:
+            NotFound: it is not.
+        """
+        try:
+            there = self._crd(JOBSET)
+        except AccessDenied:
+            return
+        if there is None:
+            why = "JobSet is not installed: the server would take the TrainJob, and no pod of it would ever be made"
+            raise NotFound(why, where=self.api.where, hint="pcinfra k8s setup --operator trainer")
 
     def _crd(self, name: str) -> Object | None:
         try:

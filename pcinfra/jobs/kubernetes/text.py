@@ -9,6 +9,7 @@ from typing import Any
 from pcinfra.errors import UsageError
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
+_OVERLAY = {"resources", "replacements", "patches", "configMapGenerator"}
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
@@ -50,8 +51,15 @@ def from_yaml(text: str, where: str) -> list[dict[str, Any]]:
     objects: list[dict[str, Any]] = []
     for document in documents:
         listed = isinstance(document, dict) and document.get("kind") == "List"
-        items: Any = document.get("items") if listed else [document]
+        items: Any = document.get("items") if listed else [_whole(document)]
         objects += items if isinstance(items, list) else [items]
     if any(not isinstance(each, dict) or not isinstance(each.get("kind"), str) for each in objects):
         raise UsageError("holds something else than Kubernetes objects", where=where, hint="apiVersion, kind, metadata")
     return objects
+
+
+def _whole(document: Any) -> Any:
+    """Return a document with its kind: a kustomization need not say it."""
+    if isinstance(document, dict) and "kind" not in document and _OVERLAY & document.keys():
+        return {"kind": "Kustomization", **document}
+    return document

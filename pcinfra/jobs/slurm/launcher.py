@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pcinfra.errors import CommandFailed, NotFound, PcinfraError, Refused, Unreachable, UsageError
 from pcinfra.jobs.headnode import HeadNode, decoded
-from pcinfra.jobs.launcher import EVERYTHING, Chunk, History, Look, Query, State, Status, Wanted
+from pcinfra.jobs.launcher import EVERYTHING, Chunk, History, Look, Query, State, Status, Wait, Wanted
 from pcinfra.jobs.manifest import Manifest, archive
 from pcinfra.jobs.slurm import records
 from pcinfra.jobs.slurm.hostlist import expand
 from pcinfra.jobs.slurm.records import Answer
+from pcinfra.sessions import Request
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
@@ -32,6 +33,7 @@ class SlurmLauncher:
 
     def __init__(self, head: HeadNode) -> None:
         self._head = head
+        self._told: dict[str, str] = {}  # by run: the mark of where it stood when somebody last waited for news of it
 
     def submit(self, manifest: Manifest) -> str:
         (answer,) = self.submit_all([manifest])
@@ -56,8 +58,18 @@ class SlurmLauncher:
         answer = self._run(_script("digest", "submit", RUNS=" ".join(runs), ARCHIVE=text), timeout=600)
         return _submitted(runs, answer.splitlines())
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
-        return _look(run, self._run(_look_script(run, offsets, wanted)), wanted)
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
+        script = _look_script(run, offsets, wanted, wait, self._told.get(run, ""))
+        look, mark = _look(run, self._run(script, quiet=wait.quiet if wait else 0.0), wanted)
+        if wait:
+            self._told[run] = self._told[look.status.run] = mark
+        return look
 
     def cancel(self, run: str) -> Status:
         return self._steered("cancel", run)
@@ -99,7 +111,7 @@ class SlurmLauncher:
             text += piece
         return History(status, _spec(text), records.checkpoints(answer))
 
-    def shell(self, run: str, node: str = "") -> Sequence[str]:
+    def shell(self, run: str, node: str = "") -> Sequence[str] | Request:
         status = self.look(run).status
         attempt = status.attempts[-1] if status.attempts else None
         if status.state is not State.RUNNING or attempt is None:
@@ -121,10 +133,10 @@ class SlurmLauncher:
 
     def _steered(self, script: str, run: str) -> Status:
         steer = _script("find", script, WHAT=_name(run))
-        return _look(run, self._run("\n".join(["cd -- . || exit", steer, _look_script(run)])), EVERYTHING).status
+        return _look(run, self._run("\n".join(["cd -- . || exit", steer, _look_script(run)])), EVERYTHING)[0].status
 
-    def _run(self, script: str, timeout: float = 60.0) -> str:
-        done = self._head.run(script, timeout=timeout)
+    def _run(self, script: str, timeout: float = 60.0, quiet: float = 0.0) -> str:
+        done = self._head.run(script, timeout=timeout, quiet=quiet)
         if done.status:
             raise CommandFailed(["head node"], done.status, done.stderr or done.stdout)
         return done.stdout
@@ -162,7 +174,13 @@ def _script(*names: str, **values: str) -> str:
     return "\n".join([*lines, *((_SCRIPTS / f"{name}.sh").read_text() for name in names)])
 
 
-def _look_script(run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> str:
+def _look_script(
+    run: str,
+    offsets: Mapping[str, int] | None = None,
+    wanted: Wanted = EVERYTHING,
+    wait: Wait | None = None,
+    known: str = "",
+) -> str:
     seen = " ".join(f"[{shlex.quote(log)}]={offset:d}" for log, offset in (offsets or {}).items())
     values = {
         "WHAT": _name(run),
@@ -170,6 +188,9 @@ def _look_script(run: str, offsets: Mapping[str, int] | None = None, wanted: Wan
         "NODE": wanted.node or "",
         "ATTEMPT": "" if wanted.attempt is None else str(wanted.attempt),
         "SINCE": "" if wanted.since is None else f"{wanted.since:.0f}",
+        "WAIT": f"{wait.seconds:.0f}" if wait else "0",
+        "QUIET": f"{wait.quiet:.0f}" if wait else "0",
+        "KNOWN": known,
     }
     return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "sacct", "find", "look", **values)])
 
@@ -214,8 +235,8 @@ def _raise_if_refused(run: str, answer: Answer) -> None:
         raise Refused(said["refused"][0], where=run, hint=f"pcinfra rerun {run}")
 
 
-def _look(run: str, text: str, wanted: Wanted) -> Look:
-    """Return what look.sh printed.
+def _look(run: str, text: str, wanted: Wanted) -> tuple[Look, str]:
+    """Return what look.sh printed, and its mark of where the run stands.
 
     Raises:
         Unreachable: the answer is cut off.
@@ -235,7 +256,9 @@ def _look(run: str, text: str, wanted: Wanted) -> Look:
     chunks.sort(key=lambda chunk: (not chunk.node, chunk.log))  # first what the job says, then what Slurm says of it
     begins = {name: int(at) for name, at in (line.split(" ") for line in answer.other.get("from", ()))}
     writers = 2 if "array" in answer.other else 1 if wanted.node else status.wants
-    return Look(status, writers, tuple(chunks), "more" in answer.other, begins)
+    waited = float(answer.other["waited"][0]) if "waited" in answer.other else None
+    look = Look(status, writers, tuple(chunks), "more" in answer.other, begins, waited)
+    return look, answer.other.get("mark", [""])[0]
 
 
 def _raise_if_nowhere(status: Status, wanted: Wanted, *, unknown: bool) -> None:

@@ -158,7 +158,7 @@ def _scheduling(spec: Spec) -> dict[str, str]:
     options = {
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_CPU_Memory" if spec.memory_based else "CR_CPU",
-        "SchedulerParameters": "bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
+        "SchedulerParameters": "bf_interval=1,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
         "SlurmdParameters": "config_overrides",
     }
     if any(node.gpus for node in spec.nodes):

@@ -115,11 +115,11 @@ def kill(record: Record) -> None:
     _kill_all([record], "")
 
 
-def end(paths: Paths, head: str = "") -> None:
+def end(paths: Paths, head: str) -> None:
     """End every process of the cluster, whoever started it.
 
     Args:
-        head: the node whose daemons may save their state first.
+        head: the node whose daemons save their state first; empty: nobody needs it any more.
 
     Raises:
         ResourceFailed: something could not be killed.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcinfra.jobs.launcher import Attempt, Checkpoint, History, State, Status
+from pcinfra.jobs.launcher import Attempt, Checkpoint, History, State, Status, Tasks
 from pcinfra.jobs.page import Scale, page, words
 from pcinfra.jobs.report import Kind, Report, report
 from pcinfra.jobs.usage import elapsed, gpu_hours, gpus
@@ -85,6 +85,15 @@ def test_gpu_hours_count_every_attempt() -> None:
     nobody_knows = replace(DONE, state=State.LOST, attempts=(replace(FIRST, ended=None),))
     assert elapsed(nobody_knows, T + 99_999) == 0
     assert (gpus(Status("x", State.WAITING)), elapsed(Status("x", State.WAITING), T)) == (0, 0)
+
+
+def test_gpu_hours_count_every_task_of_an_array() -> None:
+    """Two tasks of a node with 8 GPUs have had an hour each, and one goes on since T."""
+    tasks = Tasks(3, 2 * 3600, 16 * 3600, 1, 8, T, 8 * T)
+    alive = History(Status("x-1", State.RUNNING, "5", submitted=T - 3600, tasks=tasks), {})
+    assert report(alive, T + 1800).gpu_hours == pytest.approx(16 + 4)
+    ended = Status("x-1", State.FAILED, "5", submitted=T - 3600, tasks=Tasks(2, 7200, 16 * 3600))
+    assert report(History(ended, {}), T + 99_999).gpu_hours == pytest.approx(16)
 
 
 MOMENTS = st.floats(-1e10, 1e11) | st.none()

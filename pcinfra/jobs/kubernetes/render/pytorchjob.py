@@ -24,6 +24,10 @@ def torch_job(job: Job) -> Object:
     """
     spec: Object = {"nprocPerNode": str(pod.processes(job)), "runPolicy": _policy(job)}  # the CRD wants text
     elastic = job.settings.elastic
+    like = {
+        "restartPolicy": "OnFailure" if job.spec.requeue else "Never",
+        "template": _template(job, elastic=elastic is not None),
+    }
     if elastic:
         spec["elasticPolicy"] = {
             "rdzvBackend": "c10d",
@@ -32,12 +36,12 @@ def torch_job(job: Job) -> Object:
             "maxReplicas": elastic.max,
             "maxRestarts": job.spec.restarts,
         }
-        spec["pytorchReplicaSpecs"] = {"Worker": _replica(job, job.spec.nodes, elastic=True)}
+        spec["pytorchReplicaSpecs"] = {"Worker": {"replicas": job.spec.nodes, **like}}
     else:
         # The webhook wants the master's 1 written out.
-        spec["pytorchReplicaSpecs"] = {"Master": _replica(job, 1)}
+        spec["pytorchReplicaSpecs"] = {"Master": {"replicas": 1, **like}}
         if job.spec.nodes > 1:
-            spec["pytorchReplicaSpecs"]["Worker"] = _replica(job, job.spec.nodes - 1)
+            spec["pytorchReplicaSpecs"]["Worker"] = {"replicas": job.spec.nodes - 1, **like}
     meta = {**pod.metadata(job), "annotations": pod.notes(job)}
     if job.settings.queue:
         meta["labels"]["kueue.x-k8s.io/queue-name"] = job.settings.queue
@@ -58,7 +62,8 @@ def _policy(job: Job) -> Object:
     return {**policy, "activeDeadlineSeconds": stop} if stop else policy
 
 
-def _replica(job: Job, replicas: int, *, elastic: bool = False) -> Object:
+def _template(job: Job, *, elastic: bool) -> Object:
+    """Return the pods' template, which Master and workers share."""
     container: Object = {
         "name": CONTAINER,
         "image": job.image,
@@ -73,6 +78,4 @@ def _replica(job: Job, replicas: int, *, elastic: bool = False) -> Object:
         spec["volumes"] = volumes
     if job.spec.time_limit:
         spec["terminationGracePeriodSeconds"] = job.spec.grace
-    template = {"metadata": {"labels": job.labels}, "spec": spec}
-    restart = "OnFailure" if job.spec.requeue else "Never"
-    return {"replicas": replicas, "restartPolicy": restart, "template": template}
+    return {"metadata": {"labels": job.labels}, "spec": spec}

@@ -6,10 +6,21 @@ A CRD's schema takes what these refuse, so that the server answers "created" and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pcinfra.jobs.kubernetes.rules import configmap, names, pods, pytorchjob, resources, scripts, trainjob
-from pcinfra.jobs.kubernetes.rules.model import Rule, Surroundings
+from pcinfra.jobs.kubernetes.rules import (
+    configmap,
+    kustomization,
+    names,
+    pods,
+    pytorchjob,
+    resources,
+    roles,
+    scripts,
+    trainjob,
+)
+from pcinfra.jobs.kubernetes.rules.model import Rule, Surroundings, commands_of, pods_of
 from pcinfra.jobs.kubernetes.schema.admission import Fault
 
 RULES: tuple[Rule, ...] = (
@@ -20,6 +31,8 @@ RULES: tuple[Rule, ...] = (
     *pytorchjob.RULES,
     *configmap.RULES,
     *scripts.RULES,
+    *kustomization.RULES,
+    *roles.RULES,
 )
 
 _BY_KIND: dict[str, tuple[Rule, ...]] = {}
@@ -30,8 +43,10 @@ def broken(value: Mapping[str, Any], around: Surroundings | None = None) -> Iter
     kind = str(value.get("kind", ""))
     if kind not in _BY_KIND:
         _BY_KIND[kind] = tuple(rule for rule in RULES if kind in rule.kinds)
+    pods = tuple(pods_of(value))
+    known = replace(around or Surroundings(), pods=pods, commands=tuple(commands_of(value, pods)))
     for rule in _BY_KIND[kind]:
-        for path, why, hint in rule.check(value, around or Surroundings()):
+        for path, why, hint in rule.check(value, known):
             yield Fault(path, why, hint, rule.later, rule.source)
 
 

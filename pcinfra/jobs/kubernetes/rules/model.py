@@ -21,10 +21,19 @@ NEVER_STARTS = "it is created, and no pod of it ever starts"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known of the cluster: the runtime that a TrainJob names, and the version of the Trainer."""
+    """What is known besides the object itself.
+
+    Args:
+        runtime: the one that a TrainJob names.
+        dialect: the version of the Trainer that is installed.
+        pods: those of the object, found once for all rules.
+        commands: path and words of each command of the object, likewise.
+    """
 
     runtime: Mapping[str, Any] | None = None
     dialect: Dialect | None = None
+    pods: tuple[Pod, ...] = ()
+    commands: tuple[tuple[Path, list[Any]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +60,12 @@ class Pod:
     spec: Mapping[str, Any]
     whole: bool = True
 
-    def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        for field in ("initContainers", "containers"):
-            for number, container in enumerate(self.spec.get(field) or ()):
-                yield (*self.path, field, number), container
+    def containers(self) -> list[tuple[Path, Mapping[str, Any]]]:
+        return [
+            ((*self.path, field, number), container)
+            for field in ("initContainers", "containers")
+            for number, container in enumerate(self.spec.get(field) or ())
+        ]
 
 
 def pods_of(value: Mapping[str, Any]) -> Iterator[Pod]:
@@ -70,6 +81,19 @@ def pods_of(value: Mapping[str, Any]) -> Iterator[Pod]:
         for number, job in enumerate(replicated_jobs(value)):
             path = ("spec", "template", "spec", "replicatedJobs", number, "template", "spec", "template", "spec")
             yield Pod(path, _pod_of_job(job))
+
+
+def commands_of(value: Mapping[str, Any], pods: tuple[Pod, ...]) -> Iterator[tuple[Path, list[Any]]]:
+    """Yield path and words of every command of an object that has some."""
+    if value.get("kind") == TRAINJOB:
+        yield ("spec", "trainer", "command"), _words(_down(value, "spec", "trainer") or {})
+    for pod in pods:
+        for path, container in pod.containers():
+            yield (*path, "command"), _words(container)
+
+
+def _words(container: Mapping[str, Any]) -> list[Any]:
+    return [*(container.get("command") or ()), *(container.get("args") or ())]
 
 
 def _overrides(spec: Mapping[str, Any]) -> Iterator[Pod]:

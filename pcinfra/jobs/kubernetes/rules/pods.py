@@ -16,7 +16,6 @@ from pcinfra.jobs.kubernetes.rules.model import (
     Rule,
     Surroundings,
     down,
-    pods_of,
     replicated_jobs,
 )
 
@@ -24,16 +23,16 @@ _ENV = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _LABEL = re.compile(naming.LABEL)
 
 
-def _environments(value: Mapping[str, Any]) -> Iterator[tuple[Path, list[Mapping[str, Any]]]]:
+def _environments(value: Mapping[str, Any], around: Surroundings) -> Iterator[tuple[Path, list[Mapping[str, Any]]]]:
     if value["kind"] == TRAINJOB:
         yield ("spec", "trainer", "env"), list(down(value, "spec", "trainer", "env") or ())
-    for pod in pods_of(value):
+    for pod in around.pods:
         for path, container in pod.containers():
             yield (*path, "env"), list(container.get("env") or ())
 
 
 def _variables(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, variables in _environments(value):
+    for path, variables in _environments(value, around):
         for number, variable in enumerate(variables):
             name = str(variable.get("name", ""))
             if not _ENV.fullmatch(name):
@@ -43,7 +42,7 @@ def _variables(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _volume_names(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for pod in pods_of(value):
+    for pod in around.pods:
         seen: set[str] = set()
         for number, volume in enumerate(pod.spec.get("volumes") or ()):
             name = str(volume.get("name", ""))
@@ -57,7 +56,7 @@ def _volume_names(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _modes(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for pod in pods_of(value):
+    for pod in around.pods:
         for number, volume in enumerate(pod.spec.get("volumes") or ()):
             for kind, source in volume.items():
                 mode = source.get("defaultMode") if isinstance(source, Mapping) else None
@@ -68,7 +67,7 @@ def _modes(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _mounts(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for pod in pods_of(value):
+    for pod in around.pods:
         known = {volume.get("name") for volume in pod.spec.get("volumes") or ()} | _of_runtime(around)
         for path, container in pod.containers():
             seen: set[str] = set()
@@ -91,7 +90,7 @@ def _of_runtime(around: Surroundings) -> set[Any]:
 
 
 def _tolerations(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for pod in pods_of(value):
+    for pod in around.pods:
         for number, toleration in enumerate(pod.spec.get("tolerations") or ()):
             path = (*pod.path, "tolerations", number)
             operator = toleration.get("operator", "Equal")

@@ -17,7 +17,6 @@ from pcinfra.jobs.kubernetes.rules.model import (
     Rule,
     Surroundings,
     down,
-    pods_of,
 )
 
 _SUFFIXES: dict[str, int | Decimal] = {
@@ -39,18 +38,18 @@ def quantity(text: str) -> Decimal | None:
     return Decimal(number + exponent) if exponent else Decimal(number) * _SUFFIXES[suffix or ""]
 
 
-def _requirements(value: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _requirements(value: Mapping[str, Any], around: Surroundings) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     if value["kind"] == TRAINJOB:
         path: Path = ("spec", "trainer", "resourcesPerNode")
         yield path, down(value, *map(str, path)) or {}
         return
-    for pod in pods_of(value):
+    for pod in around.pods:
         for at, container in pod.containers():
             yield (*at, "resources"), container.get("resources") or {}
 
 
 def _named(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, needs in _requirements(value):
+    for path, needs in _requirements(value, around):
         for side in ("limits", "requests"):
             for name in needs.get(side) or {}:
                 if name not in _NATIVE and not name.startswith("hugepages-") and "/" not in name:
@@ -59,7 +58,7 @@ def _named(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _whole(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, needs in _requirements(value):
+    for path, needs in _requirements(value, around):
         for side in ("limits", "requests"):
             for name, amount in (needs.get(side) or {}).items():
                 number = quantity(str(amount))
@@ -70,7 +69,7 @@ def _whole(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _devices(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, needs in _requirements(value):
+    for path, needs in _requirements(value, around):
         limits, requests = needs.get("limits") or {}, needs.get("requests") or {}
         for name in [name for name in {**limits, **requests} if "/" in name]:
             if name not in limits:
@@ -81,7 +80,7 @@ def _devices(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _order(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, needs in _requirements(value):
+    for path, needs in _requirements(value, around):
         limits = needs.get("limits") or {}
         for name, amount in (needs.get("requests") or {}).items():
             request, limit = quantity(str(amount)), quantity(str(limits.get(name, "")))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pcinfra.jobs.kubernetes.rules.model import PYTORCHJOB, TRAINJOB, Broken, Path, Rule, Surroundings, down, pods_of
+from pcinfra.jobs.kubernetes.rules.model import PYTORCHJOB, TRAINJOB, Broken, Path, Rule, Surroundings, down
 
 _NO_SCHEME = re.compile(r"\bgit\s+clone\s+(?:-\S+\s+)*((?:github|gitlab|bitbucket)\.(?:com|org)\S*)")
 _NNODES = re.compile(r"--n-?nodes[= ](\d+)(?![:\d])")
@@ -15,32 +15,22 @@ _STOPS = re.compile(r"\bset\s+-[a-zA-Z]*e|\bset\s+-o\s+errexit")
 _EATEN = re.compile(
     r"--(nnodes|nproc[-_]per[-_]node|node[-_]rank|master[-_](?:addr|port)|rdzv[-_]endpoint)=(?=[\s\"']|$)"
 )
+_RESTARTS = re.compile(r"--max[-_]restarts[= ](-\d+)")
+_FIXED = re.compile(r"--(?:rdzv[-_]endpoint|master[-_]addr)[= ]((?:\d{1,3}\.){3}\d{1,3}(?::\d+)?)")
 _ADDRESS = re.compile(r"https?://\S+")
 _SHELLS = ("sh", "bash")
 _RANKS = re.compile(r"\b(?:WORLD_SIZE|RANK)=\"?\$\{?PET_(?:NNODES|NODE_RANK)")
 
 
-def _commands(value: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:
-    """Yield the words of every command of an object."""
-    if value["kind"] == TRAINJOB:
-        yield ("spec", "trainer", "command"), _words(down(value, "spec", "trainer") or {})
-    for pod in pods_of(value):
-        for path, container in pod.containers():
-            yield (*path, "command"), _words(container)
-
-
-def _texts(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _texts(around: Surroundings) -> Iterator[tuple[Path, str]]:
     """Yield every command of an object as one text: its words, with blanks between them."""
-    for path, words in _commands(value):
-        yield path, " ".join(map(str, words))
-
-
-def _words(container: Mapping[str, Any]) -> list[Any]:
-    return [*(container.get("command") or ()), *(container.get("args") or ())]
+    for path, words in around.commands:
+        if words:
+            yield path, " ".join(map(str, words))
 
 
 def _clone(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(value):
+    for path, text in _texts(around):
         for match in _NO_SCHEME.finditer(text):
             why = f"git clone {match[1]}: git takes that for a folder of the container"
             yield path, why, f"https://{match[1]}" if "/" in match[1] else f"https://{match[1]}/OWNER/REPOSITORY"
@@ -48,7 +38,7 @@ def _clone(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 def _nodes(value: Mapping[str, Any], around: Surroundings) -> Broken:
     count = _count(value)
-    for path, text in _texts(value):
+    for path, text in _texts(around):
         for match in _NNODES.finditer(text):
             if count is not None and "torchrun" in text and int(match[1]) != count:
                 why = f"--nnodes {match[1]} is not the number of pods, which is {count}"
@@ -56,14 +46,14 @@ def _nodes(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _goes_on(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(value):
+    for path, text in _texts(around):
         script = text.partition(" -c ")[2] or text
         if _CLONE_GOES_ON.search(script) and not _STOPS.search(script):
             yield path, "has no `set -e` before git clone", "set -euo pipefail   as its first line"
 
 
 def _eaten(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(value):
+    for path, text in _texts(around):
         match = _EATEN.search(text)
         if match and "torchrun" in text:
             why = f"{match[0]} has no value: envsubst replaces the pod's own variables, too, by nothing"
@@ -71,7 +61,7 @@ def _eaten(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _destroyed(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, words in _commands(value):
+    for path, words in around.commands:
         shell = str(words[0]).rpartition("/")[2] if words else ""
         script = str(words[2]).strip() if len(words) > 2 and words[1] == "-c" else ""
         if shell in _SHELLS and _ADDRESS.fullmatch(script):
@@ -89,12 +79,27 @@ def _count(value: Mapping[str, Any]) -> int | None:
 
 
 def _ranks(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(value):
+    for path, text in _texts(around):
         if _RANKS.search(text) and "torchrun" not in text:
             why = "takes the number of nodes for the number of processes: one GPU of each node would work"
             yield path, why, "torchrun train.py"
         elif "PET_LOCAL_RANK" in text:
             yield path, "reads PET_LOCAL_RANK, which nobody sets", "torchrun train.py sets LOCAL_RANK"
+
+
+def _restarts(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, text in _texts(around):
+        match = _RESTARTS.search(text)
+        if match and "torchrun" in text:
+            yield path, f"--max-restarts {match[1]} is not without end: torchrun refuses what is less than 0", "100"
+
+
+def _fixed(value: Mapping[str, Any], around: Surroundings) -> Broken:
+    for path, text in _texts(around):
+        match = _FIXED.search(text)
+        if match:
+            why = f"{match[1]} is the address of one machine, and every pod gets a new one each time it starts"
+            yield path, why, "without the flag torchrun reads what the operator sets"
 
 
 _JOBS = (TRAINJOB, PYTORCHJOB)
@@ -106,5 +111,13 @@ RULES = (
         "destroyed", _JOBS, "kustomize, replacements", "bash: no such file: exit code 127, again and again", _destroyed
     ),
     Rule("nnodes", _JOBS, "torch, distributed/run.py", "pods too many end with 1 and come back; too few wait", _nodes),
+    Rule(
+        "restarts",
+        _JOBS,
+        "torch, distributed/elastic/agent/server/api.py: max_restarts >= 0",
+        "every pod ends at once",
+        _restarts,
+    ),
+    Rule("fixed", _JOBS, "torch, distributed/run.py", "torchrun waits there for nodes that never come", _fixed),
     Rule("ranks", _JOBS, "torch, distributed/run.py", "all other GPUs idle, and the job is billed for them", _ranks),
 )

@@ -15,7 +15,6 @@ from pcinfra.jobs.kubernetes.rules.model import (
     Rule,
     Surroundings,
     down,
-    pods_of,
     replicated_jobs,
     targets,
 )
@@ -32,7 +31,7 @@ _TOGETHER = ("torchrun", "accelerate", "deepspeed", f"{MOUNT}/{LAUNCH}")
 
 
 def _reserved_env(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for pod in pods_of(value):
+    for pod in around.pods:
         for number, container in enumerate(pod.spec.get("containers") or ()):
             if container.get("env") and container.get("name") in _RESERVED_CONTAINERS:
                 why = f"the container {container['name']} takes no env here"

@@ -16,6 +16,7 @@ from pcinfra.jobs.kubernetes.schema.structural import Node
 from pcinfra.jobs.kubernetes.schema.validation import Path, problems
 
 _ROOT_KEYS = ("apiVersion", "kind", "metadata")
+_PLAIN = frozenset((str, int, bool, float))
 _NEAR = 3  # edits between an unknown field and the one that was meant
 
 
@@ -125,9 +126,12 @@ def _taken_map(
         return copy.deepcopy(value)
     kept = _ROOT_KEYS if root or node.embedded else ()
     made: dict[str, Any] = {}
+    known, other = node.properties, node.values
     for key, item in value.items():
-        child = node.child(key)
-        if key in kept or (child is None and node.preserves):
+        child = known.get(key) or other
+        if child is not None and type(item) in _PLAIN and key not in kept:
+            made[key] = item
+        elif key in kept or (child is None and node.preserves):
             made[key] = copy.deepcopy(item)
         elif child is None:
             pruned.append((*path, key))

@@ -15,6 +15,7 @@ _BOUNDS = (
     "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
 )  # fmt: skip
+_EXACT: dict[str, type] = {"object": dict, "array": list, "string": str, "boolean": bool}
 _LOGIC = ("allOf", "anyOf", "oneOf", "not")
 
 
@@ -28,6 +29,7 @@ class Node:
         self.preserves: bool = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
         self.embedded: bool = bool(raw.get("x-kubernetes-embedded-resource"))
         self.int_or_string: bool = bool(raw.get("x-kubernetes-int-or-string"))
+        self.exact = str if self.int_or_string else _EXACT.get(self.type)  # what is of this type is of the right one
         self.has_default = "default" in raw
         self.default: Any = raw.get("default")
         self.required: tuple[str, ...] = tuple(raw.get("required", ()))
@@ -38,6 +40,7 @@ class Node:
         self.bounds: dict[str, Any] = {name: raw[name] for name in _BOUNDS if name in raw}
         self.rules: tuple[Mapping[str, str], ...] = tuple(raw.get("x-kubernetes-validations", ()))
         self.logic = tuple((name, raw[name]) for name in _LOGIC if name in raw and not self.int_or_string)
+        self.restricted = bool(self.enum or self.logic)
 
     @cached_property
     def pattern(self) -> re.Pattern[str] | None:
@@ -74,6 +77,11 @@ class Node:
         """Whether a rule about a value, not about its change, stands here or below."""
         return _ruled(self.raw)
 
+    @cached_property
+    def has_int32(self) -> bool:
+        """Whether a number of 32 bits stands here or below."""
+        return _has_int32(self.raw)
+
     def child(self, key: str) -> Node | None:
         """Return the node of the value at ``key`` of an object; None when the schema knows no such key."""
         return self.properties.get(key) or self.values
@@ -95,3 +103,9 @@ def _ruled(raw: Any) -> bool:
             return True
         return any(_ruled(inner) for inner in raw.values() if isinstance(inner, (dict, list)))
     return any(_ruled(inner) for inner in raw if isinstance(inner, (dict, list)))
+
+
+def _has_int32(raw: Any) -> bool:
+    if isinstance(raw, dict):
+        return raw.get("format") == "int32" or any(_has_int32(inner) for inner in raw.values())
+    return isinstance(raw, list) and any(_has_int32(inner) for inner in raw)

@@ -38,33 +38,49 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def problems(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
-    """Yield what is wrong with ``value`` and all that is in it."""
-    if value is None and node.nullable:
-        return
-    wrong = _wrong_type(value, node)
-    if wrong:
-        yield path, wrong, _as_text(value) if node.type == "string" and _number(value) else ""
-        return
+def problems(value: Any, node: Node, path: Path = ()) -> list[Problem]:
+    """Return what is wrong with ``value`` and all that is in it."""
+    found: list[Problem] = []
+    _find(value, node, path, found)
+    return found
+
+
+def _find(value: Any, node: Node, path: Path, found: list[Problem]) -> None:
+    kind = type(value)
+    if kind is not node.exact:
+        if value is None and node.nullable:
+            return
+        wrong = _wrong_type(value, node)
+        if wrong:
+            found.append((path, wrong, _as_text(value) if node.type == "string" and _number(value) else ""))
+            return
+    if node.restricted:
+        found.extend(_of_restricted(value, node, path))
+    if kind is dict:
+        _of_map(value, node, path, found)
+    elif kind is list:
+        _of_list(value, node, path, found)
+    elif kind is str:
+        found.extend(_of_text(value, node, path))
+    elif node.bounds and _number(value):
+        found.extend(_of_number(value, node, path))
+
+
+def _of_restricted(value: Any, node: Node, path: Path) -> Iterator[Problem]:
     if node.enum and value not in node.enum:
         yield path, f"must be one of {', '.join(map(str, node.enum))}", ""
     if node.logic and not _holds(value, node):
         yield path, "does not fit the schema", ""
-    if isinstance(value, dict):
-        yield from _of_map(value, node, path)
-    elif isinstance(value, list):
-        yield from _of_list(value, node, path)
-    elif isinstance(value, str):
-        yield from _of_text(value, node, path)
-    elif _number(value):
-        yield from _of_number(value, node, path)
 
 
 def too_wide(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
     """Yield numbers that do not fit their format: older servers take them, and the operator's Go cannot."""
+    if not node.has_int32:
+        return
     if isinstance(value, dict):
+        known, other = node.properties, node.values
         for key, item in value.items():
-            child = node.child(key) if type(item) is not str else None
+            child = (known.get(key) or other) if type(item) is not str else None
             if child is not None:
                 yield from too_wide(item, child, (*path, key))
     elif isinstance(value, list) and node.items is not None:
@@ -87,30 +103,32 @@ def _wrong_type(value: Any, node: Node) -> str:
     return "" if test is None or test[0](value) else f"must be {test[1]}"
 
 
-def _of_map(value: dict[str, Any], node: Node, path: Path) -> Iterator[Problem]:
+def _of_map(value: dict[str, Any], node: Node, path: Path, found: list[Problem]) -> None:
     for key in node.required:
         if key not in value:
-            yield (*path, key), "is required", ""
+            found.append(((*path, key), "is required", ""))
     if node.bounds:
-        yield from _size(len(value), node, path, "Properties", "entries")
+        found.extend(_size(len(value), node, path, "Properties", "entries"))
+    known, other = node.properties, node.values
     for key, item in value.items():
-        child = node.child(key)
-        if child is not None and not (child.plain_text and type(item) is str):
-            yield from problems(item, child, (*path, key))
+        child = known.get(key) or other
+        if child is not None and not (type(item) is str and child.plain_text):
+            _find(item, child, (*path, key), found)
 
 
-def _of_list(value: list[Any], node: Node, path: Path) -> Iterator[Problem]:
+def _of_list(value: list[Any], node: Node, path: Path, found: list[Problem]) -> None:
     if node.bounds:
-        yield from _size(len(value), node, path, "Items", "items")
+        found.extend(_size(len(value), node, path, "Items", "items"))
     if node.map_keys:
-        yield from _doubles([_key(item, node) for item in value], path, f"another item has the same {node.map_keys[0]}")
+        why = f"another item has the same {node.map_keys[0]}"
+        found.extend(_doubles([_key(item, node) for item in value], path, why))
     elif node.is_set:
-        yield from _doubles([json.dumps(item, sort_keys=True) for item in value], path, "is there twice")
+        found.extend(_doubles([json.dumps(item, sort_keys=True) for item in value], path, "is there twice"))
     if node.items is not None:
         plain = node.items.plain_text
         for index, item in enumerate(value):
-            if not (plain and type(item) is str):
-                yield from problems(item, node.items, (*path, index))
+            if not (type(item) is str and plain):
+                _find(item, node.items, (*path, index), found)
 
 
 def _key(item: Any, node: Node) -> str | None:
@@ -160,10 +178,9 @@ def _holds(value: Any, node: Node) -> bool:
     """Whether the value fits ``allOf``, ``anyOf``, ``oneOf`` and ``not``, which only restrict it further."""
     for name, raw in node.logic:
         if name == "not":
-            fits = [next(problems(value, Node(raw)), None) is None]
-            good = not fits[0]
+            good = bool(problems(value, Node(raw)))
         else:
-            fits = [next(problems(value, Node(one)), None) is None for one in raw]
+            fits = [not problems(value, Node(one)) for one in raw]
             good = {"allOf": all(fits), "anyOf": any(fits), "oneOf": sum(fits) == 1}[name]
         if not good:
             return False

@@ -18,10 +18,12 @@ export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
 [ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 attempt_begins
-asked=$(cat requeue.max 2>/dev/null || echo "$requeue")
+asked=$requeue # every process that is not needed here lets the command begin sooner
+[ ! -e requeue.max ] || asked=$(<requeue.max)
 # spared: how many attempts ended before the command began, because a node was unhealthy (gate.sh). They are not counted.
 spared() { cut -d' ' -f1 "$mine/unhealthy" 2>/dev/null | sort -u | grep -c .; }
-budget=$((asked + $(spared)))
+budget=$asked
+[ ! -e "$mine/unhealthy" ] || budget=$((asked + $(spared)))
 [ "$budget" = "$asked" ] || [ "$asked" != 0 ] || scontrol update JobId="$job" Requeue=0 # as it was submitted
 
 # record EXIT_CODE VERDICT REQUEUED [WHY]: what became of this attempt, one line each. Of an array, when its last task has
@@ -74,7 +76,8 @@ address_of() {
   address=$(scontrol show node -o "$1" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
   echo "${address:-$1}"
 }
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
+first=$SLURM_JOB_NODELIST
+[[ $first != *[[,]* ]] || first=$(scontrol show hostnames "$first" 2>/dev/null | head -n 1)
 MASTER_ADDR=$(address_of "${first:-localhost}")
 export MASTER_ADDR MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
 

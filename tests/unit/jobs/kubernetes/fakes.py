@@ -16,6 +16,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.namespace = "team-a"
         self.where = "https://fake"
+        self.context = self.on = ""
         self.objects: dict[str, Object] = {}
         self.logs: dict[tuple[str, bool], list[tuple[str, str]]] = {}
         self.calls: list[tuple[str, str]] = []

@@ -58,7 +58,7 @@ class Scripted:
 
     def api(self) -> LiveApi:
         api = with_token(f"http://127.0.0.1:{self.server.server_address[1]}", "t", None, "team-a")
-        api._sleep = self.slept.append
+        api.pause = self.slept.append
         return api
 
     slept: list[float]
@@ -85,11 +85,12 @@ def status(code: int, reason: str = "", message: str = "no") -> tuple[int, dict[
 def test_every_refusal_is_told_with_the_servers_words(code: int, kind: type[CloudError]) -> None:
     error = error_of(code, json.dumps({"reason": "R", "message": "the server's words"}).encode(), "x")
     assert type(error) is kind
-    assert (error.why, error.code) == ("the server's words", "R")
+    assert error.why.endswith("the server's words")
+    assert error.code == "R"
 
 
 def test_what_is_no_status_is_shown_as_it_is() -> None:
-    assert error_of(502, b"<html>Bad Gateway</html>", "x").why == "<html>Bad Gateway</html>"
+    assert error_of(502, b"<html>Bad Gateway</html>", "x").why == "a page: Bad Gateway"
     assert error_of(500, b"", "x").why == "answered 500"
     assert error_of(500, b"", "x", "/api/v1/pods").why == "answered 500 to /api/v1/pods"
     assert error_of(400, b"[]", "x").why == "[]"

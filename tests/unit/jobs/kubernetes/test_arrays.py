@@ -11,6 +11,7 @@ from pcinfra.jobs.kubernetes import arrays
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.launcher import Query, State
+from pcinfra.jobs.report import report
 from tests.unit.jobs.kubernetes.fakes import FakeApi, pod, trainjob
 
 JOBS = KINDS["TrainJob"].path("team-a")
@@ -92,6 +93,14 @@ def test_the_logs_are_those_of_all_pods_in_the_order_of_their_tasks() -> None:
     assert tasks is not None
     assert (tasks.begun, tasks.nodes, tasks.gpus) == (3, 6, 48)
     assert look.status.nodes.count("host-") == 6
+
+
+def test_a_report_counts_the_gpu_hours_of_every_task() -> None:
+    """Two tasks had two nodes of eight GPUs for an hour; the third's pods are gone."""
+    jobs = [task(number, condition=COMPLETE) for number in range(3)]
+    pods = [of_task(number, node, phase="Succeeded") for number in range(2) for node in range(2)]
+    found = report(KubernetesLauncher(Api(jobs, pods)).history("train-1"), 0.0)
+    assert found.gpu_hours == pytest.approx(2 * 2 * 8)
 
 
 def test_one_task_has_a_name_of_its_own() -> None:

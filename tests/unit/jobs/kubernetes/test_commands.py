@@ -47,7 +47,7 @@ def run(*words: str, stdin: str = "") -> Result:
     return CliRunner().invoke(root, list(words), input=stdin)
 
 
-@pytest.mark.parametrize("version", ["v2.0", "v2.1", "v2.3"])
+@pytest.mark.parametrize("version", ["v2.0", "v2.1", "v2.2", "v2.3"])
 @pytest.mark.parametrize(("name", "target"), [(name, target) for name, targets in KINDS.items() for target in targets])
 def test_the_guides_examples_are_right_in_every_version(name: str, target: str, version: str) -> None:
     done = run("render", str(EXAMPLES / f"{name}.yaml"), "--to", target, "--trainer", version)
@@ -99,7 +99,7 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 @pytest.mark.parametrize("dialect", Dialect)
 def test_a_pytorchjob_becomes_a_trainjob_that_breaks_no_rule(dialect: Dialect) -> None:
     (job,) = from_yaml(GUIDE, "guide")
-    made, notes = migrate(job, dialect)
+    made, notes, _ = migrate(job, dialect)
     assert faults(made) == []
     trainer = made["spec"]["trainer"]
     assert trainer["command"] == ["torchrun", "train.py", "--your-arg=value"]
@@ -115,13 +115,13 @@ def test_migration_takes_volumes_and_places_along_and_tells_what_is_lost() -> No
     pod["containers"][0] |= {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "workingDir": "/w",
                              "env": [{"name": "A", "value": "1"}, {"name": "PET_X", "value": "1"}]}  # fmt: skip
     job["spec"]["runPolicy"] = {"backoffLimit": 3, "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 5}
-    made, notes = migrate(job, Dialect.V2_1)
+    made, notes, _ = migrate(job, Dialect.V2_1)
     spec = made["spec"]["podTemplateOverrides"][0]["spec"]
     assert (spec["nodeSelector"], spec["containers"][0]["name"]) == ({"a": "b"}, "node")
     assert made["spec"]["trainer"]["env"] == [{"name": "A", "value": "1"}]
     for lost in ("initContainers", "workingDir", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         assert any(lost in note for note in notes), lost
-    assert migrate(job, Dialect.V2_2)[0]["spec"]["activeDeadlineSeconds"] == 60
+    assert migrate(job, Dialect.V2_2).trainjob["spec"]["activeDeadlineSeconds"] == 60
 
 
 @pytest.mark.parametrize("text", ["kind: TrainJob", "kind: PyTorchJob\nspec: {pytorchReplicaSpecs: {Worker: {}}}"])
