@@ -114,6 +114,19 @@ def test_torchrun_is_told_who_meets_where(launcher: SlurmLauncher, head: DirectH
     assert log.count(": worker 0 ") == 2
 
 
+def test_gpus_that_are_not_real_get_one_process_on_each_node(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
+    head.put({"../bin/torchrun": TORCHRUN.encode()})
+    folder = head.run("chmod 755 ../bin/torchrun; realpath ../bin").check().stdout.strip()
+    spec = JobSpec(command=("true",), launcher="torchrun", nodes=2, environment={"PATH": f"{folder}:/usr/bin:/bin"})
+    for processes, wanted in ((None, 1), (3, 3)):
+        made = render(spec.model_copy(update={"processes": processes}), new_run_id("unreal"))
+        launcher.submit(made)
+        status, log = ended(launcher, made.run)
+        assert status.exit_code == 0, log
+        assert log.count(f"--nproc-per-node={wanted} ") == 2
+        assert log.count("The GPUs here are not real: each node runs 1 process, not 8") == (processes is None)
+
+
 def test_a_job_that_needs_containers_is_refused_where_there_are_none(launcher: SlurmLauncher) -> None:
     with pytest.raises(UsageError, match="Pyxis is not switched on"):
         submitted(launcher, "true", image="a/b:1")
@@ -202,6 +215,7 @@ def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(
         time.sleep(0.1)
     (result,) = results(head, run)
     assert (result["exit_code"], result["verdict"], result["failed_tasks"]) == (1, "failed", 1)
+    assert result["why"] == "1 of 4 tasks failed: 3"
     said = head.run(f"cat {run}/logs/node-*").check().stdout.splitlines()
     assert sorted(line for line in said if "/" in line and "srun" not in line and "slurmstepd" not in line) == [
         "0/4 0.1 1 0/checkpoints",

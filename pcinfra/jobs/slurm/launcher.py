@@ -115,7 +115,8 @@ class SlurmLauncher:
         status = self.look(run).status
         attempt = status.attempts[-1] if status.attempts else None
         if status.state is not State.RUNNING or attempt is None:
-            raise Refused(f"it does not run: {status.state}", where=status.run, hint=f"pcinfra rerun {status.run}")
+            hint = f"pcinfra rerun {status.run}" if status.state.ended else f"pcinfra logs {status.run} --follow"
+            raise Refused(f"it does not run: {status.state}", where=status.run, hint=hint)
         names = expand(attempt.nodes)
         name = names[int(node or 0)] if node.isdigit() and int(node) < len(names) else node or names[0]
         if name not in names:
@@ -243,8 +244,8 @@ def _look(run: str, text: str, wanted: Wanted) -> tuple[Look, str]:
     head, mark, logs = _bytes(run, text).partition(b"\ndata\n")
     answer = _read(run, head + mark, mark or b"?")
     status = answer.statuses()[0]
-    if "nowhere" in answer.other and wanted.node:
-        raise UsageError(f"has no node {wanted.node}", where=status.run, hint=f"pcinfra show {status.run}")
+    if "array" not in answer.other:
+        _raise_if_nowhere(status, wanted, unknown="nowhere" in answer.other)
     pieces = [line.split(" ") for line in answer.other.get("log", ())]
     if sum(int(size) for _, _, size in pieces) != len(logs):
         raise _cut_off(run)
@@ -258,6 +259,22 @@ def _look(run: str, text: str, wanted: Wanted) -> tuple[Look, str]:
     waited = float(answer.other["waited"][0]) if "waited" in answer.other else None
     look = Look(status, writers, tuple(chunks), "more" in answer.other, begins, waited)
     return look, answer.other.get("mark", [""])[0]
+
+
+def _raise_if_nowhere(status: Status, wanted: Wanted, *, unknown: bool) -> None:
+    """Raise :class:`UsageError` where somebody wants what a node or an attempt said that the run has not.
+
+    Args:
+        unknown: no attempt has had a node of that name.
+    """
+    if not status.attempts:
+        return
+    most = max(attempt.count for attempt in status.attempts)
+    if wanted.node and (unknown or (wanted.node.isdigit() and int(wanted.node) >= most)):
+        raise UsageError(f"has no node {wanted.node}", where=status.run, hint=f"pcinfra show {status.run}")
+    if wanted.attempt is not None and wanted.attempt > status.attempts[-1].number:
+        why = f"has no attempt {wanted.attempt + 1}; the last one is {status.attempts[-1].number + 1}"
+        raise UsageError(why, where=status.run, hint=f"pcinfra show {status.run}")
 
 
 def _node(log: str, status: Status) -> str:

@@ -19,6 +19,9 @@ UNHEALTHY = "unhealthy"
 _SKEW = 30.0
 """Seconds that the clocks of a node and of the head node may differ."""
 
+_FULL = "the file system of the runs is full: what it says now is lost"
+_UNWRITTEN = "it could not write its result: was the disk full? Its log may not be whole"
+
 _FAR = 1e11  # seconds since 1970, or any number, that nobody means
 _ONCE = ("job", "kept", "cancelled", "wants", "tasks")
 
@@ -62,6 +65,10 @@ class Record:
             found = replace(found, why=f"EC2 may soon take {node} away, and says so before")
         if attempts and found.state is State.WAITING and attempts[-1].verdict == "stopped" and attempts[-1].why:
             found = replace(found, why=f"{attempts[-1].why}; {found.why}".rstrip("; "))
+        if self.fields.get("room") == "0" and not found.state.ended:
+            found = replace(found, why=f"{found.why}; {_FULL}".removeprefix("; "))
+        if found.state is State.DONE and not self.results and "tasks" not in self.fields:
+            found = replace(found, why=_UNWRITTEN)
         wants = self.fields.get("wants", "")
         found = replace(found, tasks=_tasks(self.fields["tasks"]) if "tasks" in self.fields else None)
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
@@ -159,8 +166,9 @@ def _tasks(text: str) -> Tasks | None:
 def _spread(answer: Answer) -> None:
     """Give each run what Slurm says of it, and the times of its files."""
     asked = (answer.other.get("asked") or ["1"])[0]
+    room = (answer.other.get("room") or [""])[0]
     for record in answer.records.values():
-        record.fields["asked"] = asked
+        record.fields |= {"asked": asked, "room": room}
     said: dict[str, list[str]] = {}
     for line in answer.other.get("slurm", ()):
         name, _, rest = line.partition("|")

@@ -29,7 +29,7 @@ budget=$asked
 # record EXIT_CODE VERDICT REQUEUED [WHY]: what became of this attempt, one line each. Of an array, when its last task has
 # ended, what became of all.
 record() {
-  local now worst why
+  local now worst why verdict more
   attempt_ends
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   why=$(tr -d '\000-\037"\134' <<<"${4:-}" | head -c 400)
@@ -37,10 +37,17 @@ record() {
   [ -n "$tasks" ] && [ "$3" = false ] || return
   exec 8>tasks/lock && flock 8 && echo "$task $1" >>tasks/ended
   worst=$(awk -v tasks="$tasks" '{code[$1] = $2} END {
-    for (each in code) {n++; if (code[each] > worst) worst = code[each]; if (code[each]) bad++}
-    if (n >= tasks) print worst + 0, (worst ? "failed" : "done"), "false," "\"failed_tasks\":" bad + 0}' tasks/ended)
-  # shellcheck disable=SC2086 # three words
-  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":%s' $worst >>result.jsonl
+    for (each in code) n++
+    if (n < tasks) exit
+    for (each = 0; each < tasks; each++) {
+      if (code[each] > worst) worst = code[each]
+      if (code[each] && ++bad <= 10) which = which (bad > 1 ? ", " : " ") each
+    }
+    why = bad + 0 " of " tasks " tasks failed:" which (bad > 10 ? " and more" : "")
+    print worst + 0, (worst ? "failed" : "done"), "\"failed_tasks\":" bad + 0 (bad ? ",\"why\":\"" why "\"" : "")
+  }' tasks/ended)
+  read -r worst verdict more <<<"$worst"
+  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":false,%s' "$worst" "$verdict" "$more" >>result.jsonl
   exec 8>&-
 }
 line() {

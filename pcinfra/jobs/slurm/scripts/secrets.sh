@@ -8,6 +8,8 @@ fetch_secrets() {
   local i value where own
   own=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(sed -n 's/^cfn_region=//p' /etc/parallelcluster/cfnconfig 2>/dev/null)}}
   PATH=$PATH:/usr/local/bin:/snap/bin
+  [ -n "$(type -P aws)" ] || # ParallelCluster's images have it
+    give_up 1 "Secrets are fetched by the AWS CLI, and $(hostname) has no program aws: apt-get install awscli"
   for ((i = 0; i < ${#secrets[@]}; i += 5)); do
     where=${secrets[i + 2]:-$own}
     where=${where:+--region=$where}
