@@ -1,8 +1,10 @@
 """``submit --follow`` to the first line of the log, against ``srun`` of the same command on an idle local cluster.
 
-Both are timed over SSM Run Command, and take turns; the start of Python does not count (bench_startup.py has it). The
-target is 1.5 times plain ``srun`` and one round trip. ``sbatch`` alone, to the first line in its file, is told beside:
-Slurm starts a batch job only when its controller looks again, about a second later, and what is above that is ours.
+All are timed over SSM Run Command, and take turns; the start of Python does not count (bench_startup.py has it). The
+target is 1.5 times plain ``srun`` and one round trip. Slurm starts a batch job only when its controller looks again,
+once a second, and nothing that it is told changes that (docs/performance.md): so ``sbatch`` alone, to the first line in
+its file, is what can be reached, and ours is compared with that as well. Each turn begins at another moment of the
+second, the same for both, because that is what they depend on most.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 
-TARGET, REPEATS = 1.5, 9
+TARGET, REACHED, REPEATS = 1.5, 1.1, 20
 COMMAND = ("echo", "here")
 SRUN = "srun -N 1 -n 1 echo here"
 SBATCH = """rm -f ../first; sbatch --parsable -N 1 --output=../first --wrap 'srun echo here' >/dev/null
@@ -55,8 +57,10 @@ def first_line(head: SsmHeadNode) -> None:
     raise AssertionError("no line")
 
 
-def timed(head: SsmHeadNode, action: Callable[[], object]) -> float:
+def timed(head: SsmHeadNode, action: Callable[[], object], phase: float) -> float:
+    """Return the seconds that ``action`` takes on an idle cluster, begun at ``phase`` (0 to 1) of a second."""
     head.run(IDLE).check()
+    time.sleep((phase - time.time()) % 1)
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin
@@ -75,15 +79,16 @@ def measured(folder: Path) -> int:
     times: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(REPEATS + 1):
         for name, action in actions.items():
-            spent = timed(head, action)
+            spent = timed(head, action, turn / REPEATS)
             if turn:
                 times[name].append(spent)
-    ours, srun, sbatch, trip = (statistics.median(each) for each in times.values())
+    ours, srun, sbatch, trip = (statistics.mean(each) for each in times.values())
     note = (
         f"{ours:.2f} s; srun with its round trip {srun:.2f} s, sbatch alone {sbatch:.2f} s, a round trip {trip:.2f} s"
     )
     plain = max(srun - trip, 0.0)
-    return 0 if report("submit to the first line / srun and a round trip", ours / (plain + trip), TARGET, note) else 1
+    met = report("submit to the first line / srun and a round trip", ours / (plain + trip), TARGET, note)
+    return 0 if report("submit to the first line / sbatch alone", ours / sbatch, REACHED) and met else 1
 
 
 def main() -> int:

@@ -85,17 +85,17 @@ def followed(target: Target, instance: str, runs: Path, logs: int) -> tuple[floa
     lines: list[int] = []
     begin = time.monotonic()
 
-    def sleep(seconds: float) -> None:
+    def show(text: bytes) -> None:
+        lines.append(text.count(b"\n"))
         if time.monotonic() - begin > SECONDS:
             raise TimeoutError
-        time.sleep(seconds)
 
     launcher = SlurmLauncher(SsmHeadNode(door, instance, "nobody", runs=str(runs)))
     launcher.look(run)
     door.calls.clear()
     spent, begin = time.thread_time(), time.monotonic()
     with suppress(TimeoutError):
-        Follower(launcher, lambda text: lines.append(text.count(b"\n")), print, sleep).follow(run)
+        Follower(launcher, show, print).follow(run)
     spent, lasted = time.thread_time() - spent, time.monotonic() - begin
     end.set()
     return sum(door.calls.values()) / lasted * 60, spent / lasted, sum(lines)

@@ -58,7 +58,7 @@ class Take:
 
 def empty_account() -> Facts:
     facts = Facts("123456789012", "us-east-1")
-    scripts = tuple((Path(__file__).resolve().parents[1] / "bootstrap").glob("*.sh"))
+    scripts = {path.name: path for path in (Path(__file__).resolve().parents[1] / "bootstrap").glob("*.sh")}
     images = ImagesFacts({"pytorch": ImageFacts(None, "0" * 64, "docker")})
     for value in (
         StackFacts(None, "us-east-1a"), images, BucketFacts("bucket"),

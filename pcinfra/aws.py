@@ -150,6 +150,23 @@ class Aws:
             )
         return str(made)
 
+    def signature(self, service: str, address: str) -> dict[str, str]:
+        """Return the headers that sign a GET of ``address``; makes no call itself.
+
+        Raises:
+            CredentialsError: there is nothing to sign with.
+        """
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        with _mapped(f"{service}:sign"):
+            keys = self.target.credentials
+            credentials = Credentials(*keys) if keys else self._session.get_credentials()
+            request = AWSRequest("GET", address)
+            SigV4Auth(credentials, service, self.target.region).add_auth(request)
+        return dict(request.headers.items())
+
     def _client(self, service: str) -> BaseClient:
         with self._lock:
             if service not in self._clients:

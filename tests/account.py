@@ -36,8 +36,8 @@ class Account:
         finally:
             workers.close()
 
-    def facts(self, contents: bool = False) -> Facts:
-        return stages.facts_of(self.run(stages.reading(self.project, contents)))
+    def facts(self, contents: bool = False, closely: bool = False) -> Facts:
+        return stages.facts_of(self.run(stages.reading(self.project, contents, closely)))
 
     def plan(self) -> Plan:
         return stages.up(self.project, self.facts())

@@ -4,7 +4,7 @@ ROOT=${PCINFRA_ROOT:-} # where the file system starts; empty except in tests
 EXAMPLES=$ROOT/opt/parallelcluster/examples
 KEPT=$ROOT/var/lib/pcinfra
 
-lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa='' metrics=''
+lustre=/lustre scratch=/scratch region='' account='' registry='' gpus='' efa='' metrics='' dcgm=''
 images=() wrote=() warnings=() prolog=() epilog=()
 node=$(hostname -s 2>/dev/null || uname -n)
 ready='' reason='' # ready: the arguments were understood, so that a report can be written
@@ -76,6 +76,10 @@ parse() {
         metrics=1
         shift
         ;;
+      --dcgm)
+        dcgm=1
+        shift
+        ;;
       --prolog | --epilog)
         [[ -n ${2-} ]] || fail "$1 needs a value"
         hook_argument "${1#--}" "$2"
@@ -101,6 +105,7 @@ check_arguments() {
   [[ $scratch =~ ^/[A-Za-z0-9._/-]+$ ]] || fail "--scratch must be an absolute path, not '$scratch'"
   [[ $gpus =~ $number ]] || fail "--gpus must be a number, not '$gpus'"
   [[ $efa =~ $number ]] || fail "--efa must be a number, not '$efa'"
+  [[ -z $dcgm || $ROLE == compute ]] || fail "--dcgm is for compute nodes"
   for image in "${images[@]}"; do
     [[ $image =~ ^/[A-Za-z0-9._/-]+\.sqsh$|^[A-Za-z0-9][A-Za-z0-9._/:@#-]+$ ]] ||
       fail "--image must be a file /….sqsh or an image's name, not '$image'"

@@ -25,6 +25,7 @@ Switches on Enroot on a compute node, and checks what the node has.
   --gpus N         GPUs that the node must have (default: those it has)
   --efa N          EFA devices that the node must have (default: those it has)
   --metrics        serve numbers for Prometheus on port 9100 of the node's private address
+  --dcgm           serve what NVIDIA's dcgm-exporter says of the GPUs on port 9400 of that address
 
 It ends with one line "pcinfra-status {JSON}", and writes what the node has to /var/log/pcinfra/node.json and
 LUSTRE/.pcinfra/nodes/CLUSTER.NODE.json.
@@ -42,6 +43,8 @@ USAGE
 # include report.sh
 
 # include metrics.sh
+
+# include dcgm.sh
 
 check_pyxis() {
   local conf=$ROOT/opt/slurm/etc/plugstack.conf.d/pyxis.conf
@@ -63,6 +66,7 @@ main() {
   configure_hooks
   check_pyxis
   install_metrics
+  install_dcgm
   warm_images
 }
 

@@ -112,6 +112,27 @@ def fail_node(node: str, cluster: str, directory: Path | None) -> None:
     click.echo(f"{node} of cluster {found} is dead")
 
 
+@local.command(short_help="Let EC2 take a Spot Instance away, with notice.")
+@click.argument("node")
+@click.option("--seconds", type=click.IntRange(0, 86400), default=120, show_default=True, help="From notice to end.")
+@click.option("--soon", is_flag=True, help="Only recommend to leave it: a rebalance recommendation.")
+@click.option("--cluster", default="", help="Its cluster, when several have a node of that name.")
+@_in_directory
+def interrupt(node: str, seconds: int, soon: bool, cluster: str, directory: Path | None) -> None:
+    """Let EC2 announce that it takes the Spot Instance of NODE away, and take it when the time is over.
+
+    The notice is where it is on AWS, in the metadata service of the node (http://169.254.169.254). A job that pcinfra
+    submitted stops, saves and goes on elsewhere.
+
+    \b
+      pcinfra local interrupt gpu-dy-g6-1
+      pcinfra local interrupt gpu-dy-g6-1 --seconds 30
+    """
+    found = _cloud(directory).interrupt(node, cluster, None if soon else seconds)
+    said = "EC2 recommends to leave it" if soon else f"EC2 takes it in {seconds} s"
+    click.echo(f"{node} of cluster {found}: {said}")
+
+
 @local.command(short_help="Say how many instances of a type EC2 has.")
 @click.argument("instance_type")
 @click.argument("count", metavar="COUNT|unlimited", callback=lambda _context, _parameter, text: _count(text))

@@ -88,6 +88,7 @@ def main(argv: list[str] | None = None) -> None:
         status = _told(error, session)
     except KeyboardInterrupt:
         status = _told(click.Abort(), session)
+    _give_up_what_nobody_takes()
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -103,13 +104,20 @@ def _told(error: Exception, session: Session) -> int:
         click.echo("interrupted", err=True)
         return 130
     if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # else what is left in it fails once more at the end
         return 1
     if session.debug:
         _print_traceback(error)
     head = "" if isinstance(error, Interrupted) else "error: "
     click.echo(head + streams.readable(_words(error, session)), err=True)
     return error.exit_code if isinstance(error, PcinfraError) else 1
+
+
+def _give_up_what_nobody_takes() -> None:
+    """Forget what is left for an output that is full or gone: at the end it would fail once more, as status 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None
 
 
 def _usage(error: click.ClickException) -> str:

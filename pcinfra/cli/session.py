@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from pcinfra.aws import Aws, Target
+    from pcinfra.clusters.reservations import Reservation
     from pcinfra.doors import Doors
     from pcinfra.engine import Plan
     from pcinfra.project import Project
@@ -42,7 +42,7 @@ class Session:
     debug: bool = False
     backends: dict[str, Any] = field(default_factory=dict, compare=False)
     head_nodes: dict[str, str] = field(default_factory=dict, compare=False)
-    capacity: dict[str, datetime | None] = field(default_factory=dict, compare=False)
+    capacity: dict[str, Reservation | None] = field(default_factory=dict, compare=False)
 
     def typed(self, text: str) -> str:
         """Return ``text`` with the commands in it as they must be typed for the same project and target."""
@@ -174,3 +174,10 @@ class Session:
                 return Executor(self.doors, workers, observer, limit).run(plan, results)
         finally:
             workers.close()
+
+
+def hurried(session: Session) -> Aws:
+    """Return the account for somebody who waits at a terminal: a call fails within seconds, not minutes."""
+    from pcinfra.aws import Patience
+
+    return session.cloud.hurried(Patience(attempts=3, connect=5, read=20))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pcinfra.jobs.launcher import Launcher
     from pcinfra.jobs.load import Job
     from pcinfra.jobs.manifest import Manifest
+    from pcinfra.jobs.slurm.render import End
     from pcinfra.jobs.spec import JobSpec
     from pcinfra.project.cluster_model import Queue
 
@@ -104,12 +105,13 @@ def rendered(session: Session, job: Job, cluster: str | None) -> Manifest:
     )  # fmt: skip
 
 
-def _capacity_end(session: Session, spec: JobSpec, reservation: str | None) -> float | None:
-    """Return when nodes in ``reservation`` begin to be terminated, in seconds since 1970, and say so once."""
+def _capacity_end(session: Session, spec: JobSpec, reservation: str | None) -> End | None:
+    """Return when nodes in ``reservation`` begin to be terminated, and say so once."""
     from datetime import UTC, datetime
 
     from pcinfra.clusters import reservations
     from pcinfra.errors import PcinfraError
+    from pcinfra.jobs.slurm.render import End
 
     if reservation is None:
         return None
@@ -119,12 +121,14 @@ def _capacity_end(session: Session, spec: JobSpec, reservation: str | None) -> f
         except PcinfraError as error:
             click.echo(f"note: nobody knows when {reservation} ends: {error.why}", err=True)
             held = None
-        session.capacity[reservation] = held.usable_until if held else None
+        session.capacity[reservation] = held
         if said := reservations.ending(held, datetime.now(UTC)) if held else "":
             more = "" if spec.requeue else "; with requeue: 1 the job would go on in a later one"
             click.echo(f"note: {said}{more}", err=True)
-    end = session.capacity[reservation]
-    return end.timestamp() if end else None
+    known = session.capacity[reservation]
+    if known is None or known.end is None or known.usable_until is None:
+        return None
+    return End(known.usable_until.timestamp(), reservation, int((known.end - known.usable_until).total_seconds()))
 
 
 def _queue(session: Session, spec: JobSpec, cluster: str | None) -> Queue | None:

@@ -92,8 +92,9 @@ def up(
 def planned(session: Session, chosen: selection.Selection) -> tuple[Plan, Facts]:
     """Return what `up` would do now, and the facts it follows from."""
     from pcinfra import stages
+    from pcinfra.stages.wanted import STAGE
 
-    facts = session.facts()
+    facts = session.facts(closely=STAGE in chosen.only)
     return chosen.of(stages.up(session.project, facts)), facts
 
 

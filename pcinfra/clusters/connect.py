@@ -1,28 +1,16 @@
-"""The ways into a head node that need no open port: Session Manager, with its plug-in for the AWS CLI.
-
-Source: Systems Manager user guide, "Starting a session (AWS CLI)", "Starting a session (port forwarding)" and
-"Allow and control permissions for SSH connections"; its documents AWS-StartPortForwardingSession,
-AWS-StartPortForwardingSessionToRemoteHost and AWS-StartSSHSession.
-"""
+"""The ways into a head node that need no open port: sessions of Session Manager."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from pcinfra.errors import MissingTool, UsageError
+from pcinfra.errors import UsageError
+from pcinfra.sessions import Request
 
-if TYPE_CHECKING:
-    from pcinfra.aws import Target
-    from pcinfra.shell import Shell
-
-PLUGIN = "session-manager-plugin"
-_PLUGIN_HINT = (
-    "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
-)
+_DESTINATION = re.compile(r"(m?i-[0-9a-f]{8,17}):([1-9]\d{0,4})")
 _FORWARD = re.compile(r"(\d{1,5}):(?:([A-Za-z0-9.-]{1,253}):)?(\d{1,5})")
 _KEY = re.compile(r"(ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+(?: [^\n\r\0]*)?")
 
@@ -49,57 +37,25 @@ class Forward:
         return cls(local, port, match[2] or "")
 
 
-def require(shell: Shell) -> None:
-    """Refuse where a session cannot be started.
-
-    Raises:
-        MissingTool: the AWS CLI or the plug-in is not installed.
-    """
-    if not shell.which("aws"):
-        raise MissingTool("the AWS CLI is not installed", where="aws", hint="pip install awscli")
-    if not shell.which(PLUGIN):
-        raise MissingTool("the Session Manager plug-in of the AWS CLI is not installed", where=PLUGIN,
-                          hint=_PLUGIN_HINT)  # fmt: skip
-
-
-def session(target: Target, instance: str, user: str, forward: Forward | None = None) -> list[str]:
-    """Return the command that opens a shell as ``user`` (empty: as Session Manager's own), or forwards a port."""
-    start = [*_start(target), "--target", instance]
+def request(instance: str, user: str, forward: Forward | None = None) -> Request:
+    """Return the session that is a shell as ``user`` (empty: as Session Manager's own), or forwards a port."""
     if forward:
-        return [*start, *_forwarding(forward)]
-    if not user:
-        return start
-    # "Interactive commands": the one document of AWS's own that runs a program of ours in a terminal.
-    parameters = json.dumps({"command": [f"sudo -i -u {user}"]})
-    return [*start, "--document-name", "AWS-StartInteractiveCommand", "--parameters", parameters]
+        return Request.forward(instance, forward.local, forward.port, forward.host)
+    return Request.command(instance, f"sudo -i -u {user}", takes_pipe=True) if user else Request.shell(instance)
 
 
-def _start(target: Target) -> list[str]:
-    profile = ["--profile", target.profile] if target.profile else []
-    return ["aws", "ssm", "start-session", "--region", target.region, *profile]
-
-
-def _forwarding(forward: Forward) -> list[str]:
-    values = {"portNumber": [str(forward.port)], "localPortNumber": [str(forward.local)]}
-    document = "AWS-StartPortForwardingSession"
-    if forward.host:
-        values["host"], document = [forward.host], "AWS-StartPortForwardingSessionToRemoteHost"
-    return ["--document-name", document, "--parameters", json.dumps(values)]
-
-
-def ssh_config(target: Target, cluster: str, instance: str, user: str, identity: str = "") -> str:
+def ssh_config(proxy: Sequence[str], cluster: str, instance: str, user: str, identity: str = "") -> str:
     """Return the lines for ~/.ssh/config with which ``ssh CLUSTER``, scp and rsync go through Session Manager.
 
     Args:
+        proxy: the program that passes the bytes on; it is told ``INSTANCE:PORT``.
         identity: file of the private key; empty for ssh's usual ones.
     """
-    command = shlex.join(_start(target))
-    proxy = f"{command} --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
     lines = [
         f"Host {cluster}",
         f"  HostName {instance}",
         f"  User {user}",
-        f"  ProxyCommand {proxy}",
+        f"  ProxyCommand {shlex.join(proxy).replace('%', '%%')} %h:%p",
         # The instance id is never used again, and the way to it is proven by IAM.
         "  StrictHostKeyChecking accept-new",
         "  ServerAliveInterval 30",
@@ -107,6 +63,18 @@ def ssh_config(target: Target, cluster: str, instance: str, user: str, identity:
     if identity:
         lines.append(f'  IdentityFile "{identity}"')
     return "\n".join(lines) + "\n"
+
+
+def destination(text: str) -> Request:
+    """Return the session that passes ssh's bytes on to ``INSTANCE:PORT``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _DESTINATION.fullmatch(text)
+    if not match:
+        raise UsageError("not INSTANCE:PORT", where=f"--stdio {text}", hint="--stdio i-0123456789abcdef0:22")
+    return Request.ssh(match[1], int(match[2]))
 
 
 def authorizing(public_key: str) -> str:

@@ -10,6 +10,7 @@ from pcinfra.clusters.inputs import ClusterInputs
 from pcinfra.clusters.quoting import Derived
 from pcinfra.errors import UsageError
 from pcinfra.project import Cluster, Queue
+from pcinfra.project.hooks import S3, url
 
 SCRATCH = "/scratch"
 
@@ -191,11 +192,14 @@ def secured(cluster: Cluster) -> Derived | bool:
     return Derived(True, "only root and the node's administrators reach its credentials, not every user's job")
 
 
-def hooks(cluster: Cluster) -> tuple[tuple[str, Derived], ...]:
+def hooks(name: str, cluster: Cluster, bucket: str) -> tuple[tuple[str, Derived], ...]:
     """The head node's arguments for programs around each job. Slurm's Prolog and Epilog belong to ParallelCluster."""
     why = "into /opt/slurm/etc/scripts/{}.d: Slurm runs it as root on each node, {} a job"
-    before = tuple(("--prolog", Derived(url, why.format("prolog", "before"))) for url in cluster.hooks.prolog)
-    return before + tuple(("--epilog", Derived(url, why.format("epilog", "after"))) for url in cluster.hooks.epilog)
+    return tuple(
+        (f"--{kind}", Derived(url(bucket, name, kind, entry), why.format(kind, when)))
+        for kind, when in (("prolog", "before"), ("epilog", "after"))
+        for entry in getattr(cluster.hooks, kind)
+    )
 
 
 ULTRASERVER = "p6e-gb200."
@@ -212,7 +216,8 @@ def slurm_settings(queues: tuple[QueueView, ...]) -> tuple[tuple[str, Derived], 
 
 def foreign_objects(cluster: Cluster, own: str) -> tuple[tuple[str, Derived], ...]:
     """Bucket and key of each object outside the project's own bucket that the head node must read."""
-    parts = (url.removeprefix("s3://").partition("/") for url in dict.fromkeys(cluster.hooks.urls))
+    elsewhere = (entry for entry in dict.fromkeys(cluster.hooks.urls) if entry.startswith(S3))
+    parts = (entry.removeprefix(S3).partition("/") for entry in elsewhere)
     return tuple((bucket, Derived(key, "this object alone, to read")) for bucket, _, key in parts if bucket != own)
 
 

@@ -99,9 +99,9 @@ def instances(cloud: Cloud, names: list[str], node_type: str) -> list[dict[str, 
     return [instance for reservation in reservations for instance in reservation["Instances"]]
 
 
-def login_nodes_run(cloud: Cloud, facts: ClusterFacts) -> bool:
-    """Return whether the cluster has login nodes that run; one call, and none when its configuration has none."""
-    return "LoginNodes" in (yaml.safe_load(facts.config) or {}) and bool(instances(cloud, [facts.name], "LoginNode"))
+def has_login_pools(facts: ClusterFacts) -> bool:
+    """Return whether the cluster's configuration has login nodes, be it none at the moment."""
+    return "LoginNodes" in (yaml.safe_load(facts.config) or {})
 
 
 def any_instance(cloud: Cloud, name: str, node_type: str) -> str:

@@ -308,7 +308,8 @@ def failure(name: str, answer: Mapping[str, Any]) -> errors.PcinfraError:
         return refusal(name, wrong)
     if not_now := answer.get("updateValidationErrors"):
         told = "".join(f"\n    {each['parameter']}: {each['message']}" for each in not_now)
-        return errors.Refused(f"pcluster does not make this change now:{told}", where=f"cluster {name}")
+        hint = "" if "login nodes" not in told else f"pcinfra cluster update {name}   (it waits until they are gone)"
+        return errors.Refused(f"pcluster does not make this change now:{told}", where=f"cluster {name}", hint=hint)
     message = str(answer.get("message") or answer)
     where = f"pcluster {name}".strip()
     for pattern, kind, hint in _MEANINGS:

@@ -57,7 +57,7 @@ def rendered(cluster_name: str, cluster: Cluster, inputs: ClusterInputs) -> Rend
         compute_timeout=derive.compute_timeout(queues),
         imds=derive.imds(cluster),
         secured=derive.secured(cluster),
-        hooks=derive.hooks(cluster),
+        hooks=derive.hooks(cluster_name, cluster, inputs.bucket),
         slurm_settings=derive.slurm_settings(queues),
         foreign=derive.foreign_objects(cluster, inputs.bucket),
         tags={**inputs.tags, **cluster.tags},

@@ -1,4 +1,4 @@
-"""What this machine must have: Python, Node.js, pcluster, the Session Manager plugin and something to build images."""
+"""What this machine must have: Python, Node.js, pcluster and something to build images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 18
 PCLUSTER = "3.16.1"
 PATIENCE = 15.0  # seconds for a program to answer
-
-_PLUGIN = {"x86_64": "ubuntu_64bit", "aarch64": "ubuntu_arm64"}
 
 
 def python(_: Project, doors: Doors) -> Iterator[Line]:
@@ -60,14 +58,10 @@ def pcluster(_: Project, doors: Doors) -> Iterator[Line]:
 
 
 def session_manager(_: Project, doors: Doors) -> Iterator[Line]:
-    """Only a shell on a node needs it: jobs, logs and files go through the API."""
-    if path := doors.shell.which("session-manager-plugin"):
-        yield ok("Session Manager plugin", path)
-        return
-    folder = _PLUGIN.get(platform.machine(), _PLUGIN["x86_64"])
-    address = f"https://s3.amazonaws.com/session-manager-downloads/plugin/latest/{folder}/session-manager-plugin.deb"
-    found = "not installed; only a shell on a node needs it"
-    yield warning("Session Manager plugin", found, f"curl -fsSO {address} && sudo dpkg -i session-manager-plugin.deb")
+    """pcinfra opens sessions itself; what it does not do is to encrypt them with a key of the account's."""
+    path = doors.shell.which("session-manager-plugin")
+    absent = "not installed, and needed only where the account encrypts sessions with a key of KMS"
+    yield ok("Session Manager plugin", path or absent)
 
 
 def engine(project: Project, doors: Doors) -> Iterator[Line]:

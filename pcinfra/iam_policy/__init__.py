@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pcinfra.iam_policy.grants import FREE, STATEMENTS
+from pcinfra.iam_policy import grants, infrastructure
+from pcinfra.iam_policy.grants import FREE
 from pcinfra.iam_policy.model import PURPOSES, Grant, Names, Statement
 
 if TYPE_CHECKING:
     from pcinfra.project import Project
 
 __all__ = ["FREE", "PURPOSES", "STATEMENTS", "Grant", "Names", "Statement", "chosen", "names_of", "policies"]
+
+STATEMENTS = (*infrastructure.STATEMENTS, *grants.STATEMENTS)
 
 MAXIMUM = 6144
 """Characters of a managed policy, white space not counted (IAM user guide, IAM and STS quotas)."""

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pcinfra.errors import CommandFailed, PcinfraError, Unreachable
-from pcinfra.jobs.launcher import EVERYTHING, Chunk, Launcher, Look, State, Status, Wanted
+from pcinfra.jobs.launcher import EVERYTHING, Chunk, Launcher, Look, State, Status, Wait, Wanted
 
 SHORTEST, LONGEST = 0.3, 5.0  # seconds between two looks: after news, and after long silence
+PATIENT = 5.0  # seconds for which a look may wait for news, where it can; then it needs no pause after it
+RHYTHM = 1.0  # seconds: no log is taken for slower than that right after it has said something
 # A pause is at least so many times as long as what a look cost this machine: at most 5 % of a core. The first look
 # does not count: it makes the connection.
 CALM = 20.0
@@ -95,22 +97,26 @@ class Follower:
         Raises:
             Unreachable: nobody answered for ``PATIENCE`` seconds.
         """
-        pause, heard, looks = SHORTEST, self.clock(), 0
+        pause, looks, usual = SHORTEST, 0, 0.0
+        heard = news = self.clock()
         while True:
-            spent = self.cost()
-            look = self._look(run, heard)
+            spent, began = self.cost(), self.clock()
+            look = self._look(run, heard, Wait(PATIENT, max(began - news, usual)))
             looks += 1
             if look:
                 run, heard = look.status.run, self.clock()
-                self._tell(look)
+                if self._tell(look):
+                    news, usual = heard, min((heard - news) / 2, RHYTHM)
                 if look.status.state.ended and not look.more:
                     self.show(self._merge.rest())
                     return look.status
             pause = SHORTEST if look and look.chunks else min(pause * 1.4, LONGEST)
             rest = CALM * (self.cost() - spent) if looks > 1 else 0.0
-            if not (look and look.more):
-                self.sleep(max(pause, rest))
-            elif rest:
+            if look and look.waited is not None:
+                rest = max(rest, SHORTEST if look.chunks else 0.0) - (self.clock() - began)
+            elif not (look and look.more):
+                rest = max(pause, rest)
+            if rest > 0:
                 self.sleep(rest)
 
     def print_now(self, run: str) -> Status:
@@ -122,10 +128,10 @@ class Follower:
                 self.show(self._merge.rest())
                 return look.status
 
-    def _look(self, run: str, heard: float) -> Look | None:
+    def _look(self, run: str, heard: float, wait: Wait) -> Look | None:
         """Return a look, or None when nobody answers; the next look then asks whoever is there by that time."""
         try:
-            return self.launcher.look(run, self._merge.offsets if self.logs else None, self.wanted)
+            return self.launcher.look(run, self._merge.offsets if self.logs else None, self.wanted, wait)
         except Unreachable as error:
             self._bear(error, heard)
         except CommandFailed as error:  # the head node itself went down meanwhile
@@ -147,12 +153,15 @@ class Follower:
             self.note(sentence)
         self._said = sentence
 
-    def _tell(self, look: Look) -> None:
+    def _tell(self, look: Look) -> bool:
+        """Note where the run stands, show what is new in its logs, and return whether there was news."""
         sentence = _place(look.status)
-        if sentence != self._said and not look.status.state.ended:
+        moved = sentence != self._said
+        if moved and not look.status.state.ended:
             self.note(sentence)
         self._said = sentence
         self._show(look)
+        return moved or bool(look.chunks)
 
     def _show(self, look: Look) -> None:
         self._merge.prefixes = look.nodes > 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 from pcinfra.aws import Cloud
 from pcinfra.errors import CloudError, CommandFailed, NotFound, PcinfraError, Unreachable
 from pcinfra.jobs.payloads import Payloads
+from pcinfra.sessions import Request
 from pcinfra.shell import Completed
 
 # An SSM document has at most 64 KB ("Quotas for Systems Manager"); what SendCommand makes of the parameters counts.
@@ -27,6 +27,7 @@ MAX_COMMAND = 48 * 1024
 # "The first 24,000 characters written by the plugin to stdout" (API reference, GetCommandInvocation).
 MAX_OUTPUT = 24_000
 DELIVERY = 60  # seconds within which the agent must take a command; SSM allows 30 and more
+SOONEST = 0.02  # seconds after which an answer is asked for: no command ends at once
 APPEARS = 30.0  # seconds for which GetCommandInvocation may not know a command that SendCommand has just accepted
 
 _SCRIPTS = Path(__file__).parent / "scripts"
@@ -38,11 +39,15 @@ _PIECE = 30_000  # bytes of a file that travel in one command, with room for bas
 class HeadNode(Protocol):
     """A cluster's head node. Relative paths are below the runs directory."""
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         """Run a bash script as the cluster's user, in the runs directory, and return what it left.
 
         The script may be run twice when an answer is lost on the way, and must bear it. At most 24,000 characters of
         its standard output come back.
+
+        Args:
+            quiet: of a script that waits for something: for how many seconds that has not come. Who has to ask for the
+                answer asks the more seldom.
 
         Raises:
             CommandFailed: it did not end within ``timeout`` seconds.
@@ -62,9 +67,9 @@ class HeadNode(Protocol):
         """
         ...
 
-    def interactive(self, script: str) -> Sequence[str]:
-        """Return the program of this machine, with its arguments, that runs a bash script like :meth:`run` does, but
-        at this terminal."""
+    def interactive(self, script: str) -> Sequence[str] | Request:
+        """Return the session, or the program of this machine with its arguments, that runs a bash script like
+        :meth:`run` does, but at this terminal."""
         ...
 
 
@@ -130,8 +135,8 @@ class SsmHeadNode:
         self._sleep = sleep
         self._clock = clock
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
-        return self._run(wrapped(script, self.user, self.runs), timeout)
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
+        return self._run(wrapped(script, self.user, self.runs), timeout, quiet)
 
     def administer(self, script: str, *, timeout: float = 60.0) -> Completed:
         """Run a bash script as SSM's agent, which is root on AWS; what it may do and bear is as for :meth:`run`.
@@ -140,11 +145,11 @@ class SsmHeadNode:
         """
         return self._run(as_agent(script), timeout)
 
-    def _run(self, command: str, timeout: float) -> Completed:
+    def _run(self, command: str, timeout: float, quiet: float = 0.0) -> Completed:
         if len(command) > MAX_COMMAND:
             raise PcinfraError(f"a script of {len(command)} bytes does not fit an SSM command", where=self.instance_id)
         command_id = self._send(command, timeout)
-        return self._outcome(self._ended(command_id, timeout), timeout)
+        return self._outcome(self._ended(command_id, timeout, quiet), timeout)
 
     def put(self, files: Mapping[str, bytes]) -> None:
         for path, content in files.items():
@@ -176,10 +181,8 @@ class SsmHeadNode:
         data = decoded(done.check().stdout)
         return data, offset + len(data)
 
-    def interactive(self, script: str) -> Sequence[str]:
-        parameters = {"command": [at_terminal(script, self.user, self.runs)]}
-        document = ("--document-name", "AWS-StartInteractiveCommand", "--parameters", json.dumps(parameters))
-        return ("aws", "ssm", "start-session", "--target", self.instance_id, *document)
+    def interactive(self, script: str) -> Request:
+        return Request.command(self.instance_id, at_terminal(script, self.user, self.runs))
 
     def _send(self, command: str, timeout: float) -> str:
         try:
@@ -198,14 +201,16 @@ class SsmHeadNode:
             raise
         return str(answer["Command"]["CommandId"])
 
-    def _ended(self, command_id: str, timeout: float) -> dict[str, Any]:
-        """Return the invocation once it has ended. Asks often at first, then every two seconds.
+    def _ended(self, command_id: str, timeout: float, quiet: float) -> dict[str, Any]:
+        """Return the invocation once it has ended. Asks often at first, then every two seconds; see :meth:`run`.
 
         Raises:
             Unreachable: twice in a row nobody answered, in spite of all that the door has tried.
         """
-        start, silent = self._clock(), 0
-        while (waited := self._clock() - start) < DELIVERY + timeout + 10:
+        start, silent, waited = self._clock(), 0, 0.0
+        while waited < DELIVERY + timeout + 10:
+            self._sleep(min(max((quiet + waited) / 6, SOONEST), 2.0))
+            waited = self._clock() - start
             try:
                 invocation = self._invocation(command_id, waited)
                 silent = 0
@@ -215,7 +220,6 @@ class SsmHeadNode:
                     raise
             if invocation and invocation["Status"] not in ("Pending", "InProgress", "Delayed", "Cancelling"):
                 return invocation
-            self._sleep(min(max(waited / 6, 0.05), 2.0))
         raise self._silent(f"command {command_id} has not ended after {waited:.0f} s")
 
     def _invocation(self, command_id: str, waited: float) -> dict[str, Any] | None:

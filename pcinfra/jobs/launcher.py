@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from pcinfra.errors import PcinfraError
 from pcinfra.jobs.manifest import Manifest
+from pcinfra.sessions import Request
 
 
 class State(StrEnum):
@@ -124,6 +125,20 @@ EVERYTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a look may wait for something new before it answers.
+
+    Args:
+        seconds: at most.
+        quiet: for how many seconds nothing new has come, or usually comes: the longer, the more seldom it is looked
+            for.
+    """
+
+    seconds: float
+    quiet: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Bytes of one log: from ``offset`` on, as many as came in one answer; ``node`` wrote them, if one did."""
 
@@ -142,6 +157,7 @@ class Look:
         more: the logs did not fit into one answer.
         begins: logs of which what came before an offset is not wanted (:attr:`Wanted.since`); the line that is under
             way there is not wanted either.
+        waited: it has waited for so many seconds, or might have; None: it cannot wait, and whoever looks again must.
     """
 
     status: Status
@@ -149,6 +165,7 @@ class Look:
     chunks: tuple[Chunk, ...] = ()
     more: bool = False
     begins: Mapping[str, int] = field(default_factory=dict)
+    waited: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +211,19 @@ class Launcher(Protocol):
         """Submit, and return the backend's job id. Done twice with one Manifest, it makes one job."""
         ...
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
-        """Return where ``run`` stands and what its logs hold beyond ``offsets`` (bytes by log; None: no logs)."""
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
+        """Return where ``run`` stands and what its logs hold beyond ``offsets`` (bytes by log; None: no logs).
+
+        Args:
+            wait: whoever can waits for something new: beyond ``offsets``, or in where the last look said that the run
+                stands. None: the answer comes at once.
+        """
         ...
 
     def cancel(self, run: str) -> Status:
@@ -222,8 +250,9 @@ class Launcher(Protocol):
         """Return all that is kept of ``run``."""
         ...
 
-    def shell(self, run: str, node: str = "") -> Sequence[str]:
-        """Return the program of this machine, with its arguments, that opens a shell beside the processes of ``run``.
+    def shell(self, run: str, node: str = "") -> Sequence[str] | Request:
+        """Return the session, or the program of this machine with its arguments, that opens a shell beside the
+        processes of ``run``.
 
         Args:
             node: name or number; empty: its first.

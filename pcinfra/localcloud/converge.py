@@ -7,6 +7,7 @@ are no longer wanted end, Slurm reads its new configuration, and jobs on nodes t
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +20,13 @@ from pcinfra.localcloud.computefleet import Instance
 from pcinfra.localcloud.homes import Home
 from pcinfra.localcloud.machines import Machines, NodesFailed
 from pcinfra.localcloud.power import publish
+from pcinfra.localcloud.slurm import accounting
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
-from pcinfra.localcloud.slurm.config import ComputeNode, cluster_spec, compute_nodes, instance_types
+from pcinfra.localcloud.slurm.config import ComputeNode, cluster_spec, compute_nodes, database_name, instance_types
 from pcinfra.localcloud.slurm.readiness import READY_TIMEOUT
 from pcinfra.localcloud.slurm.spec import Node, Spec
+
+_LOG = logging.getLogger(__name__)
 
 STOPPED = ("STOP_REQUESTED", "STOPPING", "STOPPED")
 
@@ -50,7 +54,11 @@ class Convergence:
     def run(self) -> None:
         """Raises whatever keeps the head node from being set up."""
         client, name = self.condition.client, self.home.name
-        computefleet.log(client, self._log_group, self.head, "cfn-init", [f"setting up the head node of {name}"])
+        lines = [f"setting up the head node of {name}"]
+        if database_name(self.config, name) and accounting.missing():
+            lines.append(accounting.why_not())
+            _LOG.warning("cluster %s: %s", name, lines[-1])
+        computefleet.log(client, self._log_group, self.head, "cfn-init", lines)
         old = self.home.config if self.home.exists else None
         status = computefleet.status(client, name)
         before = Machines.read(self.home.directory) or Machines(self.condition.region, self.head.id, self._log_group)
@@ -146,6 +154,7 @@ class Convergence:
             head_address=self.head.address,
             addresses={node: instance.address for node, instance in nodes.items()},
             stopped=stopped,
+            database=database(self.home.name, self.config),
         )
         spec = dataclasses.replace(spec, logins=self._logins())
         return reachable(spec, str(self.config.get("Region") or "us-east-1"), self.port)
@@ -169,21 +178,33 @@ class Convergence:
         patience = _patience(self.config, self.condition.timeout, any(seeds.values()))
         cluster = self.home.cluster if self._described else None
         storage = self._storage()
-        if cluster and cluster.up(spec.head.name) and cluster.spec.shared == spec.shared:
+        same = cluster and (cluster.spec.shared, cluster.spec.database) == (spec.shared, spec.database)
+        if cluster and same and cluster.up(spec.head.name):
             cluster.reconfigure(spec, storage, fresh=list(fresh), seeds=seeds, patience=patience)
         else:
             cluster = SlurmCluster.create(self.home.directory, spec, storage)
             cluster.start(fresh=list(fresh), seeds=seeds, patience=patience)
 
     def _storage(self) -> dict[str, Path]:
-        """File systems that exist without the cluster: their content is kept by their id, for all who mount them."""
+        """File systems of FSx and EFS: their content is kept by their id, for all who mount them, and for S3."""
         found = {}
         for storage in self.config.get("SharedStorage") or []:
-            identity = _file_system_id(storage)
+            identity = _file_system_id(storage) or self._made_lustre(storage)
             if identity:
                 mount = str(storage["MountDir"])
                 found[mount if mount.startswith("/") else f"/{mount}"] = self.file_system(identity)
         return found
+
+    def _made_lustre(self, storage: Mapping[str, Any]) -> str:
+        """Return the id of the Lustre file system that the cluster's stack made; pcluster makes one at most."""
+        if storage.get("StorageType") != "FsxLustre":
+            return ""
+        pages = (
+            self.home.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.home.name)
+        )
+        rows = (row for page in pages for row in page["StackResourceSummaries"])
+        made = (row["PhysicalResourceId"] for row in rows if row["ResourceType"] == "AWS::FSx::FileSystem")
+        return next(made, "")
 
     def _drain(self, names: set[str]) -> None:
         commands = (["update", f"NodeName={n}", "State=DRAIN", f"Reason={clustermgtd.QUEUE_UPDATE}"] for n in names)
@@ -202,6 +223,11 @@ class Convergence:
                 lines = _last_lines(paths.node(node, "log", f"{stream}.log"))
                 computefleet.log(client, group, instance, stream, lines)
             computefleet.log(client, group, instance, "computemgtd", [f"{node} is up"])
+
+
+def database(name: str, config: Mapping[str, Any]) -> str:
+    """Return the database of the cluster's accounting; empty when it wants none, or this machine lacks the programs."""
+    return "" if accounting.missing() else database_name(config, name)
 
 
 def reachable(spec: Spec, region: str, port: int) -> Spec:

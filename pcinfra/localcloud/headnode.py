@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,9 +22,10 @@ from pcinfra.errors import NotFound
 from pcinfra.localcloud import computefleet
 from pcinfra.localcloud.clustermgtd import Clustermgtd
 from pcinfra.localcloud.computefleet import Instance
-from pcinfra.localcloud.converge import Convergence, reachable
+from pcinfra.localcloud.converge import Convergence, database, reachable
 from pcinfra.localcloud.homes import Home, Homes
 from pcinfra.localcloud.machines import SetupFailed, reason
+from pcinfra.localcloud.metadata import Metadata
 from pcinfra.localcloud.power import Power
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.commands import Running
@@ -50,6 +52,7 @@ class HeadNodes:
         self._homes = Homes(directory / "clusters", client)
         self.power = Power(self._homes)
         self._clustermgtd = Clustermgtd(self._homes)
+        self.metadata = Metadata(self._homes)
 
     # -- CloudFormation -------------------------------------------------------------------------------------------
 
@@ -101,7 +104,7 @@ class HeadNodes:
                 continue
             cluster, node = found
             if node == cluster.spec.head.name:
-                cluster.stop()
+                cluster.stop(for_good=True)
             else:
                 cluster.crash(node)
 
@@ -129,12 +132,25 @@ class HeadNodes:
         environment: Mapping[str, str] | None = None,
     ) -> Running:
         """Start ``commands``, the lines of one script, and return at once. Raises as :meth:`start_script`."""
+        cluster, node = self._found(instance_id)
+        script = "\n".join(commands)
+        return cluster.start_script(node, script, environment=environment, directory=working_directory)
+
+    def terminal(self, instance_id: str, command: str) -> list[str]:
+        """Return the program of a session's terminal; see :meth:`SlurmCluster.terminal`."""
+        cluster, node = self._found(instance_id)
+        return cluster.terminal(node, command)
+
+    def dial(self, instance_id: str, host: str, port: int) -> socket.socket:
+        """Connect to a port of an instance; see :meth:`SlurmCluster.connect`."""
+        cluster, node = self._found(instance_id)
+        return cluster.connect(node, host, port)
+
+    def _found(self, instance_id: str) -> tuple[SlurmCluster, str]:
         found = self._homes.find(instance_id)
         if found is None:
             raise NotFound("no machine of this instance runs", where=instance_id)
-        cluster, node = found
-        script = "\n".join(commands)
-        return cluster.start_script(node, script, environment=environment, directory=working_directory)
+        return found
 
     def run_command(
         self,
@@ -198,6 +214,7 @@ class HeadNodes:
             cluster.stop()
             return
         spec = reachable(cluster.spec, machines.region, self._port())
+        spec = dataclasses.replace(spec, database=database(home.name, home.config))
         absent = [node for node, instance in machines.nodes.items() if instance not in alive]
         SlurmCluster.create(home.directory, spec).start(absent=absent)
 

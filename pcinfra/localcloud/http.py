@@ -28,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 Headers = list[tuple[str, str]]
 
 _OWN = "/_pcinfra/"
+_METADATA = "/_pcinfra/metadata/"
 
 
 def _nobody(_path: str, _body: bytes) -> bool:
@@ -38,7 +39,7 @@ class Application:
     """The WSGI application that answers every AWS service at one address.
 
     Args:
-        touched: called after every call that may have changed something.
+        touched: called after every call that may have changed something, by its name.
         resources: number of resources by kind, for ``pcinfra local status``.
     """
 
@@ -48,11 +49,15 @@ class Application:
         self._resources = resources
         self.asked: Callable[[str, bytes], bool] = _nobody
         """Called with path and body of what the machines ask the local cloud itself; returns whether it understood."""
+        self.metadata: Callable[[str, str, Callable[[str], str]], tuple[int, str]] = lambda *_: (404, "")
+        """Called with what machines ask their metadata service; see :class:`pcinfra.localcloud.metadata.Metadata`."""
 
     def __call__(self, environ: dict[str, Any], start: Callable[[str, Headers], Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/_pcinfra/resources":
             start("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._resources()).encode()]
+        if environ["PATH_INFO"].startswith(_METADATA):
+            return self._told(environ, start)
         body = environ["wsgi.input"].getvalue()
         if environ["PATH_INFO"].startswith(_OWN):
             understood = self.asked(environ["PATH_INFO"].removeprefix(_OWN), body)
@@ -61,9 +66,20 @@ class Application:
         call = answers.recognise(environ, body)
         with turn(str(call)):
             answer = self._answer(environ, call)
-        self._touched()
+        if not call.reads:
+            self._touched()
         start(f"{answer.status} {_phrase(answer.status)}", answer.headers)
         return [answer.body]
+
+    def _told(self, environ: dict[str, Any], start: Callable[[str, Headers], Any]) -> Iterable[bytes]:
+        def header(name: str) -> str:
+            return str(environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
+
+        path = environ["PATH_INFO"].removeprefix(_METADATA)
+        status, text = self.metadata(environ["REQUEST_METHOD"], path, header)
+        kind = "application/json" if text.startswith("{") else "text/plain"
+        start(f"{status} {_phrase(status)}", [("Content-Type", kind), ("Server", "EC2ws")])
+        return [text.encode()]
 
     def _answer(self, environ: dict[str, Any], call: answers.Call) -> answers.Answer:
         if not self._serves(environ, call):

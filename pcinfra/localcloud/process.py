@@ -21,10 +21,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pcinfra.errors import MissingTool, NotFound, PcinfraError
 from pcinfra.localcloud import ACCOUNT, CREDENTIALS, HOST, UNSAVED, identity
+
+if TYPE_CHECKING:
+    from pcinfra.localcloud.slurm.cluster import SlurmCluster
 
 START_TIMEOUT = 30.0
 """Seconds until the process must answer; about one second is usual."""
@@ -164,6 +167,25 @@ class LocalCloud:
         Raises:
             NotFound: no machine of that name runs, or several do and ``cluster`` does not say which.
         """
+        found = self._machine(node, cluster)
+        found.crash(node)
+        return found.spec.name
+
+    def interrupt(self, node: str, cluster: str = "", seconds: int | None = 120) -> str:
+        """Let EC2 announce that it takes a node's Spot Instance in so many seconds, and take it then; None: only that
+        it may do so soon. Returns its cluster's name.
+
+        Raises:
+            NotFound: no machine of that name runs, several do, or it is no Spot Instance.
+        """
+        name = self._machine(node, cluster).spec.name
+        path = f"interrupt/{name}/{urllib.parse.quote(node, safe='')}"
+        hint = "capacity_type: SPOT in its queue;   pcinfra local fail-node   ends any other"
+        body = b"soon" if seconds is None else str(seconds).encode()
+        self._ask(path, body, f"{node} is no Spot Instance, and EC2 takes no other", hint)
+        return name
+
+    def _machine(self, node: str, cluster: str) -> SlurmCluster:
         from pcinfra.localcloud.slurm.cluster import SlurmCluster
 
         found = []
@@ -173,8 +195,7 @@ class LocalCloud:
                 found.append(held)
         if len(found) != 1:
             raise _not_one(node, [held.spec.name for held in found])
-        found[0].crash(node)
-        return found[0].spec.name
+        return found[0]
 
     def limit(self, instance_type: str, count: int | None) -> None:
         """Let EC2 have so many instances of a type; None: any number.

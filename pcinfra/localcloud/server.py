@@ -82,6 +82,7 @@ def _serve(arguments: argparse.Namespace, end: threading.Event) -> int:
     web = _bind(arguments.port, application)
     cloud = Cloud(directory, keeper.touch, lambda: int(web.port))
     application.asked = cloud.asked
+    application.metadata = cloud.metadata.answer
     keeper.restore()
     os.environ["MOTO_PORT"] = str(web.port)
     threading.Thread(target=web.serve_forever, args=(0.05,), name="http", daemon=True).start()

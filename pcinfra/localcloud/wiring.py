@@ -18,7 +18,20 @@ from pcinfra.localcloud.cfn import clients
 from pcinfra.localcloud.cfn.backend import Backend
 from pcinfra.localcloud.cfn.backend import backends as stacks
 from pcinfra.localcloud.headnode import HeadNodes
-from pcinfra.localcloud.services import cloudwatch, ec2, ec2_capacity, ec2_supply, ecr, fsx, iam, rds, s3, ssm
+from pcinfra.localcloud.metadata import Metadata
+from pcinfra.localcloud.services import (
+    cloudwatch,
+    ec2,
+    ec2_capacity,
+    ec2_supply,
+    ecr,
+    fsx,
+    iam,
+    rds,
+    s3,
+    ssm,
+    ssm_sessions,
+)
 from pcinfra.localcloud.services.patching import put
 
 _LOG = logging.getLogger(__name__)
@@ -52,7 +65,13 @@ class Cloud:
         s3.install()
         cloudwatch.install()
         ssm.install(self._machines)
+        self._sessions = ssm_sessions.install(self._machines)
         _answer_own_calls()
+
+    @property
+    def metadata(self) -> Metadata:
+        """What machines ask their metadata service."""
+        return self._machines.metadata
 
     def begin(self) -> None:
         """Let what was going on when the state was saved go on; calls are answered already."""
@@ -66,19 +85,23 @@ class Cloud:
 
     def end(self) -> None:
         """End every command and stop every machine."""
+        self._sessions.stop()
         ssm.cancel_all()
         self._mover.stop()
         self._machines.stop_all()
 
     def asked(self, path: str, body: bytes) -> bool:
         """Answer what is no call of AWS's: a program of a head node (``clusters/NAME/resume`` or ``suspend``, with one
-        node a line), how many instances of a type there are (``capacity/TYPE``, the number or nothing), or in how many
-        seconds nodes of a Capacity Block begin to be terminated (``reservations/ID``).
+        node a line), in how many seconds EC2 takes a Spot Instance (``interrupt/CLUSTER/NODE``), how many instances of
+        a type there are (``capacity/TYPE``, the number or nothing), or in how many seconds nodes of a Capacity Block
+        begin to be terminated (``reservations/ID``).
         """
         text = body.decode("utf-8", errors="replace")
         match path.split("/"):
             case ["clusters", name, what]:
                 return self._machines.power.asked(name, what, text.split())
+            case ["interrupt", cluster, node]:
+                return self.metadata.interrupt(cluster, node, text)
             case ["capacity", kind]:
                 return self._limit(kind, text)
             case ["reservations", identity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -12,12 +13,15 @@ from pcinfra.project.section import Section
 Plain = str | int | float | bool
 DirectoryService = dict[str, Plain | dict[str, Plain]]
 
+HOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Ours: it becomes the name of a file in prolog.d or epilog.d, which run-parts must not skip or split."""
+
 HOOK = Pattern(
-    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9][A-Za-z0-9_.-]*/)*[A-Za-z0-9][A-Za-z0-9_.-]{0,99}",
-    "must be the address of a program in S3, in letters, digits and . _ -",
-    example="s3://my-bucket/scripts/prolog/check.sh",
+    rf"s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]/([A-Za-z0-9][A-Za-z0-9_.-]*/)*{HOOK_NAME.pattern}"
+    r"|(?!s3:)[^\x00-\x1f\x7f:]{1,500}",
+    "must be a program here, by its path from this file, or in S3, by an address in letters, digits and . _ -",
+    example="checks/fabric.sh or s3://my-bucket/scripts/prolog/check.sh",
 )
-"""Ours: its last part becomes the name of a file in prolog.d or epilog.d, which run-parts must not skip or split."""
 
 HookUrl = Annotated[str, AfterValidator(HOOK)]
 
@@ -34,15 +38,16 @@ class Imds(Section):
 
 
 class Hooks(Section):
-    """Programs of yours that Slurm runs as root on each node of a job, besides those of pcinfra and ParallelCluster."""
+    """Programs of yours that Slurm runs as root on each node of a job, besides those of pcinfra and ParallelCluster.
+
+    Each is a file here, by its path from this file, a folder of such, or s3://BUCKET/KEY. Those from here are put into
+    the project's bucket by `pcinfra up`.
+    """
 
     prolog: tuple[HookUrl, ...] = Field(
-        (), max_length=20, description="Run before a job, in the order of their names: s3://BUCKET/KEY. One that fails "
-        "drains its node."
+        (), max_length=20, description="Run before a job, in the order of their names. One that fails drains its node."
     )  # fmt: skip
-    epilog: tuple[HookUrl, ...] = Field(
-        (), max_length=20, description="Run after a job, in the order of their names: s3://BUCKET/KEY."
-    )
+    epilog: tuple[HookUrl, ...] = Field((), max_length=20, description="Run after a job, in the order of their names.")
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -55,4 +60,8 @@ class Monitoring(Section):
     exporters: bool = Field(
         False, description="Whether each node serves node_exporter and its GPUs' numbers on port 9100 of its private "
         "address, to the cluster's own machines."
+    )  # fmt: skip
+    dcgm: bool = Field(
+        False, description="Whether each compute node with NVIDIA GPUs serves NVIDIA's dcgm-exporter on port 9400 of "
+        "its private address. It is fetched from nvcr.io as the node starts."
     )  # fmt: skip

@@ -108,25 +108,17 @@ def database_capacity(project: Project) -> Iterator[Finding]:
 
 
 def hooks(project: Project) -> Iterator[Finding]:
-    """The nodes' scripts install them, each as a file of its own name, and ``minimal`` runs none.
-
-    Source: ParallelCluster 3.6 release notes: Prolog and Epilog are /opt/slurm/etc/scripts/{prolog,epilog}.d/*.
-    """
+    """The nodes' scripts install them, and ``minimal`` runs none."""
     for name, cluster in project.clusters.items():
         if cluster.shape == "minimal":
-            asked = {"hooks": bool(cluster.hooks.urls), "monitoring": cluster.monitoring.exporters}
+            asked = {
+                "hooks": bool(cluster.hooks.urls),
+                "monitoring": cluster.monitoring.exporters or cluster.monitoring.dcgm,
+            }
             here: KeyPath = ("clusters", name)
             for key in (key for key, there in asked.items() if there):
                 yield Finding((*here, key), "shape minimal runs no script that could install them", "shape: cpu",
                               ((*here, "shape"),))  # fmt: skip
-        for kind in ("prolog", "epilog"):
-            seen: dict[str, int] = {}
-            for index, url in enumerate(getattr(cluster.hooks, kind)):
-                file = url.rpartition("/")[2]
-                path = ("clusters", name, "hooks", kind)
-                if seen.setdefault(file, index) != index:
-                    yield Finding((*path, index), f"{file} is also the name of another one", "another name",
-                                  ((*path, seen[file]),))  # fmt: skip
 
 
 def tags(project: Project) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pcinfra.errors import InputError, Problem
+from pcinfra.project import hooks
 from pcinfra.project.model import Project
 from pcinfra.project.positions import read_text, validate
 from pcinfra.project.rules import RULES
@@ -23,8 +24,13 @@ def load(path: Path | None = None) -> Project:
 
 
 def parse(text: str, file: str = FILE_NAME) -> Project:
-    """Return the project that ``text`` describes; ``file`` is the name in errors."""
-    return validate(Project, text, file, RULES)
+    """Return the project that ``text`` describes.
+
+    Args:
+        file: the name in errors, and where the paths in the file begin.
+    """
+    folder = Path(file).parent
+    return hooks.anchored(validate(Project, text, file, (*RULES, hooks.rule(folder))), folder, shown)
 
 
 def find(path: Path | None = None, start: Path | None = None) -> Path:

@@ -53,6 +53,7 @@ OUTPUTS: dict[str, tuple[str, Any]] = {
     ),
     "DatabaseUser": ("User of the accounting database", USER),
     "DatabaseSecret": ("Secret with the user's password", Ref("DatabasePassword")),
+    "DatabaseServerGroup": ("Security group of the accounting database", Ref("DatabaseGroup")),
     "DatabaseClientGroup": ("Security group of who reaches the accounting database", Ref("DatabaseClients")),
 }
 

@@ -11,93 +11,38 @@ from typing import Any
 
 from troposphere import Condition, Equals, If, Not, NoValue, Or, Ref, Split, Sub, Template, iam
 
+from pcinfra.stacks.grants import CONDITIONS, EITHER, statements
 from pcinfra.stacks.settings import NODE_POLICY, NODE_POLICY_PATH
-
-AGENT = (
-    "ssm:DescribeAssociation",
-    "ssm:GetDeployablePatchSnapshotForInstance",
-    "ssm:GetDocument",
-    "ssm:DescribeDocument",
-    "ssm:GetManifest",
-    "ssm:ListAssociations",
-    "ssm:ListInstanceAssociations",
-    "ssm:PutInventory",
-    "ssm:PutComplianceItems",
-    "ssm:PutConfigurePackageResult",
-    "ssm:UpdateAssociationStatus",
-    "ssm:UpdateInstanceAssociationStatus",
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-    "ec2messages:AcknowledgeMessage",
-    "ec2messages:DeleteMessage",
-    "ec2messages:FailMessage",
-    "ec2messages:GetEndpoint",
-    "ec2messages:GetMessages",
-    "ec2messages:SendReply",
-)
-"""AWS's AmazonSSMManagedInstanceCore without the reading of every parameter of the account."""
-
-PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
 def add_node_policy(template: Template) -> None:
     """Add the policy, made where ``NodeRepositoryArns`` names repositories."""
     for name, parameter in CONDITIONS.items():
         template.add_condition(name, Not(Equals(Ref(parameter), "")))
-    template.add_condition("WithSecrets", Or(*map(Condition, ("WithNodeSecrets", "WithNodeParameters"))))
+    for name, others in EITHER.items():
+        template.add_condition(name, Or(*map(Condition, others)))
     template.add_resource(
         iam.ManagedPolicy(
             NODE_POLICY,
             Condition="WithNodePolicy",
             Description="What the nodes of the project's clusters may do",
             Path=Sub(NODE_POLICY_PATH.format(region="${AWS::Region}", stack="${AWS::StackName}")),
-            PolicyDocument={"Version": "2012-10-17", "Statement": _statements()},
+            PolicyDocument={"Version": "2012-10-17", "Statement": statements(_Functions())},
         )
     )
 
 
-CONDITIONS = {
-    "WithNodePolicy": "NodeRepositoryArns",
-    "WithNodeSecrets": "NodeSecretArns",
-    "WithNodeParameters": "NodeParameterArns",
-}
+class _Functions:
+    """CloudFormation's functions in place of values."""
 
+    def ref(self, parameter: str) -> Ref:
+        return Ref(parameter)
 
-def _statements() -> list[Any]:
-    """One statement for each thing that nodes do.
+    def sub(self, text: str) -> Sub:
+        return Sub(text)
 
-    Images of other accounts (AWS's Deep Learning Containers, a team's own account) are pulled when the policy of the
-    repository there lets this account in: the third statement is all repositories but those of this account. Keys are
-    used through the two services alone, for values that the role may read at all. Source: KMS developer guide,
-    kms:ViaService.
-    """
-    ours = Sub("arn:${AWS::Partition}:ecr:*:${AWS::AccountId}:repository/*")
-    services = [Sub(f"{name}.*.${{AWS::URLSuffix}}") for name in ("secretsmanager", "ssm")]
-    via = {"StringLike": {"kms:ViaService": services}}
-    own = {"StringEquals": {"kms:ViaService": Sub("s3.${AWS::Region}.${AWS::URLSuffix}")}}
-    read = ("ssm:GetParameter", "ssm:GetParameters")
-    return [
-        _allow("LogInToRegistries", ("ecr:GetAuthorizationToken",)),
-        _allow("PullImages", (*PULL, "ecr:BatchImportUpstreamImage"), _listed("NodeRepositoryArns")),
-        {"Sid": "PullWhereOthersLetIn", "Effect": "Allow", "Action": list(PULL), "NotResource": ours},
-        _allow("AnswerSystemsManager", AGENT),
-        _if("WithNodeSecrets", _allow("ReadSecrets", ("secretsmanager:GetSecretValue",), _listed("NodeSecretArns"))),
-        _if("WithNodeParameters", _allow("ReadParameters", read, _listed("NodeParameterArns"))),
-        _if("WithSecrets", _allow("DecryptSecrets", ("kms:Decrypt",)) | {"Condition": via}),
-        _if("WithKmsKey", _allow("DecryptBucket", ("kms:Decrypt",), Ref("KmsKeyArn")) | {"Condition": own}),
-    ]
+    def split(self, parameter: str) -> Split:
+        return Split(",", Ref(parameter))
 
-
-def _allow(sid: str, actions: tuple[str, ...], resource: object = "*") -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
-
-
-def _listed(parameter: str) -> Split:
-    return Split(",", Ref(parameter))
-
-
-def _if(condition: str, statement: dict[str, Any]) -> If:
-    return If(condition, statement, NoValue)
+    def when(self, condition: str, statement: dict[str, Any]) -> If:
+        return If(condition, statement, NoValue)

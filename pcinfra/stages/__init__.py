@@ -13,7 +13,7 @@ from pcinfra.stages.base import Facts, Health, Resource, Stage
 from pcinfra.stages.bucket import BUCKET, Bucket, ReadContents
 from pcinfra.stages.closely import ReadRepositoryPolicy
 from pcinfra.stages.image import REPOSITORY, Image
-from pcinfra.stages.prerequisites import Prerequisites
+from pcinfra.stages.prerequisites import Prerequisites, ReadPolicy
 from pcinfra.stages.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ _ACCOUNT = "read/account"
 _CONTENTS = "read/contents"
 _BACKUPS = "read/backups"
 _POLICY = "read/repository policy"
-_EXTRAS = (_CONTENTS, _BACKUPS, _POLICY)  # what only a teardown, or only `status`, needs to know
+_NODE_POLICY = "read/policy of the nodes"
+_EXTRAS = (_CONTENTS, _BACKUPS, _POLICY, _NODE_POLICY)  # what only a teardown, or only `status`, needs to know
 
 
 def reading(project: Project, contents: bool = False, closely: bool = False) -> Plan:
@@ -49,7 +50,8 @@ def reading(project: Project, contents: bool = False, closely: bool = False) -> 
 
     Args:
         contents: also count the objects of the bucket and look for backups, which only a teardown needs to know.
-        closely: also look for changes made by hand that `up` leaves alone, for `status`.
+        closely: also look at policies, which somebody may have changed by hand: for `status`, and for who asks for the
+            stage *prerequisites* alone.
     """
     account = Action(_ACCOUNT, Kind.READ, "account", "", ReadAccount())
     stages = [
@@ -65,7 +67,9 @@ def reading(project: Project, contents: bool = False, closely: bool = False) -> 
         _POLICY, Kind.READ, "repository policies", "",
         ReadRepositoryPolicy(tuple(image.repository for image in project.images.values())), frozenset({_ACCOUNT}),
     )  # fmt: skip
-    extras = (*((count, backups) if contents else ()), *((policy,) if closely else ()))
+    stack = frozenset({f"read/{Prerequisites.name}"})
+    nodes = Action(_NODE_POLICY, Kind.READ, "policy of the nodes", "", ReadPolicy(), stack)
+    extras = (*((count, backups) if contents else ()), *((policy, nodes) if closely else ()))
     return Plan((account, *stages, *extras))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcinfra.engine import Pending
 from pcinfra.errors import CloudError, NotFound, ResourceFailed
-from pcinfra.stages.prerequisites import STACK
+from pcinfra.stages.recovery import STACK
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors

@@ -26,7 +26,8 @@ from pcinfra.stages.association_operations import (
 )
 from pcinfra.stages.base import Facts, Health, Resource
 from pcinfra.stages.bucket import BUCKET, Bucket, BucketFacts
-from pcinfra.stages.prerequisites import STACK, Prerequisites, StackFacts
+from pcinfra.stages.prerequisites import Prerequisites, StackFacts
+from pcinfra.stages.recovery import STACK
 
 if TYPE_CHECKING:
     from pcinfra.doors import Doors

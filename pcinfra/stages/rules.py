@@ -1,6 +1,7 @@
-"""The rules of the EFA security group: CloudFormation does not notice when somebody changes them by hand.
+"""The rules of the stack's security groups: CloudFormation does not notice when somebody changes them by hand.
 
-Source: EC2 user guide, "Get started with EFA and MPI": an EFA needs a group that allows all traffic to and from itself.
+Sources: EC2 user guide, "Get started with EFA and MPI": an EFA needs a group that allows all traffic to and from
+itself; ``pcinfra/stacks/network.py`` and ``database.py``, which make the groups.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 RULES = "prerequisites/rules"
 ANYWHERE = "0.0.0.0/0"
+NOBODY = "255.255.255.255/32"
+"""The peer of the rule that stands for no rule outwards; the protocol and ports beside it say nothing."""
+
+EFA, CLIENTS, SERVER = "SecurityGroup", "DatabaseClientGroup", "DatabaseServerGroup"
+"""Outputs of the stack with the ids of its groups."""
+
+_WORDS = {EFA: "security group", CLIENTS: "security group of the database's clients",
+          SERVER: "security group of the accounting database"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,38 +37,47 @@ class Rule:
     Args:
         way: ``in`` or ``out``.
         peer: a security group, an address range or a prefix list.
+        protocol: -1 is all of them, and then there are no ports: ``first`` and ``last`` are -1.
         id: EC2's, where it is known; it is no part of what the rule says.
     """
 
     way: str
     peer: str
-    traffic: str = "all"
+    protocol: str = "-1"
+    first: int = -1
+    last: int = -1
     id: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{self.way} {self.traffic} {'from' if self.way == 'in' else 'to'} {self.peer}"
+        ports = f" {self.first}" if self.first == self.last else f" {self.first}-{self.last}"
+        traffic = "all" if self.protocol == "-1" else self.protocol + (ports if self.first != -1 else "")
+        return f"{self.way} {traffic} {'from' if self.way == 'in' else 'to'} {self.peer}"
+
+    def permission(self) -> dict[str, Any]:
+        """Return it as the EC2 API takes it."""
+        ports = {} if self.protocol == "-1" else {"FromPort": self.first, "ToPort": self.last}
+        if self.peer.startswith("sg-"):
+            return {"IpProtocol": self.protocol, **ports, "UserIdGroupPairs": [{"GroupId": self.peer}]}
+        return {"IpProtocol": self.protocol, **ports, "IpRanges": [{"CidrIp": self.peer}]}
 
 
 @dataclass(frozen=True, slots=True)
-class RuleFacts:
-    """The rules of the group that the stack made; empty ``group``: there is none, or it is adopted."""
+class Group:
+    """A security group of the stack: the output that has its id, the rules it was made with, and those it has."""
 
-    group: str = ""
-    rules: tuple[Rule, ...] = ()
-
-    @property
-    def wanted(self) -> tuple[Rule, ...]:
-        """Everything within the group, both ways, and everything out: pcinfra/stacks/network.py."""
-        return Rule("in", self.group), Rule("out", self.group), Rule("out", ANYWHERE)
+    output: str
+    id: str
+    wanted: tuple[Rule, ...]
+    rules: tuple[Rule, ...]
 
     @property
     def lacks(self) -> tuple[Rule, ...]:
-        return tuple(rule for rule in self.wanted if rule not in self.rules) if self.group else ()
+        return tuple(rule for rule in self.wanted if rule not in self.rules)
 
     @property
     def added(self) -> tuple[Rule, ...]:
         """Rules that somebody added by hand."""
-        return tuple(sorted(rule for rule in self.rules if rule not in self.wanted)) if self.group else ()
+        return tuple(sorted(rule for rule in self.rules if rule not in self.wanted))
 
     def difference(self) -> str:
         """Return what is missing and what was added, in words; empty when nothing is."""
@@ -68,35 +86,68 @@ class RuleFacts:
         )
 
 
-def read(cloud: Cloud, group: str) -> RuleFacts:
-    """Return the rules of ``group``; none where it is empty."""
-    if not group:
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """The groups that the stack made; one that is adopted is its owner's, and not among them."""
+
+    groups: tuple[Group, ...] = ()
+
+    def difference(self, *outputs: str) -> str:
+        """Return what is not as it was made in the groups of these outputs, in words; empty when all is."""
+        return "; ".join(filter(None, (group.difference() for group in self.groups if group.output in outputs)))
+
+
+def read(cloud: Cloud, groups: Mapping[str, str]) -> RuleFacts:
+    """Return the rules of some groups, in one call; none where there are no groups.
+
+    Args:
+        groups: the outputs of the stack that have the ids of groups which it made.
+    """
+    if not groups:
         return RuleFacts()
-    filters = [{"Name": "group-id", "Values": [group]}]
-    rows = cloud.pages("ec2", "DescribeSecurityGroupRules", "SecurityGroupRules", Filters=filters)
-    return RuleFacts(group, tuple(sorted(map(_rule, rows))))
+    filters = [{"Name": "group-id", "Values": sorted(groups.values())}]
+    rows = list(cloud.pages("ec2", "DescribeSecurityGroupRules", "SecurityGroupRules", Filters=filters))
+    return RuleFacts(
+        tuple(
+            Group(output, id_, _wanted(output, groups), tuple(sorted(_rule(r) for r in rows if r["GroupId"] == id_)))
+            for output, id_ in groups.items()
+        )
+    )
+
+
+def _wanted(output: str, groups: Mapping[str, str]) -> tuple[Rule, ...]:
+    """EFA: everything within the group, both ways, and everything out. Clients reach the database, and it nobody."""
+    if output == EFA:
+        return Rule("in", groups[EFA]), Rule("out", groups[EFA]), Rule("out", ANYWHERE)
+    if output == CLIENTS:
+        return (Rule("out", ANYWHERE),)
+    return Rule("in", groups[CLIENTS], "tcp", 3306, 3306), Rule("out", NOBODY, "icmp", 252, 86)
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:
     peer = (row.get("ReferencedGroupInfo") or {}).get("GroupId") or row.get("CidrIpv4") or row.get("CidrIpv6")
-    protocol, first, last = str(row["IpProtocol"]), row.get("FromPort", -1), row.get("ToPort", -1)
-    ports = f" {first}" if first == last else f" {first}-{last}"
-    traffic = "all" if protocol == "-1" else protocol + (ports if first not in (None, -1) else "")
-    way = "out" if row["IsEgress"] else "in"
-    return Rule(way, str(peer or row.get("PrefixListId") or "?"), traffic, row["SecurityGroupRuleId"])
+    protocol, way = str(row["IpProtocol"]), "out" if row["IsEgress"] else "in"
+    first, last = row.get("FromPort"), row.get("ToPort")
+    ports = (-1, -1) if protocol == "-1" or first is None or last is None else (int(first), int(last))
+    if peer == NOBODY:
+        protocol, ports = "icmp", (252, 86)
+    return Rule(way, str(peer or row.get("PrefixListId") or "?"), protocol, *ports, row["SecurityGroupRuleId"])
 
 
 def mending(found: RuleFacts, after: Iterable[str] = ()) -> tuple[Action, ...]:
-    """Return the Action that brings the rules back to what they were made as; none where they are."""
-    if not found.lacks and not found.added:
-        return ()
+    """Return the Actions that bring the rules back to what they were made as; none where they are."""
+    return tuple(_mend(group, frozenset(after)) for group in found.groups if group.lacks or group.added)
+
+
+def _mend(group: Group, after: frozenset[str]) -> Action:
     changes = (
-        *(Change(str(rule), "added by hand", None) for rule in found.added),
-        *(Change(str(rule), None, "as it was made") for rule in found.lacks),
+        *(Change(str(rule), "added by hand", None) for rule in group.added),
+        *(Change(str(rule), None, "as it was made") for rule in group.lacks),
     )
-    operation = MendRules(found.group, found.lacks, found.added)
-    what = f"rules of security group {found.group}"
-    return (Action(RULES, Kind.UPDATE, what, "were changed by hand", operation, frozenset(after), changes=changes),)
+    name = RULES if group.output == EFA else f"{RULES}-{group.output}"
+    what = f"rules of {_WORDS[group.output]} {group.id}"
+    operation = MendRules(group.id, group.lacks, group.added)
+    return Action(name, Kind.UPDATE, what, "were changed by hand", operation, after, changes=changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +162,7 @@ class MendRules:
         for rule in self.lacks:
             operation = f"AuthorizeSecurityGroup{_SIDE[rule.way]}"
             with suppress(Conflict):  # another run has just done it
-                doors.cloud.call("ec2", operation, GroupId=self.group, IpPermissions=[_permission(rule)])
+                doors.cloud.call("ec2", operation, GroupId=self.group, IpPermissions=[rule.permission()])
         for rule in self.added:
             operation = f"RevokeSecurityGroup{_SIDE[rule.way]}"
             with suppress(NotFound):
@@ -119,10 +170,3 @@ class MendRules:
 
 
 _SIDE = {"in": "Ingress", "out": "Egress"}
-
-
-def _permission(rule: Rule) -> dict[str, Any]:
-    """Return one of the wanted rules as the EC2 API takes it; all of them are for every protocol."""
-    if rule.peer == ANYWHERE:
-        return {"IpProtocol": "-1", "IpRanges": [{"CidrIp": rule.peer}]}
-    return {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": rule.peer}]}

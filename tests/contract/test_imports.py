@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2] / "pcinfra"
 # A module may import those of a lower floor, or of its own room. Rooms on one floor do not know each other.
 FLOORS = {
     "errors": 0, "engine.model": 0, "assets": 0, "resume": 0,
-    "shell": 1, "aws": 1, "doors": 2, "catalog": 1, "catalog_rows": 1, "interconnect": 2, "recipes": 1,
+    "shell": 1, "aws": 1, "doors": 2, "sessions": 3, "catalog": 1, "catalog_rows": 1, "interconnect": 2, "recipes": 1,
     "engine": 1, "stacks": 1, "project": 2, "cloudformation": 3, "transfer": 3, "ui": 3, "images": 3,
     "stages": 4, "clusters": 4, "jobs": 4, "prices": 4, "iam_policy": 4,
     "costs": 5, "doctor": 5, "spending": 6,
@@ -26,7 +26,7 @@ FLOORS = {
 PURE = ("stacks", "project", "engine", "catalog", "catalog_rows", "interconnect", "errors", "assets")
 
 # What a command may cost at start-up: nothing of these.
-HEAVY = ("boto3", "botocore", "troposphere", "pcluster", "moto", "rich", "pydantic", "yaml", "jinja2")
+HEAVY = ("websockets", "boto3", "botocore", "troposphere", "pcluster", "moto", "rich", "pydantic", "yaml", "jinja2")
 
 
 def modules() -> list[Path]:

@@ -29,7 +29,7 @@ from tests.kube.command import Pcinfra
 from tests.kube.server import needed
 from tests.kube.test_launcher import config_maps
 from tests.unit.jobs.kubernetes.jobs import PLAIN, spec
-from tests.unit.jobs.kubernetes.operator import trainjob_pod
+from tests.unit.jobs.kubernetes.operator import moved, trainjob_pod
 from tests.waiting import until
 
 pytestmark = needed
@@ -85,11 +85,9 @@ def test_large_code_reaches_the_command_and_goes_with_its_run(home: Home, local_
     for folder in ("job", "code"):
         (tmp_path / folder).mkdir()
     for name, text in config["data"].items():
-        (tmp_path / "job" / name).write_text(
-            text.replace("/pcinfra/", f"{tmp_path}/") if name != "fetch.json" else text
-        )
+        (tmp_path / "job" / name).write_text(moved(text, tmp_path) if name != "fetch.json" else text)
     command, variables = trainjob_pod(job, 0)
-    words = [word.replace("/pcinfra/", f"{tmp_path}/") for word in command]
+    words = [moved(word, tmp_path) for word in command]
     environment = {**variables, "PATH": os.environ["PATH"], "PCINFRA_WORKDIR": f"{tmp_path}/code",
                    "AWS_ENDPOINT_URL": local_target.endpoint, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
                    "AWS_SECRET_ACCESS_KEY": "k"}  # fmt: skip

@@ -28,6 +28,7 @@ def two_nodes(directory: Path, **settings: str) -> SlurmCluster:
         nodes=nodes,
         partitions=(Partition("gpu", NODES),),
         shared=("/home", "/lustre"),
+        credential=5,  # what is requeued waits no longer
         settings={"KillWait": "5", "MinJobAge": "300", **settings},
     )
     return SlurmCluster.create(directory, spec)
@@ -40,7 +41,7 @@ class DirectHeadNode:
         self.cluster = cluster
         self.commands = 0
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         command = wrapped(script, "ubuntu")
         assert len(command) <= MAX_COMMAND
         self.commands += 1

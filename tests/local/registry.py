@@ -24,6 +24,8 @@ from cryptography.x509.oid import NameOID
 
 PROGRAM = "docker-registry"
 PASSWORD = "123456789012-auth-token"
+LOGIN = base64.b64encode(f"AWS:{PASSWORD}".encode())
+"""As it stands in a file of logins and in a request."""
 """What the token of the local cloud's ECR holds for the user AWS."""
 
 _HASH = "$2b$05$pcinfrapcinfrapcinfrauZ3sPSrbjnDsLfm1q3FuuKJ4DlL.80vm"
@@ -46,7 +48,7 @@ class Registry:
 
     def get(self, path: str) -> tuple[bytes, str]:
         """Return the body and the digest at ``/v2/PATH``."""
-        secret = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
+        secret = LOGIN.decode()
         headers = {"Authorization": f"Basic {secret}", "Accept": _MANIFESTS}
         request = urllib.request.Request(f"https://{self.host}/v2/{path}", headers=headers)
         trust = ssl.create_default_context(cafile=str(self.certificate))

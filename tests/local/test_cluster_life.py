@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 import os
+import shlex
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +18,16 @@ import pytest
 
 from pcinfra.aws import Target
 from pcinfra.cli.clusters import cluster as commands
-from pcinfra.clusters.facts import instances
+from pcinfra.clusters.facts import find, instances
+from pcinfra.clusters.logins import without
+from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.errors import Refused, ResourceFailed, UsageError
+from pcinfra.localcloud.slurm.sharedhost import free_ports
 from pcinfra.project import Project
 from tests.account import Account
 from tests.commands import run
 from tests.local.infrastructure import infrastructure
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +136,35 @@ def test_a_command_on_the_head_node_is_what_was_typed(life: Account) -> None:
         assert told(life, "exec", "-n", NAME, "id", "-un") == "ubuntu\n"
 
 
+def test_sessions_are_opened_on_the_head_node(life: Account, tmp_path: Path) -> None:
+    """By the command line itself, as a user with this project file and account has it."""
+    file = tmp_path / "pcinfra.yaml"
+    file.write_text(life.project.model_dump_json(include={"project": True, "clusters": True}, exclude_defaults=True))
+    environment = {**os.environ, **life.target.environment()}
+    command = [sys.executable, "-m", "pcinfra.cli.main", "-f", str(file), "cluster", "connect", NAME]
+
+    def connected(argv: list[str], typed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, input=typed, capture_output=True, text=True, env=environment, timeout=PATIENCE)
+
+    done = connected(command, "id -un; sinfo -h -o %R; exit 7")
+    assert (done.returncode, done.stderr) == (7, "")
+    assert done.stdout.splitlines() == ["ubuntu" if os.geteuid() == 0 else getpass.getuser(), QUEUE]
+    done = connected([*command, "--ssh-config"], "")
+    config = dict(line.strip().split(" ", 1) for line in done.stdout.splitlines())
+    [port] = free_ports(1)
+    proxy = shlex.split(config["ProxyCommand"].replace("%h:%p", f"{config['HostName']}:{port}"))
+    serve = f"import socket; s = socket.create_server(('127.0.0.1', {port})); print('listens', flush=True); "
+    serve += "c, _ = s.accept(); c.sendall(c.recv(9).upper())"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(f'exec python3 -c "{serve}"\n')
+        server.stdin.close()
+        assert server.stdout.readline() == "listens\n"
+        done = connected(proxy, "the node")
+        assert (done.stdout, done.stderr, done.returncode) == ("THE NODE", "", 0)
+
+
 def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:
     larger = Account(life.target, project(most=4))
     plan = json.loads(told(larger, "update", NAME, "--dry-run", "-o", "json"))
@@ -163,7 +200,9 @@ def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:
 
 def test_login_nodes_go_and_come_back_for_a_change_that_needs_it(life: Account) -> None:
     with_one = Account(life.target, project(login_nodes={"count": 1, "gracetime_period": 3}))
-    told(with_one, "update", NAME, "--yes")
+    program = Pcluster(life.doors.shell, life.target)
+    program.update(NAME, told(with_one, "render", NAME))  # an update that was interrupted as soon as it had begun
+    assert "nothing to do" in told(with_one, "update", NAME, "--yes"), "after what was under way"
     other = {"count": 1, "gracetime_period": 3, "instance_type": "m5.2xlarge"}
     larger = Account(life.target, project(login_nodes=other))
     with pytest.raises(Refused, match="needs a yes"):
@@ -173,6 +212,17 @@ def test_login_nodes_go_and_come_back_for_a_change_that_needs_it(life: Account) 
     assert "is up to date" in done
     found = instances(life.cloud, [NAME], "LoginNode")
     assert [each["InstanceType"] for each in found] == ["m5.2xlarge"]
+
+    # An update was interrupted, and the load balancer still drains one that EC2 has let go: pcluster counts it.
+    (group,) = life.call("elbv2", "DescribeTargetGroups")["TargetGroups"]
+    (head,) = instances(life.cloud, [NAME], "HeadNode")
+    program.update(NAME, without(find(life.cloud, NAME, with_config=True).config))
+    until(lambda: shown(life)["status"] == "UPDATE_COMPLETE")
+    draining = {"TargetGroupArn": group["TargetGroupArn"], "Targets": [{"Id": head["InstanceId"]}]}
+    life.call("elbv2", "RegisterTargets", **draining)
+    plan = json.loads(told(life, "update", NAME, "--dry-run", "-o", "json"))
+    assert [action["id"] for action in plan["actions"]] == [f"cluster/{NAME}/logins/gone", f"cluster/{NAME}"]
+    life.call("elbv2", "DeregisterTargets", **draining)
     told(life, "update", NAME, "--yes")  # without any again
 
 

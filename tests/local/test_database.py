@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,12 @@ from pcinfra.clusters.lifecycle import create_plan, delete_actions
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.clusters.render import render
 from pcinfra.engine import Kind, Plan
+from pcinfra.jobs.headnode import SsmHeadNode, head_node_id
+from pcinfra.localcloud.slurm import accounting
 from pcinfra.project import Accounting, Cluster, Nodes, Project
-from pcinfra.stages.prerequisites import STACK, StackFacts
+from pcinfra.stages import Health
+from pcinfra.stages.prerequisites import StackFacts
+from pcinfra.stages.recovery import STACK
 from pcinfra.stages.stack_operations import CHANGES
 from pcinfra.stages.sweep import SNAPSHOT
 from tests.account import Account
@@ -54,7 +59,8 @@ def account(local_target: Target, tmp_path_factory: pytest.TempPathFactory) -> I
 def make(account: Account, *names: str) -> Plan:
     """Make some stages; return the plan that did it. A cluster without containers needs no others."""
     chosen = names or ("prerequisites", "bucket")
-    plan = Plan(tuple(action for action in account.plan().actions if action.stage in chosen))
+    whole = stages.up(account.project, account.facts(closely=True))
+    plan = Plan(tuple(action for action in whole.actions if action.stage in chosen), whole.notes)
     account.run(plan)
     return plan
 
@@ -112,6 +118,15 @@ def test_the_real_pcluster_makes_a_cluster_with_both(account: Account) -> None:
     assert len(roles) == 2  # the head node's and the queue's
 
 
+@pytest.mark.skipif(bool(accounting.missing()), reason=accounting.why_not())
+def test_its_history_is_kept_by_a_real_slurmdbd(account: Account) -> None:
+    (name,) = account.project.clusters
+    head = SsmHeadNode(account.cloud, head_node_id(account.cloud, name), "")
+    conf = head.administer("cat /opt/slurm/etc/slurmdbd.conf").check().stdout
+    assert f"StorageLoc={name.replace('-', '_')}\n" in conf
+    assert head.administer("sacctmgr -n show cluster format=cluster%20").check().stdout.split() == ["parallelcluster"]
+
+
 def test_a_changed_list_changes_the_policy_in_place(account: Account) -> None:
     before = outputs(account)["NodePolicy"]
     more = account.project.model_copy(update={"nodes": Nodes(secrets=(SECRET, "ssm:/team/*"))})
@@ -126,6 +141,61 @@ def test_a_changed_list_changes_the_policy_in_place(account: Account) -> None:
     assert reading["Resource"] == [f"arn:aws:ssm:us-east-1:{account.cloud.account}:parameter/team/*"]
     make(account)
     assert "ReadParameters" not in [each["Sid"] for each in document(account)]
+
+
+def test_what_was_changed_by_hand_is_seen_and_mended(account: Account) -> None:
+    made, cloud = outputs(account), account.call
+    arn, server, clients = made["NodePolicy"], made["DatabaseServerGroup"], made["DatabaseClientGroup"]
+    assert standing(account) == {"policy of the nodes": Health.OK, "accounting database": Health.OK}
+    before = document(account)
+    wide = [{**each, "Resource": "*"} if each["Sid"] == "PullImages" else each for each in before]
+    text = json.dumps({"Version": "2012-10-17", "Statement": [*wide, {**wide[0], "Sid": "Mine"}]})
+    while len(cloud("iam", "ListPolicyVersions", PolicyArn=arn)["Versions"]) < 5:  # no room for the one that mends
+        cloud("iam", "CreatePolicyVersion", PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
+    world = [{"IpProtocol": "tcp", "FromPort": 3306, "ToPort": 3306, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    mine = account.cloud.pages("ec2", "DescribeSecurityGroupRules", "SecurityGroupRules",
+                               Filters=[{"Name": "group-id", "Values": [server]}])  # fmt: skip
+    (inward,) = [rule["SecurityGroupRuleId"] for rule in mine if not rule["IsEgress"]]
+    cloud("ec2", "AuthorizeSecurityGroupIngress", GroupId=server, IpPermissions=world)
+    cloud("ec2", "RevokeSecurityGroupIngress", GroupId=server, SecurityGroupRuleIds=[inward])
+    assert standing(account) == {"policy of the nodes": Health.DIFFERS, "accounting database": Health.DIFFERS}
+
+    plan = make(account)
+    rules, policy = plan.actions
+    assert (rules.id, policy.id) == ("prerequisites/rules-DatabaseServerGroup", "prerequisites/policy")
+    assert {(change.key, change.before, change.after) for change in rules.changes} == {
+        ("in tcp 3306 from 0.0.0.0/0", "added by hand", None),
+        (f"in tcp 3306 from {clients}", None, "as it was made"),
+    }
+    changed = {change.key: (change.before, change.after) for change in policy.changes}
+    assert set(changed) == {"PullImages", "Mine"}
+    assert changed["Mine"][1] is None
+    assert '"Resource": "*"' in (changed["PullImages"][0] or "")
+    assert standing(account) == {"policy of the nodes": Health.OK, "accounting database": Health.OK}
+    assert make(account).actions == ()
+    assert {each["Sid"] for each in document(account)} == {each["Sid"] for each in before}
+
+
+def test_a_policy_deleted_by_hand_is_made_anew(account: Account) -> None:
+    arn = outputs(account)["NodePolicy"]
+    for role in account.call("iam", "ListEntitiesForPolicy", PolicyArn=arn)["PolicyRoles"]:
+        account.call("iam", "DetachRolePolicy", RoleName=role["RoleName"], PolicyArn=arn)
+    for version in account.call("iam", "ListPolicyVersions", PolicyArn=arn)["Versions"]:
+        if not version["IsDefaultVersion"]:
+            account.call("iam", "DeletePolicyVersion", PolicyArn=arn, VersionId=version["VersionId"])
+    account.call("iam", "DeletePolicy", PolicyArn=arn)
+    assert standing(account)["policy of the nodes"] is Health.FAILED
+    notes = make(account).notes
+    assert [note for note in notes if "pcinfra cluster update NAME" in note]
+    assert not [note for note in notes if "what was only there is lost" in note], "no file system went"
+    assert outputs(account)["NodePolicy"] != arn
+    assert standing(account)["policy of the nodes"] is Health.OK
+
+
+def standing(account: Account) -> dict[str, Health]:
+    (stage,) = [stage for stage in stages.REGISTRY if stage.name == "prerequisites"]
+    rows = stage.status(account.project, account.facts(closely=True))
+    return {row.what: row.health for row in rows if row.what in ("policy of the nodes", "accounting database")}
 
 
 def test_a_database_that_nobody_wants_any_more_goes_only_with_a_yes(account: Account) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
+import re
 import shlex
 import time
 import urllib.request
@@ -17,6 +19,12 @@ import yaml
 from pcinfra.aws import Aws, Target
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.errors import NotFound
+from pcinfra.jobs.headnode import SsmHeadNode
+from pcinfra.jobs.launcher import State
+from pcinfra.jobs.manifest import new_run_id
+from pcinfra.jobs.slurm.launcher import SlurmLauncher
+from pcinfra.jobs.slurm.render import render
+from pcinfra.jobs.spec import JobSpec
 from pcinfra.localcloud.process import LocalCloud
 from pcinfra.localcloud.slurm import packages
 from pcinfra.project import Project
@@ -54,6 +62,16 @@ class Fleet:
         inside = {"SubnetIds": [inputs.private_subnet]}
         p5 = {"Name": "p5", "InstanceType": "p5.48xlarge", "MinCount": 1, "MaxCount": 2}
         types = [{"InstanceType": "c7i.large"}, {"InstanceType": "c6i.large"}]
+        own = {"DeletionPolicy": "Delete"}
+        both = {"AutoImportPolicy": ["NEW", "CHANGED"], "AutoExportPolicy": ["NEW", "CHANGED"]}
+        linked = {"Name": "my", "FileSystemPath": "/my", "DataRepositoryPath": f"s3://{inputs.bucket}/my/", **both}
+        lustre = {
+            "StorageCapacity": 1200,
+            "DeploymentType": "PERSISTENT_2",
+            "PerUnitStorageThroughput": 125,
+            **own,
+            "DataRepositoryAssociations": [{**linked, "BatchImportMetaDataOnCreate": True}],
+        }
         return {
             "Region": "us-east-1",
             "Image": {"Os": "ubuntu2204"},
@@ -95,10 +113,23 @@ class Fleet:
                         "Networking": inside,
                         "ComputeResources": [{"Name": "c", "Instances": types, "MinCount": 0, "MaxCount": 3}],
                     },
+                    {
+                        "Name": "bad",
+                        "Networking": inside,
+                        "ComputeResources": [{"Name": "c", "InstanceType": "c7i.large", "MinCount": 0, "MaxCount": 2}],
+                        "CustomActions": {"OnNodeConfigured": {"Script": script, "Args": ["fail"]}},
+                        "Iam": access,
+                    },
                 ],
             },
             "SharedStorage": [
-                {"Name": "home", "MountDir": "/home", "StorageType": "Efs", "EfsSettings": {"DeletionPolicy": "Delete"}}
+                {
+                    "Name": "home",
+                    "MountDir": "/home",
+                    "StorageType": "Efs",
+                    "EfsSettings": own,
+                },
+                {"Name": "own", "MountDir": "/own", "StorageType": "FsxLustre", "FsxLustreSettings": lustre},
             ],
         }
 
@@ -128,6 +159,23 @@ class Fleet:
         ]
         rows = self.aws.call("ec2", "DescribeInstances", Filters=filters)["Reservations"]
         return {each["InstanceId"]: each for row in rows for each in row["Instances"]}
+
+    def queues(self) -> list[str]:
+        """Return the queue of each compute node that runs."""
+        tags = ({tag["Key"]: tag["Value"] for tag in each["Tags"]} for each in self.instances("Compute").values())
+        return [each["parallelcluster:queue-name"] for each in tags]
+
+    def log(self, stream: str, holding: str = "") -> str:
+        """Return the first log in CloudWatch whose stream ends so, of those in which ``holding`` is."""
+        name = self.aws.call("logs", "DescribeLogGroups", logGroupNamePrefix=f"/aws/parallelcluster/{NAME}")
+        group = name["logGroups"][0]["logGroupName"]
+        streams = self.aws.call("logs", "DescribeLogStreams", logGroupName=group)["logStreams"]
+        for each in (row["logStreamName"] for row in streams if row["logStreamName"].endswith(stream)):
+            events = self.aws.call("logs", "GetLogEvents", logGroupName=group, logStreamName=each)["events"]
+            text = "\n".join(event["message"] for event in events)
+            if holding in text:
+                return text
+        return ""
 
     def shell(self, script: str, instance: str = "") -> str:
         """Run a script as root on an instance, the head node if nothing is said, and return what it printed."""
@@ -213,6 +261,20 @@ def test_custom_actions_have_run_where_they_belong(fleet: Fleet) -> None:
     assert f"configured ran on {head} as root" in [event["message"] for event in events]
 
 
+def test_files_of_a_lustre_that_the_cluster_made_come_from_s3_and_go_there(fleet: Fleet) -> None:
+    assert fleet.shell("cat /own/my/action.sh") == SCRIPT
+    fleet.shell("srun -p gpu sh -c 'hostname >/own/my/made'")
+
+    def exported() -> str:
+        try:
+            found = fleet.aws.call("s3", "GetObject", Bucket=fleet.inputs.bucket, Key="my/made")
+        except NotFound:
+            return ""
+        return str(found["Body"].read().decode())
+
+    assert eventually(exported) == "gpu-st-p5-1\n"
+
+
 def test_a_dynamic_node_comes_when_a_job_needs_it_and_goes(fleet: Fleet) -> None:
     assert fleet.user("srun -p spot -w spot-dy-c-1 hostname") == "spot-dy-c-1"
     instance = next(i for i in fleet.instances("Compute").values() if i.get("InstanceLifecycle") == "spot")
@@ -222,6 +284,64 @@ def test_a_dynamic_node_comes_when_a_job_needs_it_and_goes(fleet: Fleet) -> None
     fleet.shell("scontrol update NodeName=spot-dy-c-1 State=POWER_DOWN")
     eventually(lambda: fleet.states("spot")["spot-dy-c-1"] == "idle~")
     assert instance["InstanceId"] not in fleet.instances("Compute")
+
+
+def test_a_machine_learns_from_its_metadata_service_who_it_is(fleet: Fleet) -> None:
+    ask = """
+    imds=http://169.254.169.254/latest
+    curl -s -o /dev/null -w '%{http_code}\\n' $imds/meta-data/instance-id
+    curl -s -o /dev/null -w '%{http_code}\\n' -X PUT $imds/api/token
+    token=$(curl -fs -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $imds/api/token)
+    of() { curl -fs -H "X-aws-ec2-metadata-token: $token" $imds/$1; echo; }
+    of meta-data/instance-id; of meta-data/placement/region; of meta-data/instance-life-cycle
+    of meta-data/spot/instance-action; of meta-data/ | paste -sd ' '; of dynamic/instance-identity/document
+    """
+    (instance,) = [i for i in fleet.instances("Compute").values() if i["InstanceType"] == "p5.48xlarge"]
+    first, second, identity, region, cycle, action, listed, document = fleet.shell(ask, instance["InstanceId"]).split(
+        "\n", 7
+    )
+    assert (first, second) == ("401", "400")
+    assert (identity, region, cycle, action) == (instance["InstanceId"], "us-east-1", "on-demand", "")
+    assert listed.split()[:3] == ["ami-id", "instance-id", "instance-life-cycle"]
+    told = json.loads(document)
+    assert (told["instanceId"], told["privateIp"]) == (instance["InstanceId"], instance["PrivateIpAddress"])
+    with pytest.raises(NotFound, match="is no Spot Instance"):
+        fleet.cloud.interrupt("gpu-st-p5-1", seconds=1)
+
+
+SAVING = """
+for ((step = $(cat "$PCINFRA_CHECKPOINTS/step" 2>/dev/null || echo 1); step <= 10; step++)); do
+  echo "attempt $PCINFRA_ATTEMPT step $step on $SLURMD_NODENAME"
+  until [ -e "$PCINFRA_STOP_FILE" ] || [ "$PCINFRA_ATTEMPT$step" != 05 ]; do sleep 0.2; done
+  [ ! -e "$PCINFRA_STOP_FILE" ] || { echo "$step" >"$PCINFRA_CHECKPOINTS/step"; exit; }
+done
+echo >"$PCINFRA_DONE_FILE"
+"""
+
+
+def test_a_spot_instance_is_taken_with_notice_and_its_job_saves_and_goes_on(fleet: Fleet) -> None:
+    """EC2 says so in the metadata service; the job writes a checkpoint, waits until the node is gone, and goes on."""
+    head = SsmHeadNode(fleet.aws, next(iter(fleet.instances("HeadNode"))), "", runs="/home/ubuntu/runs")
+    launcher = SlurmLauncher(head)
+    spec = JobSpec(command=("bash", "-c", SAVING), queue="spot", requeue=1, grace_period=30)
+    made = render(spec, new_run_id("spot"), spot=True)
+    fleet.user("srun -p spot -N 2 hostname")  # Slurm lets a batch job wait for nodes that have just been started
+    launcher.submit(made)
+    waits = eventually(lambda: [c for c in launcher.look(made.run, {}).chunks if b"step 5" in c.data], 120)
+    fleet.cloud.interrupt(waits[0].node, seconds=None)
+    address = fleet.shell(f"scontrol show node -o {waits[0].node} | grep -o 'NodeAddr=[^ ]*'").strip().partition("=")[2]
+    (taken,) = [i for i, each in fleet.instances("Compute").items() if each["PrivateIpAddress"] == address]
+    eventually(lambda: "EC2 may soon take" in launcher.look(made.run).status.why)
+    fleet.cloud.interrupt(waits[0].node, seconds=20)
+    eventually(lambda: "it waits until that is over" in launcher.look(made.run).status.why)
+    assert taken in fleet.instances("Compute"), "it has until its notice is over"
+    eventually(lambda: taken not in fleet.instances("Compute"))
+    eventually(lambda: launcher.look(made.run).status.state.ended, 180)
+    look = launcher.look(made.run, {})
+    assert (look.status.state, len(look.status.attempts)) == (State.DONE, 2), look.status
+    assert look.status.attempts[0].why == f"EC2 takes the node {waits[0].node} away"
+    log = b"".join(chunk.data for chunk in look.chunks).decode()
+    assert re.findall(r"attempt 1 step (\d+)", log) == ["5", "6", "7", "8", "9", "10"]
 
 
 def test_without_capacity_a_node_is_down_with_the_reason_and_its_job_waits(fleet: Fleet) -> None:
@@ -287,6 +407,30 @@ def test_an_update_adds_a_queue_while_a_job_runs(fleet: Fleet) -> None:
     assert fleet.user("srun -p more hostname") == "more-st-c-1"
     assert len(eventually(lambda: fleet.instances("LoginNode"))) == 2
     fleet.shell(f"scancel {job}")
+
+
+def test_nodes_that_fail_to_start_again_and_again_switch_their_queue_off(fleet: Fleet) -> None:
+    setting = "protected_failure_count = 2"
+    file = "/etc/parallelcluster/slurm_plugin/parallelcluster_clustermgtd.conf"
+    eventually(lambda: "[clustermgtd]" in fleet.shell(f"cat {file}"))
+    fleet.shell(f"echo {setting!r} >> {file}")
+    job = fleet.user("sbatch --parsable -p bad -N 2 -o /dev/null --wrap true")
+    eventually(lambda: fleet.pcluster.describe(NAME).fleet_status == "PROTECTED")
+    active = dict(line.split() for line in fleet.user("sinfo -h -o '%R %a'").splitlines())
+    assert (active["bad"], active["spot"]) == ("inactive", "up")
+    eventually(lambda: fleet.user(f"squeue -h -j {job} -o %r") == "PartitionInactive")
+    eventually(lambda: fleet.queues().count("bad") == 0)
+    assert fleet.user("srun -p spot -w spot-dy-c-1 hostname") == "spot-dy-c-1", "the others go on"
+    log = fleet.log(".clustermgtd")
+    assert "Setting cluster into protected mode" in log
+    assert "Placing bootstrap failure partitions to INACTIVE: ['bad']" in log
+    assert "Failed to execute OnNodeConfigured script 1" in fleet.log(".bootstrap_error_msg", holding="script 1")
+    assert "no such thing" in fleet.log(".cloud-init-output", holding="no such thing")
+
+    fleet.shell(f"scancel {job}")
+    fleet.pcluster.set_fleet(NAME, running=True)
+    eventually(lambda: fleet.pcluster.describe(NAME).fleet_status == "RUNNING")
+    assert fleet.user("sinfo -h -p bad -o %a | sort -u") == "up"
 
 
 def test_a_fleet_that_is_stopped_has_no_machines_until_it_is_started(fleet: Fleet) -> None:

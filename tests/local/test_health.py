@@ -45,7 +45,7 @@ chmod 755 ../node/bin/* ../epilog.d/*
 class WithGpus(DirectHeadNode):
     """The head node, from where jobs see the GPUs of SETUP."""
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         python = Path(sys.executable).parent
         place = f"export PCINFRA_ROOT=$(realpath ..)/node; export PATH=$PCINFRA_ROOT/bin:{python}:$PATH"
         return super().run(f"{place}\n{script}", timeout=timeout)

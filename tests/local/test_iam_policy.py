@@ -86,7 +86,7 @@ def test_every_call_is_allowed(way: Way, purpose: str) -> None:
     calls, *_ = way
     allowed = {call for statement in chosen([purpose]) for grant in statement.grants for call in grant.calls}
     assert calls[purpose]
-    assert calls[purpose] - allowed - set(FREE) == set(), "add the call to pcinfra/iam_policy/grants.py"
+    assert calls[purpose] - allowed - set(FREE) == set(), "add the call to pcinfra/iam_policy"
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.sid)

@@ -43,7 +43,7 @@ exec /usr/bin/srun "$@"
 
 
 class WithPyxis(DirectHeadNode):
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         return super().run(f"export PATH=$(realpath ..)/programs:$PATH\n{script}", timeout=timeout)
 
 

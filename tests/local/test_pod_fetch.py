@@ -20,6 +20,7 @@ import pytest
 
 from pcinfra.aws import Aws, Target
 from pcinfra.jobs.kubernetes.render import fetch, files
+from tests.unit.jobs.kubernetes.operator import moved
 
 REGION = "us-east-1"
 SHOW = "import json, os, sys; print(json.dumps([sys.argv[1:], {k: os.environ.get(k) for k in ('TOKEN', 'KEY')}]))"
@@ -35,7 +36,7 @@ class Pod:
         for name in ("job", "code"):
             (folder / name).mkdir()
         for name in (files.START, files.FETCH):
-            text = (Path(fetch.__file__).parent / name).read_text().replace("/pcinfra/", f"{folder}/")
+            text = moved((Path(fetch.__file__).parent / name).read_text(), folder)
             (folder / "job" / name).write_text(text)
 
     def run(self, wanted: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:

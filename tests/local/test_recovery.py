@@ -21,8 +21,9 @@ from pcinfra.project import Lustre, Prerequisites
 from pcinfra.stages.associations import AssociationFacts
 from pcinfra.stages.base import Health
 from pcinfra.stages.file_systems import FORGET
-from pcinfra.stages.prerequisites import STACK, StackFacts
 from pcinfra.stages.prerequisites import Prerequisites as Stage
+from pcinfra.stages.prerequisites import StackFacts
+from pcinfra.stages.recovery import STACK
 from pcinfra.stages.wanted import wanted_stack
 from tests.account import Account
 from tests.conftest import new_project

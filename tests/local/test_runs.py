@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from pcinfra.errors import CommandFailed, NotFound, UsageError
 from pcinfra.jobs.follow import Follower, in_words
-from pcinfra.jobs.launcher import Query, State, Status
+from pcinfra.jobs.launcher import Look, Query, State, Status, Wait
 from pcinfra.jobs.load import load
 from pcinfra.jobs.manifest import Manifest, new_run_id
 from pcinfra.jobs.slurm.launcher import SlurmLauncher
@@ -22,7 +23,7 @@ from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from tests.local.machine import NODES, DirectHeadNode, two_nodes
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 HOSTILE = [
     "", " ", "-n", "--", ";", "&", "|", "*", "~", "!", "#", "%n", "%", "\\", "\\n", "'", '"', "`id`", "$(id)", "$HOME",
@@ -93,6 +94,47 @@ def test_hello_says_hello_from_both_nodes(launcher: SlurmLauncher, head: DirectH
         assert f"{node}: Hello from node {number} of 2: " in mine[0]
         assert mine[1].endswith("my GPUs are 0,1,2,3,4,5,6,7")
         assert "I am root" not in mine[1]
+
+
+def waits(cluster: SlurmCluster, place: int) -> bool:
+    """Return whether somebody's look waits on the head node, at one of the two places for it."""
+    file = cluster.shared_path("/lustre") / "runs" / f".waiting.{place}"
+    return file.exists() and subprocess.run(["flock", "-n", file, "true"], check=False).returncode == 1
+
+
+def test_two_looks_wait_for_news_and_a_third_is_answered_at_once(
+    launcher: SlurmLauncher, head: DirectHeadNode, cluster: SlurmCluster
+) -> None:
+    run = submitted(launcher, bash("until [ -e go ]; do sleep 0.02; done; echo news; sleep 60"))
+    until(lambda: launcher.look(run).status.attempts)
+    seen: list[Look] = []
+
+    def look() -> None:
+        there = SlurmLauncher(head)
+        while not (found := there.look(run, {}, wait=Wait(30))).chunks:  # the first says that it runs
+            pass
+        seen.append(found)
+
+    looks = [threading.Thread(target=look, daemon=True) for _ in range(2)]
+    for each in looks:
+        each.start()
+    until(lambda: waits(cluster, 1) and waits(cluster, 2) and all(each.is_alive() for each in looks))
+    assert launcher.look(run, {}, wait=Wait(30)).waited is None
+    assert not seen
+    head.run(f"touch {run}/go").check()
+    for each in looks:
+        each.join(PATIENCE)
+    assert [chunk.data for look in seen for chunk in look.chunks] == [b"news\n"] * 2
+    launcher.cancel(run)
+
+
+def test_a_look_waits_for_the_end_of_a_run_that_says_nothing(launcher: SlurmLauncher) -> None:
+    run = submitted(launcher, bash("sleep 1.5"))
+    stands = []
+    while not (look := launcher.look(run, {}, wait=Wait(30))).status.state.ended:
+        stands.append(look.status.state)
+    assert look.status.exit_code == 0
+    assert len(stands) <= 8  # waiting, running and the like, and not once for every look that there is time for
 
 
 @pytest.mark.parametrize("code", [7, 255])

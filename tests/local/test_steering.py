@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pcinfra.errors import NotFound, Refused, UsageError
+from pcinfra.errors import CommandFailed, NotFound, Refused, UsageError
 from pcinfra.jobs.follow import Follower
 from pcinfra.jobs.launcher import EVERYTHING, History, Query, State, Status, Wanted
 from pcinfra.jobs.manifest import new_run_id
@@ -24,6 +24,7 @@ from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.jobs.usage import gpu_hours
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
+from pcinfra.sessions import Request
 from tests.local.machine import NODES, DirectHeadNode, at_terminal_of_head, two_nodes
 from tests.waiting import PATIENCE, until
 
@@ -149,8 +150,6 @@ def test_its_history_makes_a_report(twice: Twice) -> None:
         (Wanted(node="1"), [f"attempt {a} step {s}" for a in (0, 1) for s in (1, 2, 3)]),
         (Wanted(node=NODES[1], attempt=1), [f"attempt 1 step {s}" for s in (1, 2, 3)]),
         (Wanted(attempt=0), [f"{node}: attempt 0 step {s}" for node in NODES for s in (1, 2, 3)]),
-        (Wanted(attempt=7), []),
-        (Wanted(node="5"), []),
         (Wanted(since=time.time() + 3600), []),
         (Wanted(since=0), [f"{node}: attempt {a} step {s}" for node in NODES for a in (0, 1) for s in (1, 2, 3)]),
     ],
@@ -171,6 +170,10 @@ def test_since_begins_at_the_line_after_the_last_sign_before_it(
 def test_a_node_that_it_never_had_is_said(twice: Twice, launcher: SlurmLauncher) -> None:
     with pytest.raises(UsageError, match="has no node nowhere"):
         logs(launcher, twice.run, Wanted(node="nowhere"))
+    with pytest.raises(UsageError, match="has no node 2"):
+        logs(launcher, twice.run, Wanted(node="2"))
+    with pytest.raises(UsageError, match="has no attempt 3; the last one is 2"):
+        logs(launcher, twice.run, Wanted(attempt=2))
 
 
 def test_rerun_is_the_same_again(twice: Twice, launcher: SlurmLauncher, head: DirectHeadNode) -> None:
@@ -215,7 +218,9 @@ def test_a_shell_opens_beside_the_job(launcher: SlurmLauncher, cluster: SlurmClu
     until(lambda: launcher.look(run).status.state is State.RUNNING)
     with pytest.raises(UsageError, match="has no node elsewhere"):
         launcher.shell(run, "elsewhere")
-    command = at_terminal_of_head(cluster, launcher.shell(run, "1"))
+    way = launcher.shell(run, "1")
+    assert not isinstance(way, Request)
+    command = at_terminal_of_head(cluster, way)
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         os.close(theirs)
@@ -291,3 +296,31 @@ def test_an_array_is_one_run(launcher: SlurmLauncher) -> None:
 
 def test_json_of_a_history_is_plain(twice: Twice) -> None:
     assert json.loads(json.dumps(dict(twice.history.spec)))["nodes"] == 2
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[DirectHeadNode]:
+    """A head node whose /lustre has three megabytes."""
+    cluster = two_nodes(tmp_path / "train")
+    disk = cluster.shared_path("/lustre")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=True)
+    try:
+        cluster.start()
+        yield DirectHeadNode(cluster)
+    finally:
+        cluster.stop()
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_run(small: DirectHeadNode) -> None:
+    launcher = SlurmLauncher(small)
+    run = submitted(launcher, "yes | head -c 5000000; until [ -e go ]; do sleep 0.1; done", "fill")
+    until(lambda: "is full" in launcher.look(run).status.why)
+    assert launcher.look(run).status.state is State.RUNNING
+    with pytest.raises(CommandFailed, match=r"cannot be written to /lustre/runs: tar: .*No space left on device"):
+        submitted(launcher, "true", "none")
+    assert [status.run for status in launcher.runs(Query(limit=10))] == [run]
+    small.run(f"cd {run} && : >logs/node-0.0.log && : >go").check()
+    assert Following(launcher, run).end().state is State.DONE
+    second = submitted(launcher, "true", "second")
+    assert Following(launcher, second).end().state is State.DONE

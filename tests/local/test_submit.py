@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,31 @@ def test_hello_streams_its_log_and_exits_with_0(folder: Folder) -> None:
     assert "I am root" not in done.stdout
     assert "submitted to train as job " in done.stderr
     assert done.stderr.splitlines()[-1].endswith(": done")
+
+
+def test_jobs_says_when_the_capacity_of_a_cluster_with_jobs_ends(folder: Folder, doors: Doors) -> None:
+    run = folder.submitted("block", "sleep 600")
+    offer = doors.cloud.call("ec2", "DescribeCapacityBlockOfferings", InstanceType="p5.48xlarge", InstanceCount=1,
+                             CapacityDurationHours=24)["CapacityBlockOfferings"][0]  # fmt: skip
+    bought = doors.cloud.call("ec2", "PurchaseCapacityBlock", InstancePlatform="Linux/UNIX",
+                              CapacityBlockOfferingId=offer["CapacityBlockOfferingId"])  # fmt: skip
+    block = bought["CapacityReservation"]["CapacityReservationId"]
+    file = folder.path / "pcinfra.yaml"
+    before = file.read_text()
+    project = yaml.safe_load(before)
+    queue = {"name": "gpu", "capacity_type": "CAPACITY_BLOCK", "capacity_reservation": block}
+    try:
+        file.write_text(yaml.safe_dump({**project, "clusters": {"train": {"queues": [queue]}}}))
+        assert folder.pcinfra("local", "end-reservation", block, "7200").returncode == 0
+        said = folder.pcinfra("jobs", "--state", "active")
+        assert run in said.stdout
+        told = rf"^nodes in {block} are terminated from .* on, in [12] h.*: save checkpoints$"
+        assert re.search(told, said.stderr, re.M)
+        folder.pcinfra("cancel", run)
+        assert folder.pcinfra("jobs", "--state", "active").stderr == ""
+    finally:
+        file.write_text(before)
+        folder.pcinfra("cancel", run)
 
 
 # A node that fails ends the other: each waits until both have spoken.

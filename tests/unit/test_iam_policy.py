@@ -44,11 +44,16 @@ def test_every_action_exists() -> None:
         assert any(pattern.fullmatch(other) for other in names), grant.action
 
 
+NEWER = ("ssmmessages:OpenDataChannel",)
+"""Takes a session since clients sign for it (Systems Manager user guide, "Sample IAM policies for Session Manager");
+cfn-lint's data is older."""
+
+
 def test_a_resource_is_named_only_where_the_action_takes_one() -> None:
     known = cfnlint_data("AdditionalSpecs", "Policies.json")
     for statement, grant in GRANTS:
         service, name = grant.action.lower().split(":")
-        if statement.resources != ("*",) and "*" not in name:
+        if statement.resources != ("*",) and "*" not in name and grant.action not in NEWER:
             assert known[service]["Actions"][name].get("Resources"), f"{grant.action} takes no resource"
 
 
@@ -114,7 +119,7 @@ def test_every_call_that_the_source_names_is_in_the_table() -> None:
     allowed = {call for _, grant in GRANTS for call in grant.calls} | set(FREE)
     found = {f"{service}.{operation}" for service, operation in literal_calls()}
     assert len(found) > 40
-    assert found - allowed == set(), "add the call to pcinfra/iam_policy/grants.py"
+    assert found - allowed == set(), "add the call to pcinfra/iam_policy"
 
 
 @pytest.mark.parametrize("purposes", [PURPOSES, *[(each,) for each in PURPOSES]], ids=str)

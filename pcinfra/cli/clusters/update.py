@@ -46,7 +46,7 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
     from pcinfra.ui import print_json, print_plan
 
     config = checked(session, name).text
-    facts = _facts(session, name)
+    facts = _standing(session, name, wait=not dry_run)
     asked = _asked(session, facts, config)
     plan = _plan(session, facts, config, asked, kill=running_jobs == "kill")
     if output == "json":
@@ -65,6 +65,21 @@ def update(session: Session, /, name: str, dry_run: bool, running_jobs: str, out
     click.echo(f"cluster {name} is up to date", err=output == "json")
 
 
+def _standing(session: Session, name: str, *, wait: bool) -> ClusterFacts:
+    """Return the cluster after what is under way: what is left to do is known only then."""
+    from pcinfra.cloudformation import Condition
+    from pcinfra.clusters.lifecycle import waiting
+    from pcinfra.engine import Plan
+
+    facts = _facts(session, name)
+    if not wait or facts.stack is None or facts.stack.condition is not Condition.BUSY:
+        return facts
+    click.echo(f"cluster {name} is {facts.stack.status}: waiting for that, to see what is left to do", err=True)
+    with told(session, name):
+        session.run(Plan((waiting(facts.stack),)))
+    return _facts(session, name)
+
+
 def _facts(session: Session, name: str) -> ClusterFacts:
     from pcinfra.clusters.facts import find
     from pcinfra.clusters.update import check_updatable
@@ -75,13 +90,14 @@ def _facts(session: Session, name: str) -> ClusterFacts:
 
 
 def _asked(session: Session, facts: ClusterFacts, config: str) -> Update:
-    from pcinfra.clusters.facts import login_nodes_run
+    from pcinfra.clusters.facts import has_login_pools
     from pcinfra.clusters.fleet import fleet_of
     from pcinfra.clusters.pcluster import Pcluster
     from pcinfra.clusters.update import Update, strategy_of
 
     program = Pcluster(session.shell, session.target)
-    login = login_nodes_run(session.cloud, facts)
+    # pcluster counts those that its load balancer still drains, after EC2 has let them go.
+    login = has_login_pools(facts) and program.describe(facts.name).login_nodes > 0
     verdicts = program.verdicts(facts.name, facts.config, config, login=login)
     return Update(verdicts, fleet_of(session.cloud, facts.name), strategy_of(config))
 

@@ -15,6 +15,7 @@ from pcinfra.clusters.findings import path_of
 from pcinfra.clusters.overrides import Path
 from pcinfra.clusters.rules.model import QUEUES, Config, Nodes, Remark, info, warning
 from pcinfra.errors import NotFound
+from pcinfra.project.hooks import FOLDER
 
 if TYPE_CHECKING:
     from pcinfra.aws import Cloud
@@ -179,7 +180,8 @@ def hooks(config: Config, cloud: Cloud) -> Iterator[Remark]:
     for index, (name, url) in enumerate(pairwise(arguments), 1):
         if name in ("--prolog", "--epilog") and url.startswith("s3://") and not _exists(cloud, url):
             path = ("HeadNode", "CustomActions", "OnNodeConfigured", "Args", index)
-            yield Remark(path, f"{url} does not exist", f"aws s3 cp FILE {url}")
+            hint = "pcinfra up --only scripts" if f"/{FOLDER}" in url else f"aws s3 cp FILE {url}"
+            yield Remark(path, f"{url} does not exist", hint)
 
 
 RULES = (subnet_room, reserved, scripts, offered, secrets, hooks)

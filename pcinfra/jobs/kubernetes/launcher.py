@@ -19,7 +19,7 @@ from pcinfra.jobs.kubernetes.logs import Logs
 from pcinfra.jobs.kubernetes.reading import OURS, Found, Reading
 from pcinfra.jobs.kubernetes.render.model import ARCHIVE, Bucket
 from pcinfra.jobs.kubernetes.store import PREFIX, Store
-from pcinfra.jobs.launcher import EVERYTHING, History, Look, Query, State, Status, Wanted
+from pcinfra.jobs.launcher import EVERYTHING, History, Look, Query, State, Status, Wait, Wanted
 from pcinfra.jobs.manifest import File, Manifest
 
 Object = dict[str, Any]
@@ -135,7 +135,13 @@ class KubernetesLauncher:
             check(job, schemas, runtime)
         self.reading.need_claims(first)
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
         try:
             found = self.reading.find(run)
         except NotFound:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pcinfra.errors import CommandFailed, NotFound, PcinfraError, Refused, Unreachable, UsageError
 from pcinfra.jobs.headnode import HeadNode, decoded
-from pcinfra.jobs.launcher import EVERYTHING, Chunk, History, Look, Query, State, Status, Wanted
+from pcinfra.jobs.launcher import EVERYTHING, Chunk, History, Look, Query, State, Status, Wait, Wanted
 from pcinfra.jobs.manifest import Manifest, archive
 from pcinfra.jobs.slurm import records
 from pcinfra.jobs.slurm.hostlist import expand
 from pcinfra.jobs.slurm.records import Answer
+from pcinfra.sessions import Request
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _INLINE = 30_000  # base64 characters of an archive that travel inside the submitting script
@@ -32,6 +33,7 @@ class SlurmLauncher:
 
     def __init__(self, head: HeadNode) -> None:
         self._head = head
+        self._told: dict[str, str] = {}  # by run: the mark of where it stood when somebody last waited for news of it
 
     def submit(self, manifest: Manifest) -> str:
         (answer,) = self.submit_all([manifest])
@@ -56,8 +58,18 @@ class SlurmLauncher:
         answer = self._run(_script("digest", "submit", RUNS=" ".join(runs), ARCHIVE=text), timeout=600)
         return _submitted(runs, answer.splitlines())
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
-        return _look(run, self._run(_look_script(run, offsets, wanted)), wanted)
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
+        script = _look_script(run, offsets, wanted, wait, self._told.get(run, ""))
+        look, mark = _look(run, self._run(script, quiet=wait.quiet if wait else 0.0), wanted)
+        if wait:
+            self._told[run] = self._told[look.status.run] = mark
+        return look
 
     def cancel(self, run: str) -> Status:
         return self._steered("cancel", run)
@@ -88,7 +100,7 @@ class SlurmLauncher:
         return found[: query.limit]
 
     def history(self, run: str) -> History:
-        answer = _answer(run, self._run(_script("record", "find", "history", WHAT=_name(run))))
+        answer = _answer(run, self._run(_script("record", "sacct", "find", "history", WHAT=_name(run))))
         status = answer.statuses()[0]
         size, _, first = answer.other["spec"][0].partition(" ")
         text = base64.b64decode(first)
@@ -99,11 +111,12 @@ class SlurmLauncher:
             text += piece
         return History(status, _spec(text), records.checkpoints(answer))
 
-    def shell(self, run: str, node: str = "") -> Sequence[str]:
+    def shell(self, run: str, node: str = "") -> Sequence[str] | Request:
         status = self.look(run).status
         attempt = status.attempts[-1] if status.attempts else None
         if status.state is not State.RUNNING or attempt is None:
-            raise Refused(f"it does not run: {status.state}", where=status.run, hint=f"pcinfra rerun {status.run}")
+            hint = f"pcinfra rerun {status.run}" if status.state.ended else f"pcinfra logs {status.run} --follow"
+            raise Refused(f"it does not run: {status.state}", where=status.run, hint=hint)
         names = expand(attempt.nodes)
         name = names[int(node or 0)] if node.isdigit() and int(node) < len(names) else node or names[0]
         if name not in names:
@@ -116,14 +129,14 @@ class SlurmLauncher:
     def _page(self, query: Query, before: str, limit: int) -> Answer:
         active = "yes" if query.states and not _only_ended(query) else ""
         values = {"LIMIT": str(limit), "BEFORE": before, "NAME": query.name, "ACTIVE": active}
-        return _answer("jobs", self._run(_script("record", "list", **values)))
+        return _answer("jobs", self._run(_script("record", "sacct", "list", **values)))
 
     def _steered(self, script: str, run: str) -> Status:
         steer = _script("find", script, WHAT=_name(run))
-        return _look(run, self._run("\n".join(["cd -- . || exit", steer, _look_script(run)])), EVERYTHING).status
+        return _look(run, self._run("\n".join(["cd -- . || exit", steer, _look_script(run)])), EVERYTHING)[0].status
 
-    def _run(self, script: str, timeout: float = 60.0) -> str:
-        done = self._head.run(script, timeout=timeout)
+    def _run(self, script: str, timeout: float = 60.0, quiet: float = 0.0) -> str:
+        done = self._head.run(script, timeout=timeout, quiet=quiet)
         if done.status:
             raise CommandFailed(["head node"], done.status, done.stderr or done.stdout)
         return done.stdout
@@ -161,7 +174,13 @@ def _script(*names: str, **values: str) -> str:
     return "\n".join([*lines, *((_SCRIPTS / f"{name}.sh").read_text() for name in names)])
 
 
-def _look_script(run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> str:
+def _look_script(
+    run: str,
+    offsets: Mapping[str, int] | None = None,
+    wanted: Wanted = EVERYTHING,
+    wait: Wait | None = None,
+    known: str = "",
+) -> str:
     seen = " ".join(f"[{shlex.quote(log)}]={offset:d}" for log, offset in (offsets or {}).items())
     values = {
         "WHAT": _name(run),
@@ -169,8 +188,11 @@ def _look_script(run: str, offsets: Mapping[str, int] | None = None, wanted: Wan
         "NODE": wanted.node or "",
         "ATTEMPT": "" if wanted.attempt is None else str(wanted.attempt),
         "SINCE": "" if wanted.since is None else f"{wanted.since:.0f}",
+        "WAIT": f"{wait.seconds:.0f}" if wait else "0",
+        "QUIET": f"{wait.quiet:.0f}" if wait else "0",
+        "KNOWN": known,
     }
-    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "find", "look", **values)])
+    return "\n".join([f"declare -A OFFSETS=({seen})", _script("record", "sacct", "find", "look", **values)])
 
 
 def _name(run: str) -> str:
@@ -213,8 +235,8 @@ def _raise_if_refused(run: str, answer: Answer) -> None:
         raise Refused(said["refused"][0], where=run, hint=f"pcinfra rerun {run}")
 
 
-def _look(run: str, text: str, wanted: Wanted) -> Look:
-    """Return what look.sh printed.
+def _look(run: str, text: str, wanted: Wanted) -> tuple[Look, str]:
+    """Return what look.sh printed, and its mark of where the run stands.
 
     Raises:
         Unreachable: the answer is cut off.
@@ -222,8 +244,8 @@ def _look(run: str, text: str, wanted: Wanted) -> Look:
     head, mark, logs = _bytes(run, text).partition(b"\ndata\n")
     answer = _read(run, head + mark, mark or b"?")
     status = answer.statuses()[0]
-    if "nowhere" in answer.other and wanted.node:
-        raise UsageError(f"has no node {wanted.node}", where=status.run, hint=f"pcinfra show {status.run}")
+    if "array" not in answer.other:
+        _raise_if_nowhere(status, wanted, unknown="nowhere" in answer.other)
     pieces = [line.split(" ") for line in answer.other.get("log", ())]
     if sum(int(size) for _, _, size in pieces) != len(logs):
         raise _cut_off(run)
@@ -234,7 +256,25 @@ def _look(run: str, text: str, wanted: Wanted) -> Look:
     chunks.sort(key=lambda chunk: (not chunk.node, chunk.log))  # first what the job says, then what Slurm says of it
     begins = {name: int(at) for name, at in (line.split(" ") for line in answer.other.get("from", ()))}
     writers = 2 if "array" in answer.other else 1 if wanted.node else status.wants
-    return Look(status, writers, tuple(chunks), "more" in answer.other, begins)
+    waited = float(answer.other["waited"][0]) if "waited" in answer.other else None
+    look = Look(status, writers, tuple(chunks), "more" in answer.other, begins, waited)
+    return look, answer.other.get("mark", [""])[0]
+
+
+def _raise_if_nowhere(status: Status, wanted: Wanted, *, unknown: bool) -> None:
+    """Raise :class:`UsageError` where somebody wants what a node or an attempt said that the run has not.
+
+    Args:
+        unknown: no attempt has had a node of that name.
+    """
+    if not status.attempts:
+        return
+    most = max(attempt.count for attempt in status.attempts)
+    if wanted.node and (unknown or (wanted.node.isdigit() and int(wanted.node) >= most)):
+        raise UsageError(f"has no node {wanted.node}", where=status.run, hint=f"pcinfra show {status.run}")
+    if wanted.attempt is not None and wanted.attempt > status.attempts[-1].number:
+        why = f"has no attempt {wanted.attempt + 1}; the last one is {status.attempts[-1].number + 1}"
+        raise UsageError(why, where=status.run, hint=f"pcinfra show {status.run}")
 
 
 def _node(log: str, status: Status) -> str:

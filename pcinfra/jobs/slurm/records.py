@@ -16,13 +16,25 @@ from pcinfra.jobs.slurm.states import status, together
 UNHEALTHY = "unhealthy"
 """The verdict of an attempt that ended before the command began, because a node was not fit for it."""
 
+_SKEW = 30.0
+"""Seconds that the clocks of a node and of the head node may differ."""
+
+_FULL = "the file system of the runs is full: what it says now is lost"
+_UNWRITTEN = "it could not write its result: was the disk full? Its log may not be whole"
+
 _FAR = 1e11  # seconds since 1970, or any number, that nobody means
 _ONCE = ("job", "kept", "cancelled", "wants", "tasks")
 
 
 @dataclass(slots=True)
 class Record:
-    """What is known of one run. ``fields`` are what :func:`pcinfra.jobs.slurm.states.status` takes."""
+    """What is known of one run.
+
+    Args:
+        fields: what :func:`pcinfra.jobs.slurm.states.status` takes.
+        began: attempt -> when its command began; ``signs``: when it gave its last sign of life.
+        spells: when Slurm's accounting says that attempts had their nodes, and gave them back. All seconds since 1970.
+    """
 
     run: str
     fields: dict[str, str] = field(default_factory=dict)
@@ -30,6 +42,7 @@ class Record:
     results: list[str] = field(default_factory=list)
     began: dict[int, float] = field(default_factory=dict)
     signs: dict[int, float] = field(default_factory=dict)
+    spells: list[tuple[float, float]] = field(default_factory=list)
     submitted: float = 0.0
 
     def status(self) -> Status:
@@ -39,9 +52,12 @@ class Record:
         known = {**self.fields, **({"result": results[-1]} if results else {})}
         found = status(self.run, self.fields.get("job", ""), known)
         if found.state.ended and attempts and attempts[-1].ended is None:
-            attempts = (*attempts[:-1], replace(attempts[-1], ended=self._lived(last)))
+            over = self._accounted(attempts[-1].started) or self._lived(last)
+            attempts = (*attempts[:-1], replace(attempts[-1], ended=over))
         if attempts and self.fields.get("slurm", "").startswith("PENDING|BeginTime"):
-            found = replace(found, why="Slurm lets a requeued job wait for up to two minutes")
+            taken = attempts[-1].verdict == "stopped" and attempts[-1].why
+            why = "it waits until that is over" if taken else "Slurm lets a requeued job wait for up to two minutes"
+            found = replace(found, why=why)
         if attempts and found.state is State.WAITING and attempts[-1].verdict == UNHEALTHY:
             found = replace(found, why=f"unhealthy: {attempts[-1].why}; {found.why}".rstrip("; "))
         if found.state is State.RUNNING and self.fields.get("rebalance", "").partition(" ")[0] == str(last):
@@ -49,6 +65,10 @@ class Record:
             found = replace(found, why=f"EC2 may soon take {node} away, and says so before")
         if attempts and found.state is State.WAITING and attempts[-1].verdict == "stopped" and attempts[-1].why:
             found = replace(found, why=f"{attempts[-1].why}; {found.why}".rstrip("; "))
+        if self.fields.get("room") == "0" and not found.state.ended:
+            found = replace(found, why=f"{found.why}; {_FULL}".removeprefix("; "))
+        if found.state is State.DONE and not self.results and "tasks" not in self.fields:
+            found = replace(found, why=_UNWRITTEN)
         wants = self.fields.get("wants", "")
         found = replace(found, tasks=_tasks(self.fields["tasks"]) if "tasks" in self.fields else None)
         return replace(found, wants=int(wants) if wants.isdigit() else 1, submitted=self.submitted, attempts=attempts)
@@ -65,7 +85,8 @@ class Record:
             ended = over.get(number) or _moment(result.get("ended"))
             if ended is None and following is not None:
                 next_start = float(_number(begun.get(following, {}), "started")) or None
-                ended = min(filter(None, (self._lived(number), next_start)), default=None)
+                ended = self._accounted(float(_number(start, "started")))
+                ended = ended or min(filter(None, (self._lived(number), next_start)), default=None)
             yield Attempt(
                 number,
                 nodes=str(start.get("nodes") or result.get("nodes") or ""),
@@ -78,6 +99,11 @@ class Record:
                 exit_code=_number(result, "exit_code") if "exit_code" in result else None,
                 why=str(result.get("why", "")),
             )
+
+    def _accounted(self, started: float) -> float | None:
+        """Return when the attempt that noted its beginning as ``started`` gave its nodes back, by the accounting."""
+        _, over = max((each for each in self.spells if each[0] <= started + _SKEW), default=(0.0, 0.0))
+        return over if over >= started else None
 
     def _lived(self, number: int) -> float | None:
         return self.signs.get(number)
@@ -110,6 +136,8 @@ def read(lines: Iterable[str]) -> Answer:
             record.results.append(rest)
         elif word == "rebalance":
             record.fields[word] = rest  # the last one
+        elif word == "spell":
+            record.spells.append(_spell(rest))
         elif word == "began":
             _began(record, rest)
         else:
@@ -138,8 +166,9 @@ def _tasks(text: str) -> Tasks | None:
 def _spread(answer: Answer) -> None:
     """Give each run what Slurm says of it, and the times of its files."""
     asked = (answer.other.get("asked") or ["1"])[0]
+    room = (answer.other.get("room") or [""])[0]
     for record in answer.records.values():
-        record.fields["asked"] = asked
+        record.fields |= {"asked": asked, "room": room}
     said: dict[str, list[str]] = {}
     for line in answer.other.get("slurm", ()):
         name, _, rest = line.partition("|")
@@ -168,6 +197,11 @@ def _began(record: Record, text: str) -> None:
     number, _, seconds = text.partition(" ")
     if number.isdigit() and seconds.isdigit():
         record.began[int(number)] = float(seconds)
+
+
+def _spell(text: str) -> tuple[float, float]:
+    start, _, end = text.partition(" ")
+    return (float(start), float(end)) if start.isdigit() and end.isdigit() else (0.0, 0.0)
 
 
 def _object(text: str) -> dict[str, Any]:

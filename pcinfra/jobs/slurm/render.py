@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pcinfra import assets
@@ -32,10 +33,24 @@ _ALLOWED = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """When the nodes of a job begin to be terminated.
+
+    Args:
+        at: seconds since 1970, as far as was known when the job was submitted.
+        reservation: the capacity reservation that says so; nodes go ``early`` seconds before it ends.
+    """
+
+    at: float
+    reservation: str = ""
+    early: int = 0
+
+
 def render(
     spec: JobSpec, run: str, script: bytes = b"", code: bytes = b"", *,
     efa: bool = False, spot: bool = False, bandwidth: float | None = None,
-    ends: float | None = None,
+    ends: End | None = None,
 ) -> Manifest:  # fmt: skip
     """Return the run directory of ``spec``.
 
@@ -46,7 +61,7 @@ def render(
         efa: its nodes speak to each other by EFA; NCCL then ends the job rather than go over TCP.
         spot: its nodes may be taken away, and say so before.
         bandwidth: GB/s between its nodes that ``health: nccl`` asks for where the job file does not say.
-        ends: when its nodes begin to be terminated, in seconds since 1970; None: nobody has set an end.
+        ends: when its nodes begin to be terminated; None: nobody has set an end.
 
     Raises:
         ValueError: the job has nothing to run, or two things.
@@ -129,7 +144,7 @@ def import_sh(spec: JobSpec) -> str:
 
 
 def job_sbatch(
-    spec: JobSpec, run: str, *, efa: bool = False, bandwidth: float | None = None, ends: float | None = None
+    spec: JobSpec, run: str, *, efa: bool = False, bandwidth: float | None = None, ends: End | None = None
 ) -> str:  # fmt: skip
     """Return the batch script: the options of sbatch, then what runs on the first node of the job."""
     tasks = REGISTRY[spec.launcher].tasks(spec)
@@ -150,7 +165,9 @@ def job_sbatch(
         directive("output", "logs/batch.%A_%a.log" if spec.tasks else "logs/batch.log"),
     ]
     settings = [f"{name}={value}" for name, value in _settings(spec, efa)]
-    settings.append(f"ends={'' if ends is None else f'{ends:.0f}'}")
+    settings.append(f"ends={'' if ends is None else f'{ends.at:.0f}'}")
+    if ends and ends.reservation:
+        settings.append(f"reservation={shlex.quote(ends.reservation)} early={ends.early}")
     if _gated(spec):
         least = bandwidth if spec.health_bandwidth is None else spec.health_bandwidth
         settings += [f"health={spec.health or ''}", f"least={'' if least is None else f'{least:g}'}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -30,6 +31,9 @@ DOCUMENT = "AWS-RunShellScript"
 PARAMETERS = {"commands", "workingDirectory", "executionTimeout"}
 EXECUTION_TIMEOUT = range(1, 172_801)
 DELIVERY_TIMEOUT = range(30, 2_592_001)
+WORKERS = 5
+"""Commands that an instance's agent runs at a time; the others wait (amazon-ssm-agent, README, Mds:
+CommandWorkersLimit)."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,6 +137,7 @@ class _Operations:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._workers: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(WORKERS))
 
     def send_command(self, call: Any, parameters: _Parameters) -> dict[str, Any]:
         _check_document(parameters.text("DocumentName"), call)
@@ -153,7 +158,7 @@ class _Operations:
         _commands(call.ssm_backend)[command.command_id] = command
         described = command.describe()
         for invocation in command.invocations:
-            arguments = (command, invocation, call.region)
+            arguments = (command, invocation, call.region, self._workers[invocation.instance_id])
             threading.Thread(target=self._run, args=arguments, name=command.command_id, daemon=True).start()
         return {"Command": described}
 
@@ -221,8 +226,22 @@ class _Operations:
                 raise ServiceError("InvalidInstanceId", why)
         return ids or [wanted for wanted, instance in live.items() if _matches(instance, targets)]
 
-    def _run(self, command: Command, invocation: Invocation, region: str) -> None:
+    def _run(self, command: Command, invocation: Invocation, region: str, worker: threading.Semaphore) -> None:
         """Runs in a thread of its own, to the end of the command."""
+        if not worker.acquire(timeout=command.delivery_timeout):
+            invocation.end("TimedOut", "DeliveryTimedOut", -1, "", "")
+            return
+        try:
+            self._work(command, invocation)
+        finally:
+            worker.release()
+        try:
+            _deliver(command, invocation, region)
+        except Exception as error:  # AWS too loses the output when the bucket is not there, not the status
+            key = (command.command_id, invocation.instance_id)
+            _LOG.warning("the output of command %s on %s is not delivered: %s", *key, error)
+
+    def _work(self, command: Command, invocation: Invocation) -> None:
         key = (command.command_id, invocation.instance_id)
         try:
             running = self._start(command, invocation, key)
@@ -237,10 +256,6 @@ class _Operations:
             invocation.end("Failed", "Undeliverable", -1, "", str(error))
         finally:
             _running.pop(key, None)
-        try:
-            _deliver(command, invocation, region)
-        except Exception as error:  # AWS too loses the output when the bucket is not there, not the status
-            _LOG.warning("the output of command %s on %s is not delivered: %s", *key, error)
 
     def _start(self, command: Command, invocation: Invocation, key: tuple[str, str]) -> Running:
         running = self._runner.start_script(invocation.instance_id, command.script, command.working_directory)

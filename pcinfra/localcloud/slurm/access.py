@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import socket
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from pcinfra.errors import CommandFailed, NotFound
-from pcinfra.localcloud.slurm import fleet
+from pcinfra.localcloud.slurm import fleet, kernel
 from pcinfra.localcloud.slurm.commands import Command, Result, Running
-from pcinfra.localcloud.slurm.namespaced import NamespacedNodes
+from pcinfra.localcloud.slurm.namespaced import BOOT, NamespacedNodes
 from pcinfra.localcloud.slurm.orders import PROGRAMS, Orders
 from pcinfra.localcloud.slurm.paths import Paths
 from pcinfra.localcloud.slurm.records import Record
@@ -21,6 +24,8 @@ from pcinfra.localcloud.slurm.sharedhost import SharedHostNodes
 from pcinfra.localcloud.slurm.spec import Node, Spec
 
 _SCRIPT_MODE = 0o700
+_SUDO = Path(__file__).with_name("sudo.sh")
+_CONNECT_TIMEOUT = 10.0
 
 
 class Nodes(Protocol):
@@ -115,10 +120,7 @@ class Access:
         Raises:
             NotFound: the node does not run.
         """
-        machine = self.spec.node(node)
-        record = fleet.alive(self.paths, node)
-        if record is None:
-            raise NotFound("the node does not run", where=node)
+        machine, record = self.spec.node(node), self._record(node)
         words = tuple(argv) if "=" not in argv[0] else ("sh", "-c", 'exec "$@"', "sh", *argv)
         command = Command(words, user, environment or {}, directory)
         line = self.kind.enter(self.spec, machine, record, command)
@@ -141,9 +143,61 @@ class Access:
         argv = ("sh", "-c", f"'{inside}/{name}/_script.sh'")
         return self.start_command(node, argv, environment=environment, directory=directory, remove=host / name)
 
+    def terminal(self, node: str, command: str) -> list[str]:
+        """Return the program that runs a command of sh on a node as SSM Agent's sessions do, in the terminal that its
+        standard input is; an empty command: a shell.
+
+        SSM Agent begins as ``ssm-user``, who may become root and everybody else; here it begins as root. So ``sudo``
+        becomes the user that it is told to, and nobody on the shared host.
+
+        Raises:
+            NotFound: the node does not run.
+        """
+        machine, record = self.spec.node(node), self._record(node)
+        host, inside = self.kind.private(machine)
+        programs = host / "bin"
+        programs.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_SUDO, programs / "sudo")
+        (programs / "sudo").chmod(0o755)
+        words = ("setsid", "--ctty", "--wait", "sh", *(("-c", command) if command else ()))
+        environment = {"PATH": f"{inside}/bin:{PROGRAMS}", "TERM": "xterm-256color"}
+        return self.kind.enter(self.spec, machine, record, Command(words, "", environment))
+
+    def connect(self, node: str, host: str, port: int) -> socket.socket:
+        """Connect to a port of a node, or of ``host`` as the node sees it; empty: the node itself.
+
+        Raises:
+            NotFound: the node does not run.
+            OSError: nothing answers there.
+        """
+        record = self._record(node)
+        addresses = {machine.name: machine.address for machine in self.spec.machines if self.kind.bridged}
+        place = (addresses.get(host.partition(".")[0]) or host or "127.0.0.1", port)
+        namespace = f"/proc/{record.init.pid}/ns/net" if self.kind.bridged and record.init else ""
+        return _connected(place, namespace)
+
+    def _record(self, node: str) -> Record:
+        record = fleet.alive(self.paths, self.spec.node(node).name)
+        if record is None:
+            raise NotFound("the node does not run", where=node)
+        return record
+
     def up(self, node: str) -> bool:
         """Return whether the machine itself runs, whatever Slurm thinks of it."""
         return fleet.alive(self.paths, self.spec.node(node).name) is not None
+
+    def boot_failed(self, node: str) -> bool:
+        """Return whether a program of the node's boot has failed; a compute node of AWS then switches itself off."""
+        log = self.paths.node(self.spec.node(node).name, "log")
+        return any((log / f"{name}.ended").exists() for name in BOOT)
+
+    def last_lines(self, node: str, file: str, lines: int = 200) -> Sequence[str]:
+        """Return the last lines of a file in a node's /var/log; none where there is none."""
+        try:
+            text = self.paths.node(self.spec.node(node).name, "log", file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()[-lines:]
 
     def status(self) -> Status:
         machines = {m.name: "up" if self.up(m.name) else "down" for m in self.spec.machines if m.address}
@@ -160,9 +214,41 @@ class Access:
         """Return the state of every node in Slurm; nothing when the controller does not answer."""
         return {name: state for name, (state, _) in self.health().items()}
 
+    def inactive(self) -> frozenset[str]:
+        """Return the queues that are switched off."""
+        lines = self.run(self.spec.head.name, ["timeout", "5", "sinfo", "--noheader", "--format=%R %a"]).stdout
+        rows = (line.split() for line in lines.splitlines())
+        return frozenset(name for name, state in rows if state.startswith("inact"))
+
     def health(self) -> dict[str, tuple[str, str]]:
         """Return the state of every node in Slurm and the reason that somebody gave for it, as :meth:`states` does."""
         command = ["timeout", "5", "sinfo", "--noheader", "--Node", "--format=%N %T %E"]
         lines = self.run(self.spec.head.name, command).stdout.splitlines()
         words = [line.split(maxsplit=2) for line in lines]
         return {each[0]: (each[1], each[2] if len(each) > 2 else "") for each in words if len(each) > 1}
+
+
+def _connected(place: tuple[str, int], namespace: str) -> socket.socket:
+    """Connect from a network namespace. A thread of its own enters it, and ends: no other must find itself there."""
+    found: list[socket.socket | OSError] = []
+
+    def connect() -> None:
+        try:
+            if namespace:
+                descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    kernel.setns(descriptor, kernel.NEWNET)
+                finally:
+                    os.close(descriptor)
+            made = socket.create_connection(place, timeout=_CONNECT_TIMEOUT)
+            made.settimeout(None)
+            found.append(made)
+        except OSError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return found[0]

@@ -102,18 +102,22 @@ class SlurmCluster(Access):
                 self._end()
                 raise
 
-    def stop(self) -> None:
-        """End every process, namespace and mount of the cluster; files stay. Nothing happens when it is stopped."""
-        with fleet.locked(self.paths):
-            self._end()
+    def stop(self, *, for_good: bool = False) -> None:
+        """End every process, namespace and mount of the cluster; files stay. Nothing happens when it is stopped.
 
-    def _end(self) -> None:
-        fleet.end(self.paths, self.spec.head.name)
+        Args:
+            for_good: it is not started again, and slurmctld, which takes a second for that, saves nothing.
+        """
+        with fleet.locked(self.paths):
+            self._end(for_good=for_good)
+
+    def _end(self, *, for_good: bool = False) -> None:
+        fleet.end(self.paths, "" if for_good else self.spec.head.name)
         self.kind.leave()
 
     def destroy(self) -> None:
         """Stop the cluster and remove its directory with everything in it."""
-        self.stop()
+        self.stop(for_good=True)
         shutil.rmtree(self.paths.top)
 
     def crash(self, node: str) -> None:

@@ -22,7 +22,8 @@ _FIXED: Final = frozenset(
         "ClusterName SlurmctldHost SlurmctldPort SlurmdPort SlurmUser SlurmdUser AuthType CredType AuthInfo "
         "StateSaveLocation SlurmdSpoolDir SlurmctldPidFile SlurmdPidFile SlurmctldLogFile SlurmdLogFile "
         "ProctrackType TaskPlugin JobAcctGatherType SlurmdParameters CommunicationParameters GresTypes SelectType "
-        "ResumeProgram SuspendProgram ResumeFailProgram SuspendExcNodes PrivateData"
+        "ResumeProgram SuspendProgram ResumeFailProgram SuspendExcNodes PrivateData "
+        "AccountingStorageType AccountingStorageHost AccountingStoragePort AccountingStoragePass"
     )
     .lower()
     .split()
@@ -126,7 +127,7 @@ def cgroup_conf(version: tuple[int, int]) -> str:
 
 
 def _options(spec: Spec, place: Place) -> dict[str, str]:
-    expire = "cred_expire=5"
+    expire = f"cred_expire={spec.credential}"
     options = {
         "ClusterName": "parallelcluster",
         "SlurmctldHost": place.controller,
@@ -157,7 +158,7 @@ def _scheduling(spec: Spec) -> dict[str, str]:
     options = {
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_CPU_Memory" if spec.memory_based else "CR_CPU",
-        "SchedulerParameters": "bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
+        "SchedulerParameters": "bf_interval=1,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
         "SlurmdParameters": "config_overrides",
     }
     if any(node.gpus for node in spec.nodes):

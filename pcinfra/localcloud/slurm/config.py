@@ -142,6 +142,15 @@ def instance_types(resource: Config) -> tuple[str, ...]:
     return tuple(many or [resource["InstanceType"]])
 
 
+def database_name(config: Config, name: str) -> str:
+    """Return the database of the accounting of the cluster ``name``; empty when its configuration asks for none.
+
+    Source: user guide, SlurmSettings/Database/DatabaseName: the cluster's name, with ``_`` for every ``-``.
+    """
+    settings = (config.get("Scheduling", {}).get("SlurmSettings") or {}).get("Database")
+    return str(settings.get("DatabaseName") or name.replace("-", "_")) if settings else ""
+
+
 def login_user(config: Config) -> str:
     """Return the user that the cluster's operating system has for logging in."""
     system = str(config.get("Image", {}).get("Os", ""))
@@ -166,6 +175,7 @@ def cluster_spec(
     environment: Mapping[str, str] | None = None,
     endpoint: int = 0,
     stopped: bool = False,
+    database: str = "",
 ) -> Spec:
     """Return the cluster that the head node would make of ``config`` (the content of the cluster's YAML file).
 
@@ -173,6 +183,7 @@ def cluster_spec(
         types: every instance type that the configuration names.
         addresses: node's name -> private address. A node without one is not there now.
         stopped: the compute fleet is stopped.
+        database: of the accounting; see :func:`database_name`. Empty: there is none.
     """
     every = compute_nodes(config)
     settings = config.get("Scheduling", {}).get("SlurmSettings") or {}
@@ -191,6 +202,7 @@ def cluster_spec(
         stopped=stopped,
         idle=idle_seconds(config),
         boot=boot_seconds(config),
+        database=database,
     )
 
 

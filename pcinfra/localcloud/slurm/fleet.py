@@ -23,8 +23,8 @@ from pcinfra.localcloud.slurm.records import Process, Record, descendants, marke
 BRIDGE = "bridge"
 
 _START_TIMEOUT = 30.0
-_SAVE_TIMEOUT = 3.0
-"""Seconds that slurmctld has to save its state before it is killed."""
+_SAVE_TIMEOUT = 10.0
+"""Seconds that slurmctld, and then the database of the accounting, have to save their state before they are killed."""
 _END_TIMEOUT = 10.0
 _FALL_TIMEOUT = 1.0
 """Seconds that a supervisor has to notice that its node is gone."""
@@ -116,7 +116,10 @@ def kill(record: Record) -> None:
 
 
 def end(paths: Paths, head: str) -> None:
-    """End every process of the cluster, whoever started it. The controller may save its state first.
+    """End every process of the cluster, whoever started it.
+
+    Args:
+        head: the node whose daemons save their state first; empty: nobody needs it any more.
 
     Raises:
         ResourceFailed: something could not be killed.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcinfra.errors import ResourceFailed
-from pcinfra.localcloud.slurm import accounts, conf, packages
+from pcinfra.localcloud.slurm import accounting, accounts, conf, packages
 from pcinfra.localcloud.slurm.commands import Command
 from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
 from pcinfra.localcloud.slurm.paths import Paths
@@ -28,9 +28,11 @@ and last. Each leaves ``NAME.done`` when it ends well; without it the node does 
 """
 
 _PROGRAMS = {
-    "bin": [f"s{name}" for name in ("acct", "alloc", "attach", "batch", "bcast", "cancel", "control", "diag", "info")]
-    + [f"s{name}" for name in ("prio", "queue", "run", "stat", "trigger")],
-    "sbin": ["slurmctld", "slurmd"],
+    "bin": [
+        *("sacct", "sacctmgr", "salloc", "sattach", "sbatch", "sbcast", "scancel", "scontrol", "sdiag"),
+        *("sinfo", "sprio", "squeue", "sreport", "srun", "sstat", "strigger"),
+    ],
+    "sbin": ["slurmctld", "slurmd", "slurmdbd"],
 }
 """What is below /opt/slurm on ParallelCluster's images."""
 
@@ -89,6 +91,7 @@ class NamespacedNodes:
             bridge=bridge,
             address=node.address,
             relay=spec.endpoint,
+            metadata=f"/_pcinfra/metadata/{spec.name}/{node.name}",
             binds={inside: str(path) for inside, path in binds.items()},
             volatile={
                 "/run": "mode=755",
@@ -135,7 +138,8 @@ class NamespacedNodes:
         """As on ParallelCluster's machines: a head node's last action comes when Slurm runs, the others' before."""
         before, after = (self._program(node, name) for name in BOOT)
         if node == spec.head:
-            return *before, _munged(), _slurmctld(), *after
+            accountants = accounting.daemons(_accounting(spec)) if spec.database else ()
+            return *before, _munged(), *accountants, _slurmctld(), *after
         return *before, _munged(), *after, *(() if node in spec.logins else (_slurmd(node),))
 
     def _program(self, node: Node, name: str) -> tuple[Daemon, ...]:
@@ -162,8 +166,13 @@ class NamespacedNodes:
                     link.symlink_to(path)
 
     def _configuration(self, spec: Spec) -> None:
-        place = conf.Place(controller=f"{spec.head.name}({spec.head.address})", run="/run/slurm")
+        options = accounting.slurm_conf(_accounting(spec)) if spec.database else {}
+        place = conf.Place(f"{spec.head.name}({spec.head.address})", run="/run/slurm", extra=options)
         write_configuration(self.paths.configuration, spec, place, {"PATH": PROGRAMS})
+        if spec.database:
+            file = self.paths.configuration / "slurmdbd.conf"
+            accounting.write(file, accounting.slurmdbd_conf(spec.database, _accounting(spec)))
+            _give(file, self.paths.etc, "slurm")
 
     def _private(self, node: Node) -> None:
         own = self.paths.node
@@ -175,10 +184,11 @@ class NamespacedNodes:
         for account, path in (
             ("munge", own(node.name, "log", "munge")),
             ("slurm", own(node.name, "spool", "slurm.state")),
+            ("slurm", own(node.name, "spool", "slurm.database")),
         ):
             path.mkdir(exist_ok=True)
             _give(path, self.paths.etc, account)
-        for name in ("slurmctld.log", conf.JOB_LOG):
+        for name in ("slurmctld.log", conf.JOB_LOG, *accounting.LOGS):
             log = own(node.name, "log", name)
             log.touch()
             _give(log, self.paths.etc, "slurm")
@@ -218,6 +228,20 @@ def write_configuration(folder: Path, spec: Spec, place: conf.Place, environment
 def _give(path: Path, etc: Path, account: str) -> None:
     owner = accounts.daemon_account(etc, account)
     os.chown(path, owner.uid, owner.gid)
+
+
+def _accounting(spec: Spec) -> accounting.Place:
+    return accounting.Place(
+        user="slurm",
+        become=("setpriv", "--reuid=slurm", "--regid=slurm", "--clear-groups", "--"),
+        host=spec.head.name,
+        address=spec.head.address,
+        data="/var/spool/slurm.database/data",
+        socket="/run/slurm/mariadbd.socket",
+        logs="/var/log",
+        run="/run/slurm",
+        sign="/run/slurm/slurmdbd.listens",
+    )
 
 
 def _munged() -> Daemon:

@@ -18,7 +18,11 @@ BRIDGE = "vpc"
 _ON_LINK = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 """Where a VPC's addresses are (RFC 1918). One bridge carries every subnet, so no router stands between them."""
 
+METADATA = "169.254.169.254"
+"""Where an instance finds its metadata service (EC2 user guide), on port 80."""
+
 _CHUNK = 65536
+_LONGEST_HEAD = 65536
 
 
 def ip(*commands: str) -> None:
@@ -46,26 +50,33 @@ def join(bridge_namespace: str, address: str) -> None:
     ip(f"link add {outer} type veth {peer}", f"link set {outer} master {BRIDGE} up")
     kernel.setns(own, kernel.NEWNET)
     routes = [f"route add {block} dev eth0 src {address}" for block in _ON_LINK]
-    ip("link set lo up", f"addr add {address}/32 dev eth0", "link set eth0 up", *routes)
+    service = f"addr add {METADATA}/32 dev lo scope host"
+    ip("link set lo up", service, f"addr add {address}/32 dev eth0", "link set eth0 up", *routes)
     os.close(own)
     os.close(bridge)
 
 
-def listen(port: int) -> socket.socket:
-    """Listen on the loopback of the current network namespace."""
-    return socket.create_server(("127.0.0.1", port), backlog=64)
+def listen(port: int, address: str = "127.0.0.1") -> socket.socket:
+    """Listen on an address that only the current network namespace has."""
+    return socket.create_server((address, port), backlog=64)
 
 
-def relay(listener: socket.socket, port: int) -> None:
-    """Pass every connection on to ``port`` of the loopback of this thread's network namespace; never returns."""
+def relay(listener: socket.socket, port: int, prefix: str = "") -> None:
+    """Pass every connection on to ``port`` of the loopback of this thread's network namespace; never returns.
+
+    Args:
+        prefix: put before the path of an HTTP request, of which a connection then carries only one.
+    """
     while True:
         near, _ = listener.accept()
-        threading.Thread(target=_serve, args=(near, port), daemon=True).start()
+        threading.Thread(target=_serve, args=(near, port, prefix.encode()), daemon=True).start()
 
 
-def _serve(near: socket.socket, port: int) -> None:
+def _serve(near: socket.socket, port: int, prefix: bytes) -> None:
     try:
+        first = _request(near, prefix) if prefix else b""
         far = socket.create_connection(("127.0.0.1", port))
+        far.sendall(first)
     except OSError:
         near.close()
         return
@@ -75,6 +86,19 @@ def _serve(near: socket.socket, port: int) -> None:
     back.join()
     near.close()
     far.close()
+
+
+def _request(near: socket.socket, prefix: bytes) -> bytes:
+    """Read the head of a request, and return it as one for another path, after which the connection is closed."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        chunk = near.recv(_CHUNK)
+        head += chunk
+        if not chunk or len(head) > _LONGEST_HEAD:
+            raise OSError("no request")
+    line, _, rest = head.partition(b"\r\n")
+    method, _, target = line.partition(b" ")
+    return b"%b %b%b\r\nConnection: close\r\n%b" % (method, prefix, target, rest)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -52,6 +52,7 @@ class Orders:
         logs: directory for the daemons' logs, on the host.
         bridge: path of the network namespace with the cluster's bridge; empty: no namespaces at all.
         relay: port of the host's loopback that is passed on to the node's loopback; 0: none.
+        metadata: path under which the local cloud answers for the node's metadata service, at that port.
         binds: see :class:`pcinfra.localcloud.slurm.rootfs.Layout`, as are ``volatile`` and ``gpus``.
     """
 
@@ -64,6 +65,7 @@ class Orders:
     bridge: str = ""
     address: str = ""
     relay: int = 0
+    metadata: str = ""
     binds: Mapping[str, str] = field(default_factory=dict)
     volatile: Mapping[str, str] = field(default_factory=dict)
     gpus: int = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pcinfra.errors import MissingTool
 
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "util-linux")
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "iproute2", "util-linux", "curl")
 """Of Debian 12 and later and Ubuntu 22.04 and later."""
 
 INSTALL = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"

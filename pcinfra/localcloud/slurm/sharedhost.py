@@ -10,13 +10,14 @@ import contextlib
 import hashlib
 import json
 import os
+import pwd
 import random
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from pcinfra.errors import PcinfraError
-from pcinfra.localcloud.slurm import accounts, conf
+from pcinfra.localcloud.slurm import accounting, accounts, conf
 from pcinfra.localcloud.slurm.commands import Command
 from pcinfra.localcloud.slurm.namespaced import write_configuration
 from pcinfra.localcloud.slurm.orders import PROGRAMS, Daemon, Orders
@@ -30,6 +31,9 @@ _SOCKET_LIMIT = 107
 
 _PORTS = "ports"
 """The file of the daemons' ports, beside the records of what runs."""
+
+_ACCOUNTING = "slurmdbd"
+"""Stands for slurmdbd among the ports; no node is called so, for theirs have a dash."""
 
 _QUIET = range(10240, 32768)
 """Ports below those that Linux gives to outgoing connections (ip_local_port_range)."""
@@ -63,6 +67,9 @@ class SharedHostNodes:
         self._make_devices(max((node.gpus for node in spec.nodes), default=0))
         environment = {"PATH": PROGRAMS, **self.client_environment()}
         write_configuration(self.paths.configuration, spec, self._place(spec), environment)
+        if spec.database:
+            text = accounting.slurmdbd_conf(spec.database, self._accounting(spec))
+            accounting.write(self.paths.configuration / "slurmdbd.conf", text)
 
     def leave(self) -> None:
         """Remove the alias: nothing of a stopped cluster is outside its directory."""
@@ -71,7 +78,7 @@ class SharedHostNodes:
 
     def signs(self) -> tuple[Path, ...]:
         """The files that say that the controller and munged can be asked."""
-        return self.paths.configuration / ".slurmctld-listens", self._socket
+        return self.paths.configuration / ".slurmctld-listens", self._socket, *self._accounting_signs
 
     def orders(self, spec: Spec, node: Node, generation: str, bridge: str) -> Orders:
         del bridge
@@ -132,6 +139,11 @@ class SharedHostNodes:
         return self._alias / self._munge.name / "socket"
 
     @property
+    def _accounting_signs(self) -> tuple[Path, Path]:
+        """The socket of the database, and the file that says that slurmdbd can be asked."""
+        return self._alias / "mariadbd.socket", self.paths.configuration / ".slurmdbd-listens"
+
+    @property
     def _devices(self) -> Path:
         return self.paths.top / "dev"
 
@@ -174,8 +186,9 @@ class SharedHostNodes:
                 link.symlink_to(os.devnull)
 
     def _place(self, spec: Spec) -> conf.Place:
-        host = socket.gethostname().split(".")[0]
+        host = _this_host()
         ports = self._ports(spec)
+        accountants = accounting.slurm_conf(self._accounting(spec)) if spec.database else {}
         me = str(os.geteuid())
         return conf.Place(
             controller=f"{host}(127.0.0.1)",
@@ -193,13 +206,30 @@ class SharedHostNodes:
             devices=str(self._devices),
             programs=str(self.paths.configuration / "pcluster"),
             munge_socket=str(self._socket),
-            extra={"CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny"},
+            extra={"CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny", **accountants},
+        )
+
+    def _accounting(self, spec: Spec) -> accounting.Place:
+        socket_, sign = map(str, self._accounting_signs)
+        return accounting.Place(
+            user=pwd.getpwuid(os.geteuid()).pw_name,
+            become=_ending(),
+            host=_this_host(),
+            address="127.0.0.1",
+            port=self._ports(spec)[_ACCOUNTING],
+            data=str(self.paths.top / "database"),
+            socket=socket_,
+            logs=str(self.paths.node(spec.head.name, "log")),
+            run=str(self.paths.run),
+            sign=sign,
+            munge=str(self._socket),
+            extra=("CommunicationParameters=NoInAddrAny",),
         )
 
     def _ports(self, spec: Spec) -> dict[str, int]:
         """Return the port of every daemon: those of before, and free ones for who has none."""
         path = self.paths.run / _PORTS
-        names = [spec.head.name, *(node.name for node in spec.nodes)]
+        names = [spec.head.name, *(node.name for node in spec.nodes), *([_ACCOUNTING] if spec.database else [])]
         kept = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
         missing = [name for name in names if name not in kept]
         ports = {name: kept[name] for name in names if name in kept}
@@ -209,7 +239,8 @@ class SharedHostNodes:
 
     def _daemons(self, spec: Spec, node: Node) -> tuple[Daemon, ...]:
         if node == spec.head:
-            return self._munged(), self._slurmctld()
+            accountants = accounting.daemons(self._accounting(spec)) if spec.database else ()
+            return self._munged(), *accountants, self._slurmctld()
         return () if node in spec.logins else (self._slurmd(node),)
 
     def _munged(self) -> Daemon:
@@ -220,7 +251,7 @@ class SharedHostNodes:
     def _slurmctld(self) -> Daemon:
         port = _configured_port(self.paths.configuration / "slurm.conf")
         argv = _ending(_path("slurmctld"), "-D", "-f", str(self.paths.configuration / "slurm.conf"))
-        listens, munge = map(str, self.signs())
+        listens, munge, *_ = map(str, self.signs())
         return Daemon("slurmctld", argv, after=munge, listens=port, announces=listens, restarts=True)
 
     def _slurmd(self, node: Node) -> Daemon:
@@ -262,6 +293,10 @@ def _check_loopback() -> None:
             where=host,
             hint=f"add '127.0.0.1 {host}' to /etc/hosts, or run as root: nodes then have a network of their own",
         )
+
+
+def _this_host() -> str:
+    return socket.gethostname().split(".")[0]
 
 
 def _path(program: str) -> str:

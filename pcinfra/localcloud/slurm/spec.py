@@ -16,6 +16,7 @@ _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNSAFE = re.compile(r"""[\s"'#\\\x00-\x1f\x7f]""")
@@ -79,6 +80,9 @@ class Spec:
         stopped: the compute fleet is stopped: no partition takes jobs.
         idle: seconds after which an idle dynamic node is ended; 0: never.
         boot: seconds that a compute node may take from its start until Slurm has it up.
+        credential: seconds for which a job's credential holds (cred_expire). A machine that takes longer to launch a
+            job fails to, and so long a requeued job waits (slurm.conf(5), AuthInfo).
+        database: of Slurm's accounting, which then runs on the head node; empty: there is none.
     """
 
     name: str
@@ -95,6 +99,8 @@ class Spec:
     stopped: bool = False
     idle: int = 0
     boot: int = 60
+    credential: int = 15
+    database: str = ""
 
     def __post_init__(self) -> None:
         check(self)
@@ -146,6 +152,8 @@ def check(spec: Spec) -> None:
     for path in spec.shared:
         check_mount(path, "shared storage")
     _check_options(spec.settings)
+    if spec.database:
+        _match(_DATABASE, spec.database, "name of a database")
     for name, value in spec.environment.items():
         _match(_VARIABLE, name, "environment variable")
         _reject("\0" in value or "\n" in value, f"environment variable {name}", "its value has a line break")

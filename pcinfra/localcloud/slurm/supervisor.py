@@ -92,6 +92,7 @@ def _hold_node(orders: Orders, record: Record) -> None:
     host, processes = (os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "pid"))
     network.join(orders.bridge, orders.address)
     listener = network.listen(orders.relay) if orders.relay else None
+    service = network.listen(80, network.METADATA) if orders.relay else None
     kernel.unshare(kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC)
     kernel.sethostname(orders.node)
     alive, hold = os.pipe()
@@ -104,6 +105,8 @@ def _hold_node(orders: Orders, record: Record) -> None:
     _ready(orders, Record(record.supervisor, Process.find(init)))
     if listener:
         threading.Thread(target=network.relay, args=(listener, orders.relay), daemon=True).start()
+        told = (service, orders.relay, orders.metadata)
+        threading.Thread(target=network.relay, args=told, daemon=True).start()
     while os.waitpid(init, os.WNOHANG)[0] == 0:
         if _signal({signal.SIGCHLD}, lambda: _forgotten(orders)) == signal.SIGTERM:
             os.kill(init, signal.SIGKILL)
@@ -242,9 +245,9 @@ def _note_end(logs: Path, name: str, status: int) -> None:
 
 
 def _end(running: dict[int, str]) -> None:
-    for pid in running:
+    """The last one first: what stands on another still has it while it ends (slurmctld on slurmdbd)."""
+    for pid in reversed(running):
         os.kill(pid, signal.SIGTERM)
-    for pid in running:
         os.waitpid(pid, 0)
     for process in descendants([os.getpid()]):
         process.kill()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,13 @@ class Machines:
     def start_script(self, instance_id: str, script: str, directory: str) -> Any:
         return Bash(script, directory)
 
+    def terminal(self, instance_id: str, command: str) -> list[str]:
+        settings = ("env", "TERM=xterm", "PS1=$ ", f"PATH={os.environ['PATH']}", "setsid", "--ctty", "--wait")
+        return [*settings, "sh", *(("-c", command) if command else ())]
+
+    def dial(self, instance_id: str, host: str, port: int) -> socket.socket:
+        return socket.create_connection((host or "127.0.0.1", port), timeout=10)
+
 
 def main(directory: Path) -> None:
     prepare_environment(directory)
@@ -78,17 +86,19 @@ def main(directory: Path) -> None:
     from werkzeug.serving import make_server
 
     from pcinfra.localcloud.http import Application, Handler
-    from pcinfra.localcloud.services import ec2, s3, ssm
+    from pcinfra.localcloud.services import ec2, s3, ssm, ssm_sessions
 
     ec2.install(lambda _ids: None)
     s3.install()
     ssm.install(Machines())
+    sessions = ssm_sessions.install(Machines())
     mock_aws().start()
     web = make_server("127.0.0.1", 0, Application(lambda: None, dict), threaded=True, request_handler=Handler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     sys.stdout.write(f"{web.port}\n")
     sys.stdout.flush()
     sys.stdin.read()
+    sessions.stop()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ UNKNOWN: list[tuple[str, str, dict[str, Any], str]] = [
     ("sts", "decode_authorization_message", {"EncodedMessage": "x"}, "sts.DecodeAuthorizationMessage"),
     # json
     ("pricing", "get_products", {"ServiceCode": "AmazonEC2"}, "pricing.GetProducts"),
-    ("ssm", "start_session", {"Target": "i-0123456789abcdef0"}, "ssm.StartSession"),
+    ("ssm", "get_calendar_state", {"CalendarNames": ["x"]}, "ssm.GetCalendarState"),
     ("fsx", "create_file_cache", {}, "fsx.CreateFileCache"),
     ("cloudtrail", "lookup_events", {}, "cloudtrail.LookupEvents"),
     # rest-json

@@ -230,3 +230,20 @@ def test_a_call_answers_while_a_command_runs(cloud: Client, instances: list[str]
     assert ssm.list_commands(CommandId=command)["Commands"][0]["Status"] in ("Pending", "InProgress")
     assert time.monotonic() - began < 600
     ssm.cancel_command(CommandId=command)
+
+
+def test_an_agent_runs_five_commands_at_a_time(cloud: Client, tmp_path: Path) -> None:
+    ssm, instance = cloud("ssm"), launch(cloud("ec2"), "busy")
+    waiting = [send(ssm, instance, f"until [ -e {tmp_path}/go ]; do sleep 0.05; done") for _ in range(5)]
+
+    def states() -> set[str]:
+        return {str(ssm.get_command_invocation(CommandId=each, InstanceId=instance)["Status"]) for each in waiting}
+
+    until_equal(states, {"InProgress"})
+    sixth = send(ssm, instance, f"touch {tmp_path}/sixth")
+    run(ssm, launch(cloud("ec2"), "idle"), "true")  # another instance has an agent of its own
+    assert ssm.get_command_invocation(CommandId=sixth, InstanceId=instance)["Status"] == "Pending"
+    assert not (tmp_path / "sixth").exists()
+    (tmp_path / "go").touch()
+    assert result(ssm, sixth, instance)["Status"] == "Success"
+    assert {result(ssm, each, instance)["Status"] for each in waiting} == {"Success"}

@@ -15,6 +15,7 @@ from pcinfra.aws import Target
 from pcinfra.clusters import connect
 from pcinfra.clusters.connect import Forward
 from pcinfra.errors import MissingTool, UsageError
+from pcinfra.sessions import plugin
 from pcinfra.shell import attach
 from tests.unit.clusters.fakes import FakeShell
 
@@ -23,11 +24,11 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdQZ83z5o/5DDQwbGQbsm0Kfq404IthysiZR
 
 
 def test_a_shell_is_opened_as_the_clusters_user() -> None:
-    argv = connect.session(TARGET, "i-1", "ubuntu")
+    argv = plugin.command(TARGET, connect.request("i-1", "ubuntu"))
     assert argv[:7] == ["aws", "ssm", "start-session", "--region", "eu-west-1", "--profile", "team one"]
     assert argv[argv.index("--target") + 1] == "i-1"
     assert json.loads(argv[-1]) == {"command": ["sudo -i -u ubuntu"]}
-    assert connect.session(TARGET, "i-1", "")[-2:] == ["--target", "i-1"], "whoever Session Manager is"
+    assert plugin.command(TARGET, connect.request("i-1", ""))[-2:] == ["--target", "i-1"], "whoever Session Manager is"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,9 @@ def test_a_shell_is_opened_as_the_clusters_user() -> None:
     ],
 )  # fmt: skip
 def test_a_port_is_forwarded(text: str, document: str, values: dict[str, list[str]]) -> None:
-    argv = connect.session(TARGET, "i-1", "ubuntu", Forward.parse(text))
+    request = connect.request("i-1", "ubuntu", Forward.parse(text))
+    assert request.call() == {"Target": "i-1", "DocumentName": document, "Parameters": values}
+    argv = plugin.command(TARGET, request)
     assert argv[argv.index("--document-name") + 1] == document
     assert json.loads(argv[-1]) == values
 
@@ -59,24 +62,36 @@ def test_what_is_no_forward_is_refused(text: str) -> None:
         Forward.parse(text)
 
 
-def test_what_is_missing_on_this_machine_is_told() -> None:
-    with pytest.raises(MissingTool, match="AWS CLI is not installed"):
-        connect.require(FakeShell())
-    with pytest.raises(MissingTool, match="plug-in"):
-        connect.require(FakeShell(programs=("aws",)))
-    connect.require(FakeShell(programs=("aws", connect.PLUGIN)))
+def test_the_plugin_is_used_where_it_and_the_command_line_are_installed() -> None:
+    assert not plugin.installed(FakeShell(programs=("aws",)))
+    assert not plugin.installed(FakeShell(programs=(plugin.PLUGIN,)))
+    assert plugin.installed(FakeShell(programs=("aws", plugin.PLUGIN)))
 
 
 def test_ssh_reads_the_configuration_as_it_is_meant(tmp_path: Path) -> None:
     file = tmp_path / "config"
-    file.write_text(connect.ssh_config(TARGET, "train", "i-1", "ubuntu", "/home/me/.ssh/my key"))
+    proxy = ["/opt/my tools/pcinfra", "-f", "/home/me/50%/pcinfra.yaml", "cluster", "connect", "train", "--stdio"]
+    file.write_text(connect.ssh_config(proxy, "train", "i-1", "ubuntu", "/home/me/.ssh/my key"))
     done = subprocess.run(["ssh", "-G", "-F", str(file), "train"], capture_output=True, text=True, check=True)
     found = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
     assert (found["hostname"], found["user"], found["identityfile"]) == ("i-1", "ubuntu", "/home/me/.ssh/my key")
-    words = shlex.split(found["proxycommand"])
-    assert words[:7] == ["aws", "ssm", "start-session", "--region", "eu-west-1", "--profile", "team one"]
-    assert words[words.index("--document-name") + 1] == "AWS-StartSSHSession"
-    assert "22" not in found["proxycommand"], "the port is ssh's to fill in"
+    words = [word.replace("%%", "%") for word in shlex.split(found["proxycommand"])]
+    assert words == [*proxy, "%h:%p"], "the port is ssh's to fill in"
+
+
+def test_what_ssh_fills_in_is_a_session() -> None:
+    request = connect.destination("i-0123456789abcdef0:2222")
+    assert request.call() == {
+        "Target": "i-0123456789abcdef0",
+        "DocumentName": "AWS-StartSSHSession",
+        "Parameters": {"portNumber": ["2222"]},
+    }
+
+
+@pytest.mark.parametrize("text", ["", "22", "i-1:22", "i-0123456789abcdef0:0", "i-0123456789abcdef0:22;x", "h:22"])
+def test_what_ssh_never_fills_in_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="INSTANCE:PORT"):
+        connect.destination(text)
 
 
 def test_a_key_is_let_in_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pcinfra.clusters.inputs import ClusterInputs, inputs_from_outputs
 from pcinfra.clusters.render import render
 from pcinfra.clusters.validate import validate
 from pcinfra.errors import NotFound, UsageError
-from pcinfra.project import SHAPES, Accounting, Cluster, HeadNodeSettings, Project, Queue
+from pcinfra.project import SHAPES, Accounting, Cluster, HeadNodeSettings, Monitoring, Project, Queue
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "clusters"
 RESERVATION = "cr-0123456789abcdef0"
@@ -79,6 +79,15 @@ def test_options_are_golden(inputs: ClusterInputs) -> None:
 
 ULTRASERVER = queue("p6e-gb200.36xlarge", capacity_type="CAPACITY_BLOCK", capacity_reservation=RESERVATION,
                     min_nodes=18, max_nodes=18)  # fmt: skip
+
+
+def test_only_nodes_with_gpus_serve_dcgm(inputs: ClusterInputs) -> None:
+    queues = (queue("p5.48xlarge", name="gpu"), queue("c7i.large", name="cpu", min_nodes=0))
+    both = cluster(*queues, monitoring=Monitoring(dcgm=True))
+    asked = {each["Name"]: "--dcgm" in each["CustomActions"]["OnNodeConfigured"]["Args"]
+             for each in config(both, inputs)["Scheduling"]["SlurmQueues"]}  # fmt: skip
+    assert asked == {"gpu": True, "cpu": False}
+    assert "--dcgm" not in config(both, inputs)["HeadNode"]["CustomActions"]["OnNodeConfigured"]["Args"]
 
 
 def test_an_ultraserver_is_golden(inputs: ClusterInputs) -> None:

@@ -76,10 +76,10 @@ def test_image_builder(
     assert line.verdict == "ok" or "builder: auto" in line.fix
 
 
-def test_the_plugin_is_worth_a_warning_only() -> None:
+def test_the_plugin_of_session_manager_is_not_needed() -> None:
     line = one(machine.session_manager(Project(), doors()))
-    assert line.verdict == "warning"
-    assert "session-manager-plugin.deb" in line.fix
+    assert (line.verdict, line.fix) == ("ok", "")
+    assert "only where the account encrypts sessions" in line.found
 
 
 @pytest.mark.parametrize(

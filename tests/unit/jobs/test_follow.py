@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcinfra.errors import CommandFailed, NotFound, Unreachable
-from pcinfra.jobs.follow import CALM, PATIENCE, Follower, Merge
-from pcinfra.jobs.launcher import EVERYTHING, Attempt, Chunk, History, Launcher, Look, Query, State, Status, Wanted
+from pcinfra.jobs.follow import CALM, PATIENCE, PATIENT, RHYTHM, SHORTEST, Follower, Merge
+from pcinfra.jobs.launcher import (
+    EVERYTHING,
+    Attempt,
+    Chunk,
+    History,
+    Launcher,
+    Look,
+    Query,
+    State,
+    Status,
+    Wait,
+    Wanted,
+)
 from pcinfra.jobs.manifest import Manifest
 
 TEXTS = st.lists(st.sampled_from(["a", "한글 🙂", "\n", "\r\n", "\r", "\x00", " "]), max_size=30).map("".join)
@@ -70,7 +82,13 @@ class Scripted:
     looks: int = 0
     seen: list[Mapping[str, int] | None] = field(default_factory=list)
 
-    def look(self, run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
         step = self.steps[min(self.looks, len(self.steps) - 1)]
         self.looks += 1
         self.seen.append(dict(offsets) if offsets is not None else None)
@@ -209,10 +227,65 @@ def test_a_new_attempt_is_said() -> None:
     notes: list[str] = []
     first = launcher.look
 
-    def look(run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING) -> Look:
+    def look(
+        run: str, offsets: Mapping[str, int] | None = None, wanted: Wanted = EVERYTHING, wait: Wait | None = None
+    ) -> Look:
         seen = first(run, offsets, wanted)
         return seen if seen.status.state.ended else Look(status)
 
     launcher.look = look  # type: ignore[method-assign]
     follower(launcher, [], notes, []).follow("x")
     assert notes == ["running on n2 (attempt 2)"]
+
+
+@dataclass
+class Waiting(Scripted):
+    """A Launcher whose looks wait, and take ``takes`` seconds on the clock that ``pauses`` are."""
+
+    pauses: list[float] = field(default_factory=list)
+    takes: float = 5.0
+    waits: list[Wait] = field(default_factory=list)
+
+    def look(
+        self,
+        run: str,
+        offsets: Mapping[str, int] | None = None,
+        wanted: Wanted = EVERYTHING,
+        wait: Wait | None = None,
+    ) -> Look:
+        assert wait is not None
+        self.waits.append(wait)
+        look = super().look(run, offsets, wanted)
+        self.pauses.append(self.takes)
+        return replace(look, waited=self.takes)
+
+
+def test_where_a_look_waits_no_pause_follows_it_and_it_hears_how_long_it_has_been_quiet() -> None:
+    launcher = Waiting(b"one\n", [0, 0, 0, 4, 4, 4])
+    follower(launcher, [], [], launcher.pauses).follow("x")
+    assert launcher.pauses == [5.0] * 6
+    assert [wait.quiet for wait in launcher.waits] == [
+        0.0,
+        RHYTHM,
+        5.0,
+        10.0,
+        RHYTHM,
+        5.0,
+    ]  # the first says that it runs
+    assert {wait.seconds for wait in launcher.waits} == {PATIENT}
+
+
+def test_a_look_that_had_not_to_wait_long_is_followed_by_what_is_left_of_a_pause() -> None:
+    log = b"one\ntwo\n"
+    launcher = Waiting(log, [4, 8, 8], takes=0.125)
+    follower(launcher, [], [], launcher.pauses).follow("x")
+    assert launcher.pauses == [0.125, SHORTEST - 0.125] * 2 + [0.125]
+
+
+def test_a_look_that_waited_may_cost_as_much_as_it_took() -> None:
+    spent = iter(range(100))
+    launcher = Waiting(b"", [0, 0, 0], takes=CALM - 8)
+    made = follower(launcher, [], [], launcher.pauses)
+    made.cost = lambda: float(next(spent))
+    made.follow("x")
+    assert launcher.pauses == [CALM - 8, CALM - 8, 8.0, CALM - 8]

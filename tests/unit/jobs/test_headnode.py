@@ -268,7 +268,7 @@ def test_what_is_large_is_fetched_and_comes_in_pieces_where_that_fails(broken: b
     scripts: list[str] = []
 
     class Here(SsmHeadNode):
-        def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+        def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
             scripts.append(script)
             done = subprocess.run(["bash"], input=script, cwd=tmp_path, text=True, capture_output=True, check=False)
             return Completed(("bash",), done.returncode, done.stdout, done.stderr)

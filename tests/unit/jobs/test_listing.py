@@ -45,7 +45,7 @@ class BashHeadNode:
         file = self.top / "asked"
         return len(file.read_text().splitlines()) if file.exists() else 0
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+    def run(self, script: str, *, timeout: float = 60.0, quiet: float = 0.0) -> Completed:
         assert len(wrapped(script, "ubuntu")) < MAX_COMMAND
         self.commands += 1
         environment = {"PATH": f"{self.top}/bin:{os.environ['PATH']}", "USER": "me", "LANG": "C.UTF-8"}

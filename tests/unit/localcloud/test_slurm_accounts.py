@@ -9,6 +9,8 @@ from pcinfra.localcloud.slurm import accounts
 from pcinfra.localcloud.slurm.spec import Spec
 from tests.local.slurm.clusters import config, spec_of
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's nodes have accounts of their own")
+
 PASSWD = """root:x:0:0:root:/root:/bin/bash
 slurm:x:64030:64030::/nonexistent:/usr/sbin/nologin
 alice:x:1000:1000:Alice:/home/alice:/bin/bash

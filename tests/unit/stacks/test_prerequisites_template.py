@@ -408,7 +408,7 @@ def test_nodes_pull_the_projects_images_and_what_other_accounts_let_them() -> No
     )
     assert "Resource" not in found["PullWhereOthersLetIn"]
     unlimited = {sid for sid, each in found.items() if each.get("Resource") == "*"}
-    assert unlimited == {"LogInToRegistries", "AnswerSystemsManager"}
+    assert unlimited == {"LogInToRegistries", "AnswerSystemsManager", "SeeWhenCapacityEnds"}
 
 
 def test_nodes_read_no_secret_unless_it_is_named() -> None:

@@ -2,8 +2,8 @@
 # Once a minute signs.K gets a line: the time, and the sizes of the logs that have grown. An attempt that leaves no
 # result, because its node died, lived at least that long; `pcinfra logs --since` finds its place there.
 attempt_begins() {
-  printf '{"job":"%s","attempt":%d,"nodes":"%s","count":%d,"gpus":%d,"started":%d}\n' "$job" "$PCINFRA_ATTEMPT" \
-    "$SLURM_JOB_NODELIST" "${SLURM_JOB_NUM_NODES:-1}" "${SLURM_GPUS_ON_NODE:-0}" "$(date +%s)" >>"$mine/attempts.jsonl"
+  printf '{"job":"%s","attempt":%d,"nodes":"%s","count":%d,"gpus":%d,"started":%(%s)T}\n' "$job" "$PCINFRA_ATTEMPT" \
+    "$SLURM_JOB_NODELIST" "${SLURM_JOB_NUM_NODES:-1}" "${SLURM_GPUS_ON_NODE:-0}" -1 >>"$mine/attempts.jsonl"
   rm -f slurm.end # it was of the attempt before
   attempt_signs 9>&- </dev/null >>"$mine/signs.$PCINFRA_ATTEMPT" 2>/dev/null &
   signs=$!

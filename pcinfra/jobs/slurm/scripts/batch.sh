@@ -18,16 +18,18 @@ export PCINFRA_CHECKPOINTS=${PCINFRA_CHECKPOINTS:-$mine/checkpoints}
 [ -s job.id ] || [ -n "$tasks" ] || echo "$SLURM_JOB_ID" >job.id
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 attempt_begins
-asked=$(cat requeue.max 2>/dev/null || echo "$requeue")
+asked=$requeue # every process that is not needed here lets the command begin sooner
+[ ! -e requeue.max ] || asked=$(<requeue.max)
 # spared: how many attempts ended before the command began, because a node was unhealthy (gate.sh). They are not counted.
 spared() { cut -d' ' -f1 "$mine/unhealthy" 2>/dev/null | sort -u | grep -c .; }
-budget=$((asked + $(spared)))
+budget=$asked
+[ ! -e "$mine/unhealthy" ] || budget=$((asked + $(spared)))
 [ "$budget" = "$asked" ] || [ "$asked" != 0 ] || scontrol update JobId="$job" Requeue=0 # as it was submitted
 
 # record EXIT_CODE VERDICT REQUEUED [WHY]: what became of this attempt, one line each. Of an array, when its last task has
 # ended, what became of all.
 record() {
-  local now worst why
+  local now worst why verdict more
   attempt_ends
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   why=$(tr -d '\000-\037"\134' <<<"${4:-}" | head -c 400)
@@ -35,10 +37,17 @@ record() {
   [ -n "$tasks" ] && [ "$3" = false ] || return
   exec 8>tasks/lock && flock 8 && echo "$task $1" >>tasks/ended
   worst=$(awk -v tasks="$tasks" '{code[$1] = $2} END {
-    for (each in code) {n++; if (code[each] > worst) worst = code[each]; if (code[each]) bad++}
-    if (n >= tasks) print worst + 0, (worst ? "failed" : "done"), "false," "\"failed_tasks\":" bad + 0}' tasks/ended)
-  # shellcheck disable=SC2086 # three words
-  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":%s' $worst >>result.jsonl
+    for (each in code) n++
+    if (n < tasks) exit
+    for (each = 0; each < tasks; each++) {
+      if (code[each] > worst) worst = code[each]
+      if (code[each] && ++bad <= 10) which = which (bad > 1 ? ", " : " ") each
+    }
+    why = bad + 0 " of " tasks " tasks failed:" which (bad > 10 ? " and more" : "")
+    print worst + 0, (worst ? "failed" : "done"), "\"failed_tasks\":" bad + 0 (bad ? ",\"why\":\"" why "\"" : "")
+  }' tasks/ended)
+  read -r worst verdict more <<<"$worst"
+  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":false,%s' "$worst" "$verdict" "$more" >>result.jsonl
   exec 8>&-
 }
 line() {
@@ -67,7 +76,8 @@ address_of() {
   address=$(scontrol show node -o "$1" 2>/dev/null | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
   echo "${address:-$1}"
 }
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | head -n 1)
+first=$SLURM_JOB_NODELIST
+[[ $first != *[[,]* ]] || first=$(scontrol show hostnames "$first" 2>/dev/null | head -n 1)
 MASTER_ADDR=$(address_of "${first:-localhost}")
 export MASTER_ADDR MASTER_PORT=$((61000 + SLURM_JOB_ID % 4536))
 
@@ -100,17 +110,20 @@ elif [ "$container" = required ]; then
 fi
 
 stopped=''
-trap 'stopped=1; : >"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
+trap 'stopped=1; : >>"$PCINFRA_STOP_FILE"' TERM # Slurm ends the job; SIGKILL follows after KillWait
 timer=''
 # The time limit comes, or the nodes are about to be taken away, which may both be so: the first one counts.
 trap '[ -n "$timer" ] || { touch "$PCINFRA_STOP_FILE"; before_limit & timer=$!; }' USR1
+
+# gone: print when the nodes are taken away, as the stop file tells; nothing where it is the time limit that comes.
+gone() { sed -n '1s/^\([0-9]\{1,12\}\) .*/\1/p' "$PCINFRA_STOP_FILE"; }
 
 # shellcheck disable=SC2329 # called by the trap
 # before_limit: end what does not look for the stop file, while there is time left to requeue the job. The file has the
 # time at which the nodes go, where it is not the time limit that comes.
 before_limit() {
   local end left last=$((grace / 3 < 60 ? grace / 3 : 60))
-  end=$(sed -n '1s/^\([0-9]\{1,12\}\) .*/\1/p' "$PCINFRA_STOP_FILE")
+  end=$(gone)
   [ -n "$end" ] || end=$(date -d "$(squeue -h -j "$job" -o %e 2>/dev/null)" +%s 2>/dev/null)
   left=$((${end:-$(($(date +%s) + grace))} - $(date +%s)))
   last=$((left / 3 < last ? (left > 0 ? left / 3 : 0) : last))
@@ -123,14 +136,30 @@ before_limit() {
 [ -z "$(type -t gate)" ] || gate
 [ -z "$stopped" ] || { record 143 stopped false; exit 143; }
 
+# put_off: ask EC2 whether the end of the capacity was put off since the job was submitted ("Extend Capacity Blocks", EC2
+# user guide), by the role of this node. Without an answer it is as it was.
+put_off() {
+  local own end
+  [ -n "${reservation:-}" ] || return
+  own=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(sed -n 's/^cfn_region=//p' /etc/parallelcluster/cfnconfig 2>/dev/null)}}
+  end=$(PATH=$PATH:/usr/local/bin:/snap/bin timeout 30 aws ec2 describe-capacity-reservations \
+    --output text ${own:+"--region=$own"} --capacity-reservation-ids "$reservation" \
+    --query 'CapacityReservations[0].EndDate')
+  end=$(date -d "${end:-none}" +%s 2>/dev/null) || return
+  ends=$((end - early))
+}
+
 # stop_watch: tell this job when its nodes are taken away: in good time before $ends (of a capacity block, in seconds since
 # 1970), or as soon as a node says that EC2 takes it (watch.sh).
 stop_watch() {
   local nap
   trap 'kill "$nap" 2>/dev/null; exit' TERM
-  [ "${ends:-0}" -gt "$(date +%s)" ] || ends='' # it was put off since the job was submitted, or the nodes were gone
+  [ "${ends:-0}" -gt "$(date +%s)" ] || put_off
+  [ "${ends:-0}" -gt "$(date +%s)" ] || ends='' # it has passed, and the nodes are there
   while [ ! -e "$PCINFRA_STOP_FILE" ]; do
     if [ -n "$ends" ] && [ $((ends - grace)) -le "$(date +%s)" ]; then
+      put_off
+      [ $((ends - grace)) -le "$(date +%s)" ] || continue
       echo "$ends the capacity of its nodes ends at $(date -u -d "@$ends" +'%F %R UTC')" >"$PCINFRA_STOP_FILE"
       break
     fi
@@ -183,6 +212,13 @@ if [ "$rc" -gt 128 ]; then # srun's own is the highest of all
 fi
 rm -f -- "$said"
 
+# not_before END: have the next attempt begin when these nodes are gone: on them it would be stopped again at once, until
+# no attempt is left.
+not_before() {
+  [ "${1:-0}" -le "$(date +%s)" ] || scontrol update JobId="$job" StartTime="$(date -d "@$(($1 + 10))" +%FT%T)"
+  return 0
+}
+
 verdict='done'
 [ "$rc" -eq 0 ] || verdict=failed
 if [ -n "$stopped" ]; then
@@ -194,7 +230,7 @@ elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$aske
   if [ "$PCINFRA_ATTEMPT" -lt "$budget" ]; then
     record 75 stopped true "$(sed '1s/^[0-9]* //; q' "$PCINFRA_STOP_FILE")"
     # Slurm ends this job for it, and would end the asking, too.
-    (trap '' TERM && exec scontrol requeue "$job") && exit 0
+    (trap '' TERM && scontrol requeue "$job" && not_before "$(gone)") && exit 0
   fi
   verdict=timeout rc=75
 fi

@@ -3,11 +3,13 @@
 find_run "$WHAT"
 slurm=$(timeout 10 squeue -h -t all -n "pci-$RUN" -o '%j|%T|%r|%N' 2>/dev/null)
 asked=$?
+[ -n "$slurm" ] || slurm=$(forgotten "$RUN")
 printf %s "$({
   echo "asked $asked"
   printf '%s\n' "$slurm" | sed 's/^/slurm /'
   record "$RUN"
   times "$RUN"
+  spells "$RUN"
   for file in "$RUN"/began.*; do
     [ ! -e "$file" ] || echo "began ${file##*.} $(<"$file")"
   done

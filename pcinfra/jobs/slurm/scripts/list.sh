@@ -21,6 +21,7 @@ texts=() kept=()
 for RUN in "${runs[@]}"; do
   [ ! -e "$RUN/job.sbatch" ] || { texts+=("$(record "$RUN")"); kept+=("$RUN"); }
 done
+[ "$ACTIVE" = yes ] || slurm+=$'\n'$(forgotten "${kept[@]}")
 n=${#kept[@]}
 while :; do
   text=$({

@@ -35,11 +35,12 @@ tasks_of() {
     }'
 }
 # times RUN...: print when each run was submitted, and when its attempts gave their last signs of life: the minute that
-# was noted, or what the first node said.
+# was noted, or what the first node said. And how many blocks the file system of the runs has left.
 times() {
   local run files=()
   for run; do
     files+=("$run"/job.id "$run"/signs.* "$run"/logs/node-0.*.log)
   done
   stat -c 'time %n %Y' -- "${files[@]}" 2>/dev/null
+  stat -f -c 'room %a' .
 }

@@ -15,14 +15,17 @@ if [ -e "${runs[0]}/unpacked" ]; then
 else
   missing=yes
 fi
-if [ -n "$missing" ]; then
-  if [ "${ARCHIVE#@}" != "$ARCHIVE" ]; then
-    tar "${unpack[@]}" -xzpf "${ARCHIVE#@}" || exit
-  else
-    printf %s "$ARCHIVE" | base64 -d | tar "${unpack[@]}" -xzpf - || exit
-  fi
-  : >"${runs[0]}/unpacked"
-fi
+# unpacked: unpack what was sent. Half of it is no run: where there is no room, none is left behind.
+unpacked() {
+  local from=- why
+  [ "${ARCHIVE#@}" = "$ARCHIVE" ] || from=${ARCHIVE#@}
+  why=$({ [ "$from" != - ] || printf %s "$ARCHIVE" | base64 -d; } | tar "${unpack[@]}" -xzpf "$from" 2>&1) &&
+    : >"${runs[0]}/unpacked" && return
+  [ "${#unpack[@]}" != 0 ] || rm -rf -- "${runs[@]}"
+  echo "the runs cannot be written to $PWD: ${why%%$'\n'*}" >&2
+  exit 1
+}
+[ -z "$missing" ] || unpacked
 declare -A known=() # what Slurm has already, by run and part
 if [ -n "$again" ]; then
   while read -r job name part; do

@@ -1,7 +1,8 @@
 # Looks on every node whether EC2 is about to take it away, which it says two minutes before ("Spot Instance interruption
 # notices", EC2 user guide), and then tells the job to stop. That it may do so soon ("EC2 instance rebalance
 # recommendations") is only noted: many such instances live on for hours.
-imds=http://169.254.169.254/latest
+imds=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
+imds=${imds%/}/latest
 node=${SLURMD_NODENAME:-$(hostname -s)}
 known=''
 ask() { curl -fs -m 5 -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/$1"; }

@@ -9,7 +9,8 @@ from pcinfra.jobs.spec import JobSpec
 def _lines(spec: JobSpec) -> tuple[str, ...]:
     return (
         program("accelerate"),
-        f"total=$(({processes(spec).strip(chr(34))} * SLURM_JOB_NUM_NODES))",
+        *processes(spec),
+        "total=$((processes * SLURM_JOB_NUM_NODES))",
         "several=()",
         '[ "$total" = 1 ] || several=(--multi_gpu)',
         'exec accelerate launch "${several[@]}" --num_machines="$SLURM_JOB_NUM_NODES" --num_processes="$total" \\',

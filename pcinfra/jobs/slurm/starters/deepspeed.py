@@ -12,7 +12,7 @@ from pcinfra.jobs.spec import JobSpec
 def _lines(spec: JobSpec) -> tuple[str, ...]:
     return (
         program("deepspeed"),
-        f"processes={processes(spec)}",
+        *processes(spec),
         "hosts=$(mktemp) || exit",
         'for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do echo "node-$node slots=$processes"; done >"$hosts"',
         'exec deepspeed --hostfile="$hosts" --no_ssh --node_rank="$SLURM_NODEID" \\',

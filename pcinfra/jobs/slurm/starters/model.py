@@ -42,7 +42,20 @@ def once(spec: JobSpec) -> int:
     return 1
 
 
-def processes(spec: JobSpec) -> str:
-    """Return bash for the number of processes on each node: as the job file says, else one for each GPU."""
+def processes(spec: JobSpec) -> tuple[str, ...]:
+    """Return bash that sets ``processes``, how many each node starts: as the job file says, else one for each GPU.
+
+    GPUs that Slurm alone knows of, as on the local cloud, have no device of their own; the processes would only share
+    this machine's CPUs.
+    """
     number = spec.processes or spec.gpus or (1 if spec.cpus else None)
-    return str(number) if number else '"${SLURM_GPUS_ON_NODE:-1}"'
+    if number:
+        return (f"processes={number}",)
+    return (
+        "processes=${SLURM_GPUS_ON_NODE:-1}",
+        'if [ "$processes" != 1 ] && { [ ! -e /dev/nvidia0 ] || [ /dev/nvidia0 -ef /dev/null ]; }; then',
+        '  [ "${SLURM_NODEID:-0}" != 0 ] || echo "The GPUs here are not real: each node runs 1 process, not $processes;'
+        ' --processes $processes says otherwise." >&2',
+        "  processes=1",
+        "fi",
+    )

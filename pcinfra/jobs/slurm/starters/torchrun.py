@@ -14,10 +14,11 @@ from pcinfra.jobs.spec import JobSpec
 def _lines(spec: JobSpec) -> tuple[str, ...]:
     return (
         program("torchrun"),
+        *processes(spec),
         "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1",
         "host=0",
         '[ "$SLURM_NODEID" != 0 ] || host=1',
-        f'exec torchrun --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node={processes(spec)} \\',
+        'exec torchrun --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="$processes" \\',
         '  --rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:$MASTER_PORT" --rdzv-conf="is_host=$host" \\',
         f'  --rdzv-id="$SLURM_JOB_ID.$PCINFRA_ATTEMPT" --max-restarts={spec.restarts} --no-python {COMMAND}',
     )

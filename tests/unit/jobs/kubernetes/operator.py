@@ -6,6 +6,7 @@ v1.8.1, ``pkg/controller.v1/pytorch/envvar.go`` and ``elastic.go``. kubelet: ``t
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,11 @@ def pytorchjob_pod(job: Object, kind: str, index: int) -> tuple[list[str], dict[
             "PET_MAX_RESTARTS": str(elastic["maxRestarts"]),
         }
     return _pod(replicas[kind]["template"]["spec"]["containers"][0], own)
+
+
+def moved(text: str, folder: Path) -> str:
+    """Return ``text`` with what is below ``/pcinfra/`` in a pod below ``folder``, and other paths as they are."""
+    return re.sub(r"(?<![\w/])/pcinfra/", lambda _: f"{folder}/", text)
 
 
 def run(command: list[str], variables: Mapping[str, str], programs: Path) -> list[str]:

@@ -18,7 +18,7 @@ from pcinfra.jobs.kubernetes.render import files, pytorchjob, runtimes, trainjob
 from pcinfra.jobs.kubernetes.render.expansion import expanded
 from pcinfra.jobs.kubernetes.render.model import ARCHIVE
 from tests.unit.jobs.kubernetes.jobs import ELASTIC, FULL, JOBS, PLAIN, job
-from tests.unit.jobs.kubernetes.operator import pytorchjob_pod, run, trainjob_pod
+from tests.unit.jobs.kubernetes.operator import moved, pytorchjob_pod, run, trainjob_pod
 
 TORCHRUN = '#!/bin/sh\nprintf "%s\\n" "$@"\nenv | grep ^PET_ | sort\n'
 
@@ -62,14 +62,14 @@ def test_launchers_are_told_of_all_nodes_and_change_no_word(tmp_path: Path, laun
     rendered = trainjob.render(made, Dialect.V2_1) if kind == "TrainJob" else pytorchjob.render(made)
     (tmp_path / "job").mkdir()
     for name, text in rendered.objects[1]["data"].items():
-        (tmp_path / "job" / name).write_text(text.replace("/pcinfra/", f"{tmp_path}/"))
+        (tmp_path / "job" / name).write_text(moved(text, tmp_path))
     (tmp_path / launcher).write_text(RECORD)
     (tmp_path / launcher).chmod(0o755)
     for index in range(2):
         replica = ("Worker" if index else "Master", 0)
         pod = trainjob_pod(rendered.job, index) if kind == "TrainJob" else pytorchjob_pod(rendered.job, *replica)
         command, variables = pod
-        said = run([word.replace("/pcinfra/", f"{tmp_path}/") for word in command], variables, tmp_path)
+        said = run([moved(word, tmp_path) for word in command], variables, tmp_path)
         host, port = variables["PET_MASTER_ADDR"], variables["PET_MASTER_PORT"]
         if launcher == "accelerate":
             assert said[:7] == ["launch", "--multi_gpu", "--num_machines=2", "--num_processes=16",

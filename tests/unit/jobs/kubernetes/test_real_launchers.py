@@ -15,7 +15,7 @@ import pytest
 from pcinfra.jobs.kubernetes.dialect import Dialect
 from pcinfra.jobs.kubernetes.render import pytorchjob, trainjob
 from tests.unit.jobs.kubernetes.jobs import JOBS, job
-from tests.unit.jobs.kubernetes.operator import pytorchjob_pod, trainjob_pod
+from tests.unit.jobs.kubernetes.operator import moved, pytorchjob_pod, trainjob_pod
 
 TRAIN = """\
 import os, sys
@@ -43,7 +43,7 @@ def test_two_pods_make_one_group_of_four(launcher: str, kind: str, tmp_path: Pat
     rendered = trainjob.render(made, Dialect.V2_2) if kind == "TrainJob" else pytorchjob.render(made)
     (tmp_path / "job").mkdir()
     for name, text in rendered.objects[1]["data"].items():
-        (tmp_path / "job" / name).write_text(text.replace("/pcinfra/", f"{tmp_path}/"))
+        (tmp_path / "job" / name).write_text(moved(text, tmp_path))
     own = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(_free()), "HOME": str(tmp_path),
            "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}  # fmt: skip
     pods = []
@@ -52,7 +52,7 @@ def test_two_pods_make_one_group_of_four(launcher: str, kind: str, tmp_path: Pat
         words, variables = (
             trainjob_pod(rendered.job, index) if kind == "TrainJob" else pytorchjob_pod(rendered.job, *replica)
         )
-        words = [word.replace("/pcinfra/", f"{tmp_path}/") for word in words]
+        words = [moved(word, tmp_path) for word in words]
         with (tmp_path / f"out{index}").open("w") as out:
             pods.append(subprocess.Popen(words, env={**os.environ, **variables, **own}, stdout=out, stderr=out))
     try:
