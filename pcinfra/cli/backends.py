@@ -40,11 +40,22 @@ class Place:
 
     @classmethod
     def of(cls, where: str) -> Place:
+        """Take ``where`` apart.
+
+        Raises:
+            UsageError: it is none of these places, or its namespace cannot be one.
+        """
+        from pcinfra.cli.render import checked_namespace
+
         head, at, context = where.partition("@")
         first, *words = head.split(":")
         if at and not context:
             raise UsageError("names no context", where=f"--on {where}", hint="kubectl config get-contexts")
-        return cls(first, tuple(words), context)
+        if first not in REGISTRY:
+            raise UsageError("is no Kubernetes", where=f"--on {where}", hint=f"--on {WHERE}")
+        found = cls(first, tuple(words), context)
+        checked_namespace(found.namespace, "--on")
+        return found
 
     @property
     def namespace(self) -> str:
@@ -99,8 +110,6 @@ def launcher(session: Session, where: str, namespace: str = "") -> KubernetesLau
 
     if where not in session.backends:
         place = Place.of(where)
-        if place.first not in REGISTRY:
-            raise UsageError("is no Kubernetes", where=f"--on {where}", hint=f"--on {WHERE}")
         api = REGISTRY[place.first](session, place, namespace)
         checked_namespace(api.namespace, "--on")
         cluster = place.words[:1] if place.first == "eks" else ()

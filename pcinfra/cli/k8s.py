@@ -141,22 +141,12 @@ def substitute(names: tuple[str, ...]) -> None:
 @k8s.command()
 @k8s_live.on_option
 @click.option("--namespace", "-n", metavar="NAME", default="", hidden=True, help="The same as --on k8s:NAME.")
-@click.option("--user", "users", metavar="NAME", multiple=True, help="Who gets the rights. May be repeated.")
-@click.option("--group", "groups", metavar="NAME", multiple=True, help="Likewise, a group.")
-@click.option("--service-account", "accounts", metavar="NAME", multiple=True, help="Likewise; it is made, too.")
+@k8s_live.subject_options
 @options.pass_session
-def rbac(
-    session: Session,
-    /,
-    where: str,
-    namespace: str,
-    users: tuple[str, ...],
-    groups: tuple[str, ...],
-    accounts: tuple[str, ...],
-) -> None:
+def rbac(session: Session, /, where: str, namespace: str, **given: tuple[str, ...]) -> None:
     """Print Role and RoleBinding with the rights that pcinfra needs in the namespace of --on, and no more.
 
-    No cluster is asked.
+    No cluster is asked. `pcinfra k8s setup` with the same options grants them.
 
     \b
     pcinfra k8s rbac --on k8s:team-a --group team-a | kubectl apply -f -
@@ -166,14 +156,10 @@ def rbac(
     from pcinfra.jobs.kubernetes.text import to_yaml
 
     place = _namespace(session, where, namespace)
-    api = "rbac.authorization.k8s.io"
-    subjects: list[dict[str, Any]] = [{"kind": "User", "name": name, "apiGroup": api} for name in users]
-    subjects += [{"kind": "Group", "name": name, "apiGroup": api} for name in groups]
-    subjects += [{"kind": "ServiceAccount", "name": name, "namespace": place} for name in accounts]
-    if not subjects:
+    made = rights.granted(place, **given)
+    if not made:
         raise UsageError("nobody would get the rights", hint="--user, --group or --service-account NAME")
-    made = [rights.service_account(place, name) for name in accounts]
-    click.echo(to_yaml([*made, *rights.manifests(place, subjects)]), nl=False)
+    click.echo(to_yaml(made), nl=False)
 
 
 def _namespace(session: Session, where: str, namespace: str) -> str:
@@ -185,8 +171,7 @@ def _namespace(session: Session, where: str, namespace: str) -> str:
     from pcinfra.cli.backends import Place, launcher
     from pcinfra.cli.render import checked_namespace
 
-    said = namespace or Place.of(where).namespace
-    return checked_namespace(said, "-n" if namespace else "--on") or launcher(session, where).api.namespace
+    return checked_namespace(namespace, "-n") or Place.of(where).namespace or launcher(session, where).api.namespace
 
 
 @k8s.command()
@@ -220,13 +205,15 @@ def _objects(file: Path) -> list[dict[str, Any]]:
     """Return the objects in a YAML file, or on standard input for ``-``.
 
     Raises:
-        InputError: it is no YAML.
-        UsageError: it holds something else than objects.
+        UsageError: it cannot be read, is no YAML, or holds something else than objects.
     """
     from pcinfra.errors import UsageError
     from pcinfra.jobs.kubernetes.text import from_yaml
 
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(file)) from error
     objects = from_yaml(text, str(file))
     if not objects:
         raise UsageError("holds no Kubernetes object", where=str(file))

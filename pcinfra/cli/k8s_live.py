@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import click
 
@@ -10,7 +12,19 @@ from pcinfra.cli import options
 from pcinfra.cli.backends import WHERE
 from pcinfra.cli.session import Session
 
+F = TypeVar("F", bound=Callable[..., Any])
 on_option = click.option("--on", "where", metavar="WHERE", default="k8s", show_default=True, help=f"{WHERE}.")
+
+
+def subject_options(command: F) -> F:
+    """Add who gets rights: ``users``, ``groups`` and ``accounts``."""
+    for option in (
+        click.option("--service-account", "accounts", metavar="NAME", multiple=True, help="Likewise; it is made, too."),
+        click.option("--group", "groups", metavar="NAME", multiple=True, help="Likewise, a group."),
+        click.option("--user", "users", metavar="NAME", multiple=True, help="Who gets the rights. May be repeated."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command("can-i")
@@ -42,20 +56,25 @@ def can_i(ctx: click.Context, session: Session, /, where: str) -> None:
 @click.command()
 @on_option
 @click.option("--operator", type=click.Choice(["trainer", "training-operator"]), help="Install it, by kubectl.")
+@subject_options
 @options.yes
 @options.pass_session
-def setup(session: Session, /, where: str, operator: str | None, yes: bool) -> None:
-    """Show what a cluster has for jobs, and install the training runtimes that it lacks after a yes.
+def setup(session: Session, /, where: str, operator: str | None, yes: bool, **given: tuple[str, ...]) -> None:
+    """Show what a cluster has for jobs, and install what it lacks, each thing after a yes.
 
-    An operator is installed from its project's manifests of a pinned version; the Trainer brings JobSet along.
+    That is the training runtimes; with --operator, an operator from its project's manifests of a pinned version (the
+    Trainer brings JobSet along); with --user, --group or --service-account, the rights that somebody needs to submit
+    jobs in the namespace of --on.
 
     \b
     pcinfra k8s setup --on eks:training
     pcinfra k8s setup --operator trainer      by kubectl, where kubeconfig points
+    pcinfra k8s setup --on k8s:team-a --group team-a
     """
     from pcinfra import ui
     from pcinfra.cli.backends import launcher
-    from pcinfra.jobs.kubernetes.installed import missing_runtimes, parts
+    from pcinfra.jobs.kubernetes import rbac
+    from pcinfra.jobs.kubernetes.installed import grant, missing_runtimes, parts
 
     if operator:
         _install(session, where, operator, yes)
@@ -66,13 +85,18 @@ def setup(session: Session, /, where: str, operator: str | None, yes: bool) -> N
         if not part.there and part.remedy:
             click.echo(f"  {part.name}: {part.remedy}")
     runtimes = missing_runtimes(api)
-    if not runtimes:
-        return
-    names = ", ".join(str(each["metadata"]["name"]) for each in runtimes)
-    options.confirm(f"Install the runtimes {names}?", yes)
-    for each in runtimes:
-        api.call("POST", "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes", body=each)
-    click.echo(f"installed: {names}")
+    if runtimes:
+        names = ", ".join(str(each["metadata"]["name"]) for each in runtimes)
+        options.confirm(f"Install the runtimes {names}?", yes)
+        for each in runtimes:
+            api.call("POST", "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes", body=each)
+        click.echo(f"installed: {names}")
+    rights = rbac.granted(api.namespace, **given)
+    if rights:
+        named = ", ".join(f"{kind.rstrip('s')} {name}" for kind, names in given.items() for name in names)
+        options.confirm(f"Grant {named} the rights to submit jobs in {api.namespace}?", yes)
+        grant(api, rights)
+        click.echo(f"granted: {named}")
 
 
 @click.command()

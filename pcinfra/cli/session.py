@@ -174,3 +174,10 @@ class Session:
                 return Executor(self.doors, workers, observer, limit).run(plan, results)
         finally:
             workers.close()
+
+
+def hurried(session: Session) -> Aws:
+    """Return the account for somebody who waits at a terminal: a call fails within seconds, not minutes."""
+    from pcinfra.aws import Patience
+
+    return session.cloud.hurried(Patience(attempts=3, connect=5, read=20))

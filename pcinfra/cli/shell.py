@@ -8,7 +8,7 @@ import click
 
 from pcinfra.cli import options
 from pcinfra.cli.runs import any_cluster_option, home_of, launcher_for
-from pcinfra.cli.session import Session
+from pcinfra.cli.session import Session, hurried
 
 
 @click.command()
@@ -34,5 +34,5 @@ def shell(ctx: click.Context, session: Session, /, run: str, node: str, cluster:
 
     way = launcher_for(session, home_of(session, cluster, run)).shell(run, node)
     if isinstance(way, Request):
-        ctx.exit(opening.run(session.cloud, session.target, session.shell, way, click.echo))
+        ctx.exit(opening.run(hurried(session), session.target, session.shell, way, click.echo))
     ctx.exit(attach(way, {**os.environ, **session.target.environment()}))

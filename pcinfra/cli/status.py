@@ -86,6 +86,7 @@ def look(session: Session) -> Seen:
 
 def _cluster_row(found: Standing, project: Project) -> Resource:
     from pcinfra.cloudformation import Condition
+    from pcinfra.clusters.fleet import Fleet
     from pcinfra.stages import Health, Resource
 
     stack = found.stack
@@ -93,9 +94,12 @@ def _cluster_row(found: Standing, project: Project) -> Resource:
     health = known.get(stack.condition, Health.FAILED)
     details = [f"{found.running} running"]
     details += found.endings(datetime.now(UTC))
+    if found.fleet is Fleet.PROTECTED:
+        health = Health.FAILED if health is Health.OK else health
+        details.append(found.fleet.in_words(stack.name))
     if stack.name not in project.clusters:
         details.append("not in the project file")
-    if health is Health.FAILED:
+    if health is Health.FAILED and found.fleet is not Fleet.PROTECTED:
         details.append(f"why: pcinfra cluster show {stack.name}")
     return Resource("cluster", f"cluster {stack.name}", stack.status, health, "; ".join(details), stack.created)
 

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from pcinfra.aws import Cloud
     from pcinfra.doors import Doors
 
+PROTECTED = (
+    "PROTECTED: nodes failed to start again and again, so that the head node has switched their queues off. "
+    "Why: pcinfra cluster diagnose {0}   When that is mended: pcinfra cluster start {0}"
+)
+"""Source: ParallelCluster user guide, "Slurm cluster protected mode"."""
+
 STOP_SECONDS = 120.0
 START_SECONDS = 60.0
 
@@ -34,6 +40,10 @@ class Fleet(StrEnum):
     START_REQUESTED = "START_REQUESTED"
     PROTECTED = "PROTECTED"  # nodes failed to start again and again: queues are inactive
     UNKNOWN = "UNKNOWN"
+
+    def in_words(self, cluster: str) -> str:
+        """Return the status, and what to do about it where something is to be done."""
+        return PROTECTED.format(cluster) if self is Fleet.PROTECTED else str(self)
 
     @property
     def stopped(self) -> bool:

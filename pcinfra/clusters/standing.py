@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcinfra.clusters import reservations
 from pcinfra.clusters.facts import NAME_TAG, NODE_TYPE_TAG, find_all, stored_config
+from pcinfra.clusters.fleet import Fleet, fleet_of
 from pcinfra.engine import Action, Kind
 from pcinfra.errors import CloudError
 
@@ -30,6 +31,7 @@ class Standing:
     stack: Stack
     nodes: Mapping[str, int] = field(default_factory=dict)
     reserved: tuple[reservations.Reservation, ...] = ()
+    fleet: Fleet = Fleet.UNKNOWN
 
     @property
     def running(self) -> str:
@@ -56,7 +58,15 @@ class ReadStanding:
     def start(self, doors: Doors, results: Mapping[str, Any]) -> list[Standing]:
         stacks = find_all(doors.cloud, self.project)
         nodes = _running(doors.cloud, [stack.name for stack in stacks])
-        return [Standing(stack, nodes[stack.name], _reserved(doors.cloud, stack)) for stack in stacks]
+        cloud = doors.cloud
+        return [Standing(s, nodes[s.name], _reserved(cloud, s), _fleet(cloud, s)) for s in stacks]
+
+
+def _fleet(cloud: Cloud, stack: Stack) -> Fleet:
+    try:
+        return fleet_of(cloud, stack.name)
+    except CloudError:
+        return Fleet.UNKNOWN
 
 
 def _reserved(cloud: Cloud, stack: Stack) -> tuple[reservations.Reservation, ...]:

@@ -78,7 +78,7 @@ STATEMENTS: tuple[Statement, ...] = (
     # Clusters and jobs
     Statement("FindNodes", of("up", "cluster", "jobs", "down"), called("ec2", "DescribeInstances")),
     Statement(
-        "ReadFleet", of("cluster"), called("dynamodb", "GetItem", why="pcinfra cluster list and show"),
+        "ReadFleet", of("up", "cluster"), called("dynamodb", "GetItem", why="pcinfra cluster list and show"),
         ("arn:{partition}:dynamodb:{region}:{account}:table/parallelcluster-*",),
     ),
     Statement(

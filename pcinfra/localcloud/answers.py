@@ -35,6 +35,7 @@ UNKNOWN_S3 = frozenset(
 )
 """Subresources of buckets and objects that moto ignores: it would create the bucket instead, or list it."""
 
+_READS = ("Describe", "Get", "List", "Head", "GET ", "HEAD ")
 _XML = "text/xml"
 _REST_XML = {"s3", "s3control", "cloudfront", "route53"}
 
@@ -65,6 +66,11 @@ class Call:
 
     def __str__(self) -> str:
         return f"{self.service}.{self.action}"
+
+    @property
+    def reads(self) -> bool:
+        """Whether it only reads, as far as its name says: what it finds needs no saving."""
+        return self.action.startswith(_READS)
 
 
 def recognise(environ: Mapping[str, str], body: bytes) -> Call:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
 from pcinfra.errors import NotFound
-from pcinfra.localcloud import computefleet, logins, power
+from pcinfra.localcloud import computefleet, logins, power, protected
+from pcinfra.localcloud.computefleet import Instance
 from pcinfra.localcloud.homes import Home, Homes
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.localcloud.slurm.config import ComputeNode
@@ -31,6 +32,9 @@ PATIENCE = 30.0
 
 INSUFFICIENT_CAPACITY_TIMEOUT = 60.0
 """Seconds after which a node that EC2 had no capacity for may be tried again; ten minutes on AWS."""
+
+BOOT_LOGS = {"parallelcluster/bootstrap_error_msg": "bootstrap_error_msg", "cloud-init-output.log": "cloud-init-output"}
+"""Files in /var/log that say why a node did not boot, and their streams in CloudWatch."""
 
 UNHEALTHY_STATIC = "Static node maintenance: unhealthy node is being replaced"
 UNHEALTHY_DYNAMIC = "Scheduler health check failed"
@@ -50,6 +54,7 @@ class _Notes:
 
     replaced: dict[str, float] = field(default_factory=dict)
     without_capacity: dict[str, float] = field(default_factory=dict)
+    failures: protected.Failures = field(default_factory=protected.Failures)
 
     def arrived(self, states: Mapping[str, str]) -> None:
         """Forget that a node was replaced once it is up: what happens to it then is another failure.
@@ -107,8 +112,8 @@ class Clustermgtd:
             self._stop_fleet(home, status)
         elif status in ("START_REQUESTED", "STARTING"):
             self._start_fleet(home, status)
-        elif status == "RUNNING":
-            self._maintain(home, cluster)
+        elif status in ("RUNNING", "PROTECTED"):
+            self._maintain(home, cluster, status)
 
     # -- the fleet as a whole -------------------------------------------------------------------------------------
 
@@ -126,27 +131,74 @@ class Clustermgtd:
     def _start_fleet(self, home: Home, status: str) -> None:
         computefleet.say(home.client, home.name, "STARTING", before=status)
         home.cluster.start_fleet()
+        self._notes.setdefault(home.name, _Notes()).failures.clear()
         self._replace(home, [node for node in home.compute().values() if not node.dynamic])
         computefleet.say(home.client, home.name, "RUNNING", before="STARTING")
         power.publish(home, "clusterstatusmgtd", ["the compute fleet is RUNNING"])
 
     # -- single nodes ---------------------------------------------------------------------------------------------
 
-    def _maintain(self, home: Home, cluster: SlurmCluster) -> None:
+    def _maintain(self, home: Home, cluster: SlurmCluster, status: str) -> None:
         health = cluster.health()
         if not health:
             return  # the controller does not answer
-        notes, compute = self._notes.setdefault(home.name, _Notes()), home.compute()
+        off = cluster.inactive() if status == "PROTECTED" else frozenset()
+        self._clear_out(home, off)
+        notes = self._notes.setdefault(home.name, _Notes())
+        compute = {name: node for name, node in home.compute().items() if node.queue["Name"] not in off}
         waiting = self._waiting_for_capacity(notes, {name: why for name, (_, why) in health.items()})
         states = {name: state for name, (state, _) in health.items() if name in compute and name not in waiting}
-        dead = {node.name for node in cluster.spec.nodes if node.address and not cluster.up(node.name)}
+        dead = {node.name for node in cluster.spec.nodes if node.address and _is_dead(cluster, node.name)}
         bad = [node for name, node in compute.items() if name in dead or _is_bad(states.get(name, ""))]
         notes.arrived(states)
+        notes.failures.look(states, compute)
+        self._count(home, notes, [node for node in bad if node.dynamic or node.name in notes.replaced])
         self._heal_static(home, [n for n in bad if not n.dynamic and not self._is_coming(notes, n.name, dead, cluster)])
         on = [node.name for node in bad if node.dynamic and not states.get(node.name, "").endswith(_POWERED_OFF)]
         self._heal_dynamic(home, on)
-        off = [node.name for node in bad if node.dynamic and states.get(node.name, "").endswith(_OFF)]
-        home.cluster.control(*_update(off, "RESUME"))
+        rested = [node.name for node in bad if node.dynamic and states.get(node.name, "").endswith(_OFF)]
+        home.cluster.control(*_update(rested, "RESUME"))
+        protected.write_settings(cluster.paths.etc)
+        limit = protected.limit(cluster.paths.etc)
+        self._protect(home, status, notes.failures.to_disable(limit, states, compute, off))
+
+    # -- protected mode -------------------------------------------------------------------------------------------
+
+    def _count(self, home: Home, notes: _Notes, nodes: Sequence[ComputeNode]) -> None:
+        """Count the nodes that end without having been up; one without an instance has been counted."""
+        there = home.machines.nodes
+        names = notes.failures.failed(node for node in nodes if node.name in there)
+        for name in names:
+            self._say_why(home, name, there[name])
+        if names:
+            counts = {queue: dict(failures) for queue, failures in notes.failures.counts.items()}
+            lines = [f"Found the following bootstrap failure nodes: {names}",
+                     f"Partitions bootstrap failure count: {counts}"]  # fmt: skip
+            power.publish(home, "clustermgtd", lines)
+
+    def _say_why(self, home: Home, node: str, instance: str) -> None:
+        """Put what the node wrote as it booted into CloudWatch: its disk goes with it."""
+        cluster, client, group = home.cluster, home.client, home.machines.log_group
+        machine = Instance(instance, cluster.spec.node(node).address, "")
+        for file, stream in BOOT_LOGS.items():
+            computefleet.log(client, group, machine, stream, cluster.last_lines(node, file))
+
+    def _protect(self, home: Home, status: str, queues: Sequence[str]) -> None:
+        if not queues:
+            return
+        power.publish(home, "clustermgtd", [f"Placing bootstrap failure partitions to INACTIVE: {queues}"])
+        home.cluster.control(*(["update", f"PartitionName={queue}", "State=INACTIVE"] for queue in queues))
+        if status != "PROTECTED" and computefleet.say(home.client, home.name, "PROTECTED", before=status):
+            power.publish(home, "clustermgtd", [protected.ENTERED])
+
+    def _clear_out(self, home: Home, queues: Collection[str]) -> None:
+        """End what runs in queues that are switched off (``_clean_up_inactive_partition``)."""
+        there = home.machines.nodes
+        names = [name for name, node in home.compute().items() if node.queue["Name"] in queues and name in there]
+        if names:
+            power.down(home, names, UNHEALTHY_DYNAMIC)
+            power.unplug(home, names)
+            home.cluster.control(*_update(names, "POWER_DOWN"))
 
     def _is_coming(self, notes: _Notes, node: str, dead: set[str], cluster: SlurmCluster) -> bool:
         """A machine that was replaced a moment ago and runs may still come up."""
@@ -186,6 +238,11 @@ class Clustermgtd:
         now, noted = time.monotonic(), notes.without_capacity
         notes.without_capacity = {name: noted.get(name, now) for name in failed}
         return {n for n, since in notes.without_capacity.items() if now - since < INSUFFICIENT_CAPACITY_TIMEOUT}
+
+
+def _is_dead(cluster: SlurmCluster, node: str) -> bool:
+    """A node whose boot fails switches itself off (pcluster, ``resources/compute_node/user_data.sh``)."""
+    return not cluster.up(node) or cluster.boot_failed(node)
 
 
 def _is_bad(state: str) -> bool:

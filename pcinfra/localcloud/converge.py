@@ -186,14 +186,25 @@ class Convergence:
             cluster.start(fresh=list(fresh), seeds=seeds, patience=patience)
 
     def _storage(self) -> dict[str, Path]:
-        """File systems that exist without the cluster: their content is kept by their id, for all who mount them."""
+        """File systems of FSx and EFS: their content is kept by their id, for all who mount them, and for S3."""
         found = {}
         for storage in self.config.get("SharedStorage") or []:
-            identity = _file_system_id(storage)
+            identity = _file_system_id(storage) or self._made_lustre(storage)
             if identity:
                 mount = str(storage["MountDir"])
                 found[mount if mount.startswith("/") else f"/{mount}"] = self.file_system(identity)
         return found
+
+    def _made_lustre(self, storage: Mapping[str, Any]) -> str:
+        """Return the id of the Lustre file system that the cluster's stack made; pcluster makes one at most."""
+        if storage.get("StorageType") != "FsxLustre":
+            return ""
+        pages = (
+            self.home.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.home.name)
+        )
+        rows = (row for page in pages for row in page["StackResourceSummaries"])
+        made = (row["PhysicalResourceId"] for row in rows if row["ResourceType"] == "AWS::FSx::FileSystem")
+        return next(made, "")
 
     def _drain(self, names: set[str]) -> None:
         commands = (["update", f"NodeName={n}", "State=DRAIN", f"Reason={clustermgtd.QUEUE_UPDATE}"] for n in names)

@@ -39,7 +39,7 @@ class Application:
     """The WSGI application that answers every AWS service at one address.
 
     Args:
-        touched: called after every call that may have changed something.
+        touched: called after every call that may have changed something, by its name.
         resources: number of resources by kind, for ``pcinfra local status``.
     """
 
@@ -66,7 +66,8 @@ class Application:
         call = answers.recognise(environ, body)
         with turn(str(call)):
             answer = self._answer(environ, call)
-        self._touched()
+        if not call.reads:
+            self._touched()
         start(f"{answer.status} {_phrase(answer.status)}", answer.headers)
         return [answer.body]
 

@@ -42,7 +42,8 @@ PAUSE = 0.4
 """Least seconds between two snapshots: what a kill -9 can lose."""
 
 SETTLE = 10.0
-"""Seconds after the last call in which changes that nobody asked for (an engine's, a clock's) are still looked for."""
+"""Seconds after the last call in which changes that nobody asked for (an engine's, a clock's) are still looked for, the
+more seldom the longer nothing has changed."""
 
 _LOG = logging.getLogger(__name__)
 _ATTEMPTS = 5
@@ -99,31 +100,36 @@ class Keeper:
         self._ended = True
         self.save()
 
-    def save(self) -> None:
-        """Write the state, unless it is what was written last."""
+    def save(self) -> bool:
+        """Write the state, unless it is what was written last; return whether it was another."""
         with self._saving:
             payload, objects = self._pickle()
             digest = hashlib.sha256(payload).hexdigest()
             if digest == self._written:
-                return
+                return False
             snapshot.write(self._path, {"stamp": stamp(), "resources": self._resources()}, payload)
             self._written = digest
             self._sweep(objects)
+            return True
 
     def _run(self) -> None:
         while not self._ended:
             self._touched.wait()
             self._touched.clear()
+            pause = PAUSE
             while not self._ended and time.monotonic() - self._last_touch < SETTLE:
+                self._touched.clear()
                 began = time.monotonic()
-                self._try_save()
+                pause = PAUSE if self._try_save() else pause * 2
                 time.sleep(max(PAUSE, 10 * (time.monotonic() - began)))
+                self._touched.wait(pause - PAUSE)
 
-    def _try_save(self) -> None:
+    def _try_save(self) -> bool:
         try:
-            self.save()
+            return self.save()
         except Exception:  # the next turn tries again, and the last save at the end reports
             _LOG.exception("the state could not be saved")
+            return True
 
     def _pickle(self) -> tuple[bytes, set[str]]:
         """Take a snapshot between two calls; again, should a thread change something outside of any call."""

@@ -325,7 +325,7 @@ def cidr(value: str) -> str:
 SHARED_RANGE = "100.64.0.0/10"
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", SHARED_RANGE)
 
-_TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
+_TAG_TEXT = re.compile(r"[\w .:/=+\-@]*")  # IAM has no line breaks in a tag, and roles get the tags too
 
 
 def tag_key(value: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KINDS = ("prolog", "epilog")
 S3 = "s3://"
+MOST = 20
 LIMIT = 1 << 20
 """Bytes of a program; ours: the head node puts it into /opt/slurm, which every node mounts."""
 
@@ -74,6 +75,9 @@ def _look(entry: str, folder: Path, path: tuple[str | int, ...], index: int, see
     if not entry.startswith(S3) and not files:
         what = "is a folder without a file in it" if (folder / entry).is_dir() else "does not exist"
         yield Finding((*path, index), f"{_shown(entry, folder)} {what}", "a program of yours, or s3://BUCKET/KEY")
+    if len(files) > MOST:
+        yield Finding((*path, index), f"has {len(files)} programs; at most {MOST}", "one program that runs the others")
+        return
     for file in files:
         wrong = _wrong(file)
         if wrong:
@@ -120,7 +124,10 @@ def anchored(project: Project, folder: Path, shown: Callable[[Path], str]) -> Pr
 
 def _files(entry: str, folder: Path) -> list[Path]:
     """Return the file of an entry, or the files in its folder in the order of their names; hidden ones are none."""
-    path = folder / Path(entry).expanduser()
+    try:
+        path = folder / Path(entry).expanduser()
+    except RuntimeError:  # ~NAME, and nobody has that name
+        return []
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     return [path] if path.is_file() else []

@@ -39,6 +39,11 @@ AHEAD = 10_000
 """Messages that are kept when they come before their turn."""
 
 RESEND_AFTER = 1.0
+"""Seconds (MaxTransmissionTimeout)."""
+
+SILENCE = 20.0
+"""Seconds without any answer after which the connection is taken for broken: a network that is gone says nothing."""
+
 RETRIES = 5
 PLUGIN_HINT = (
     "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
@@ -92,6 +97,13 @@ class Channel:
         self.agent = ""
         """Version of the agent; empty when it shook no hands."""
         self.exit_code: int | None = None
+        self.ended = False
+        """Whether the other side has said that the session is over."""
+        self.lost = threading.Event()
+        """Set while there is no connection."""
+        self.halted: Callable[[], bool] = lambda: False
+        """Whether who sends wants to wait no longer."""
+        self._heard = time.monotonic()
         self._line, self._handle, self._wake, self._version = line, handle, wake, version
         self._next = self._expected = 0
         self._sent: OrderedDict[int, tuple[bytes, float]] = OrderedDict()
@@ -110,7 +122,9 @@ class Channel:
     def say(self, kind: Kind, payload: bytes) -> None:
         """Send one message. Nothing happens once the channel is over."""
         with self._condition:
-            self._condition.wait_for(lambda: len(self._sent) < WINDOW or self.over.is_set())
+            while not self._condition.wait_for(lambda: len(self._sent) < WINDOW or self.over.is_set(), _TICK):
+                if self.halted():
+                    return
             if self.over.is_set():
                 return
             raw = Message(INPUT, payload, kind, self._next).encode()
@@ -151,10 +165,13 @@ class Channel:
             for raw in socket.messages() if socket else ():
                 self._receive(raw)
             if not self.over.is_set():
+                self.lost.set()
                 self._reconnect()
+                self.lost.clear()
 
     def _receive(self, raw: bytes) -> None:
         """What is no message is forgotten; one that matters comes again, because it was not acknowledged."""
+        self._heard = time.monotonic()
         with contextlib.suppress(Malformed):
             message = Message.decode(raw)
             if message.type == OUTPUT:
@@ -163,7 +180,7 @@ class Channel:
             elif message.type == ACKNOWLEDGE:
                 self._acknowledged(content(message))
             elif message.type == CHANNEL_CLOSED:
-                self.said = str(content(message).get("Output") or "")
+                self.ended, self.said = True, str(content(message).get("Output") or "")
                 self._end()
 
     def _take(self, message: Message) -> None:
@@ -249,6 +266,7 @@ class Channel:
                     self.fail(PcinfraError("the session has timed out, or somebody has ended it", where="session"))
                     return
                 self._socket = self._line.open()
+                self._heard = time.monotonic()
             except CloudError as error:
                 why = error.why
             except PcinfraError as error:
@@ -274,7 +292,11 @@ class Channel:
                 if sequence < 0 or time.monotonic() - at < RESEND_AFTER:
                     continue
                 self._sent[sequence] = raw, time.monotonic()
-            self._transmit(raw)
+                dead, socket = time.monotonic() - self._heard > SILENCE, self._socket
+            if dead and socket and not self.lost.is_set():
+                socket.close()
+            else:
+                self._transmit(raw)
 
     def _transmit(self, raw: bytes) -> None:
         socket = self._socket

@@ -48,7 +48,8 @@ def forward(listener: socket.socket, opened: Opened, tell: Callable[[str], None]
     Args:
         tell: gets a line for the user when connections are taken, and when one cannot be.
     """
-    with Wakes() as wakes, wakes.on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), listener:
+    wakes = Wakes()
+    with wakes.on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), listener:
         return _Forwarding(listener, wakes, tell).run(opened)
 
 
@@ -65,6 +66,7 @@ class _Forwarding:
 
     def run(self, opened: Opened) -> int:
         channel = opened(self._handle, self._wakes.wake)
+        channel.halted = lambda: bool(self._wakes.ending)
         try:
             self._accept(channel)
         finally:
@@ -86,8 +88,8 @@ class _Forwarding:
             found, _, _ = select.select(files, [], [])
             self._wakes.clear()
             if channel.ready.is_set() and self._passing is None:
-                many = version(channel.agent) > _MANY_AFTER
-                self._passing = _Many(channel, self._complain) if many else _One(channel)
+                many = takes_many(channel.agent)
+                self._passing = ManyAtOnce(channel, self._complain) if many else OneByOne(channel)
                 host, port = self._listener.getsockname()[:2]
                 self._tell(f"{host}:{port} leads there now; Ctrl-C ends it")
             if self._listener.fileno() in found and self._passing:
@@ -100,7 +102,7 @@ class _Forwarding:
         self._tell("a connection was refused there: does anything listen at that port?")
 
 
-class _Many:
+class ManyAtOnce:
     """Every connection has a number in the stream."""
 
     def __init__(self, channel: Channel, complain: Callable[[], None]) -> None:
@@ -109,7 +111,7 @@ class _Many:
         self._connections: dict[int, _Connection] = {}
         self._number = 1
         self._lock, self._sending = threading.Lock(), threading.Lock()
-        if version(channel.agent) <= _QUIET_AFTER:
+        if wants_signs_of_life(channel.agent):
             threading.Thread(target=self._live, daemon=True).start()
 
     def take(self, connection: socket.socket) -> None:
@@ -167,7 +169,7 @@ class _Many:
             self._send(frame(Command.NOP))
 
 
-class _One:
+class OneByOne:
     """One connection after the other; the next waits until the one before has ended."""
 
     def __init__(self, channel: Channel) -> None:
@@ -236,5 +238,15 @@ class _Connection:
         self._got(b"")
 
 
-def version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdecimal())
+def takes_many(agent: str) -> bool:
+    """Return whether an agent of this version takes many connections at once."""
+    return _numbers(agent) > _MANY_AFTER
+
+
+def wants_signs_of_life(agent: str) -> bool:
+    """Return whether an agent of this version hangs up on a client that says nothing for half a minute."""
+    return _numbers(agent) <= _QUIET_AFTER
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from pcinfra.errors import CloudError, PcinfraError, Unreachable
+from pcinfra.errors import AccessDenied, CloudError, PcinfraError, Unreachable
 from pcinfra.sessions.channel import CLIENT_VERSION
 
 if TYPE_CHECKING:
@@ -106,13 +106,22 @@ class SessionLine:
         # Nothing stands between us and ourselves, whatever the environment says of proxies.
         proxy: Literal[True] | None = None if address.scheme == "ws" else True
         try:
-            connection = connect(self._address, additional_headers=headers, compression=None, max_size=_LARGEST,
-                                 open_timeout=_PATIENCE, close_timeout=2, ping_interval=60, logger=_SILENT, proxy=proxy,
-                                 user_agent_header="pcinfra")  # fmt: skip
+            connection = connect(
+                self._address,
+                additional_headers=headers,
+                compression=None,
+                max_size=_LARGEST,
+                open_timeout=_PATIENCE,
+                close_timeout=2,
+                ping_interval=60,
+                ping_timeout=None,
+                logger=_SILENT,
+                proxy=proxy,
+                user_agent_header="pcinfra",
+            )
             connection.send(self._opening())
         except (WebSocketException, OSError, ValueError) as error:
-            why = f"{address.hostname} cannot be reached for the session: {_plain(error)}"
-            raise Unreachable(why, where=self._session) from None
+            raise _refused(address.hostname, error, self._session) from None
         return WebSocket(connection)
 
     def _opening(self) -> str:
@@ -135,11 +144,17 @@ def _signed(query: str) -> bool:
     return any(name.startswith("X-Amz-") for name in parse_qs(query))
 
 
-def _plain(error: Exception) -> str:
+def _refused(host: str | None, error: Exception, session: str) -> CloudError:
     """Say what went wrong without what was sent."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if status:
-        return f"it answers {status}"
+    if status in (401, 403):
+        why = f"you may not open the stream of this session: {host} answers {status}"
+        return AccessDenied(why, where=session, hint="pcinfra iam-policy   (ssmmessages:OpenDataChannel)")
+    said = f"it answers {status}" if status else _plain(error)
+    return Unreachable(f"{host} cannot be reached for the session: {said}", where=session)
+
+
+def _plain(error: Exception) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else type(error).__name__
 
 

@@ -54,10 +54,14 @@ def _opened(account: Account, request: Request, use: Callable[[terminal.Opened],
     """Start the session, and end it however its use ends."""
     line = SessionLine(account, request)
 
+    made: list[Channel] = []
+
     def opened(handle: Callable[[Message], bool], wake: Callable[[], None]) -> Channel:
-        return Channel(line, handle, wake)
+        made.append(Channel(line, handle, wake))
+        return made[0]
 
     try:
         return use(opened)
     finally:
-        line.terminate()
+        if not (made and made[0].ended):
+            line.terminate()

@@ -38,8 +38,10 @@ def pass_through(opened: Opened) -> int:
         sink.put(message.payload)
         return True
 
-    with Wakes() as wakes, wakes.on(signal.SIGTERM, signal.SIGHUP):
+    wakes = Wakes()
+    with wakes.on(signal.SIGTERM, signal.SIGHUP):
         channel = opened(handle, wakes.wake)
+        channel.halted = lambda: bool(wakes.ending)
         try:
             _feed(channel, wakes)
             channel.drain(_FLUSH)

@@ -37,8 +37,7 @@ def attach(opened: Opened, marks: Marks | None) -> int:
     Args:
         marks: what the command says of itself; None: it says nothing, and its status is 0.
     """
-    with Wakes() as wakes:
-        return _Attached(wakes, marks).run(opened)
+    return _Attached(Wakes(), marks).run(opened)
 
 
 class _Attached:
@@ -46,11 +45,13 @@ class _Attached:
         self._wakes, self._marks = wakes, marks
         self._screen = Sink(lambda data: os.write(1, data))
         self._size: tuple[int, int] | None = None
+        self._last = b"\n"
 
     def run(self, opened: Opened) -> int:
         sys.stdout.flush()
+        channel = opened(self._show, self._wakes.wake)  # Ctrl-C still ends this
+        channel.halted = lambda: bool(self._wakes.ending)
         with _raw(), self._wakes.on(signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP):
-            channel = opened(self._show, self._wakes.wake)
             try:
                 self._converse(channel)
             finally:
@@ -68,7 +69,9 @@ class _Attached:
             data = self._typed(reading and self._may_type(channel))
             if data is None:
                 continue
-            if data:
+            if data and channel.lost.is_set() and b"\x03" in data:
+                self._wakes.ending = signal.SIGINT  # nobody there would hear of it
+            elif data:
                 last = data[-1:]
                 channel.send(data if os.isatty(0) else typed(data) if self._marks else data)
             else:
@@ -110,16 +113,19 @@ class _Attached:
             if self._marks.ready and not was:
                 self._wakes.wake()
         self._screen.put(data)
+        self._last = data[-1:] or self._last
         return True
 
     def _outcome(self, channel: Channel) -> int:
         from pcinfra.errors import PcinfraError
 
-        if self._wakes.ending:
-            return 128 + self._wakes.ending
         status = channel.exit_code if channel.exit_code is not None else self._marks.status if self._marks else None
         if status is not None:
             return status
+        if self._wakes.ending:
+            return 128 + self._wakes.ending
+        if self._last != b"\n" and os.isatty(1):
+            os.write(1, b"\n")  # what is wrong is told on a line of its own
         if channel.error:
             raise channel.error
         if channel.said or self._marks:
@@ -135,7 +141,7 @@ def _raw() -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what is typed already is not lost
     try:
         yield
     finally:

@@ -7,22 +7,16 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 
 
 class Wakes:
-    """A file that can be read as soon as something has happened. In the main thread only."""
+    """A file that can be read as soon as something has happened. One in a process: threads call it to the end."""
 
     def __init__(self) -> None:
         self.file, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.ending = 0
         """The signal that asked for the end; 0: none."""
-
-    def __enter__(self) -> Wakes:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """The descriptors stay: a thread of a session may still call. There is one session in a process."""
 
     def wake(self) -> None:
         with contextlib.suppress(OSError):  # it is full: somebody is being woken

@@ -12,6 +12,7 @@ from pcinfra.errors import AccessDenied, Conflict, CredentialsError, NotFound, P
 from pcinfra.jobs.kubernetes.api import LiveApi, connect
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
+from pcinfra.jobs.launcher import Query
 from pcinfra.jobs.manifest import Manifest
 from tests.kube.proxy import Fault, between
 from tests.kube.server import Server, needed
@@ -176,3 +177,20 @@ def test_another_context_is_another_namespace_and_one_that_is_not_there_is_told(
     with pytest.raises(UsageError, match="there is no such context") as caught:
         connect("", "nope", file)
     assert caught.value.hint == "test"
+
+
+def test_inside_a_pod_the_account_of_the_pod_is_taken(
+    server: Server, api: LiveApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
+    for name, text in (("token", "admintok"), ("ca.crt", server.authority.read_text()), ("namespace", api.namespace)):
+        (tmp_path / name).write_text(text)
+    inside = connect(account=tmp_path)
+    assert (inside.namespace, inside.where) == (api.namespace, server.host)
+    assert KubernetesLauncher(inside).runs(Query()) == []
+    (tmp_path / "token").write_text("wrong")
+    with pytest.raises(CredentialsError, match="does not know who this is"):
+        connect(account=tmp_path).call("GET", "/api")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from pcinfra.jobs.kubernetes.api import LiveApi
 from pcinfra.jobs.kubernetes.kinds import KINDS
 from pcinfra.jobs.kubernetes.launcher import KubernetesLauncher
 from pcinfra.jobs.launcher import Query
-from tests.kube.command import Pcinfra
-from tests.kube.server import needed
+from tests.kube.command import JOB, Pcinfra
+from tests.kube.server import Server, needed
+from tests.waiting import until
 
 pytestmark = needed
 
@@ -49,6 +52,23 @@ def test_wrong_input_is_told_and_nothing_is_sent(pcinfra: Pcinfra, api: LiveApi)
     assert KubernetesLauncher(api).runs(Query(5)) == []
 
 
+def test_a_context_is_said_with_the_place_and_kept_in_what_is_told(pcinfra: Pcinfra, api: LiveApi) -> None:
+    sent = pcinfra("submit", "train.yaml", "--on", "k8s@test")
+    run, place = sent.stdout.strip(), f"k8s:{api.namespace}@test"
+    assert f"pcinfra logs {run} --on {place} --follow" in sent.stderr
+    assert run in pcinfra("jobs", "--on", place).stdout
+    assert f"pcinfra rerun {run} --on {place}" in pcinfra("requeue", run, "--on", place, status=1).stderr
+    assert "there is no such context" in pcinfra("jobs", "--on", "k8s@nope", status=2).stderr
+
+
+def test_job_files_of_two_namespaces_are_not_mixed_up(pcinfra: Pcinfra, api: LiveApi) -> None:
+    for name in (api.namespace, "other"):
+        (pcinfra.folder / f"{name}.yaml").write_text(f"{JOB}kubernetes: {{namespace: {name}}}\n")
+    mixed = pcinfra("submit", f"{api.namespace}.yaml", "other.yaml", "--on", "k8s", status=2)
+    assert f"is for the namespace other, and the job before it for {api.namespace}" in mixed.stderr
+    assert KubernetesLauncher(api).runs(Query(5)) == []
+
+
 def test_no_configuration_is_told(pcinfra: Pcinfra) -> None:
     pcinfra.env["KUBECONFIG"] = str(pcinfra.folder / "none")
     told = pcinfra("jobs", "--on", "k8s", status=2).stderr
@@ -62,6 +82,24 @@ def test_rights_and_setup_are_shown(pcinfra: Pcinfra) -> None:
     assert "Kubeflow Trainer" in shown
     assert "v2.1" in shown
     assert "pytorch-simple" in shown
+
+
+def test_setup_grants_the_rights_after_a_yes_and_can_i_sees_them(
+    pcinfra: Pcinfra, api: LiveApi, server: Server
+) -> None:
+    pcinfra.env["KUBECONFIG"] = str(server.kubeconfig(api.namespace, "usertok"))
+    assert f"pcinfra k8s rbac --on k8s:{api.namespace}" in pcinfra("k8s", "can-i", status=1).stderr
+    pcinfra.env["KUBECONFIG"] = str(server.kubeconfig(api.namespace))
+    words = ("k8s", "setup", "--user", "alice", "--service-account", "trainer")
+    assert "needs a yes" in pcinfra(*words, status=1).stderr
+    for _ in range(2):  # what is there is brought to it
+        assert "granted: user alice, account trainer" in pcinfra(*words, "--yes").stdout
+    assert api.call("GET", f"/api/v1/namespaces/{api.namespace}/serviceaccounts/trainer")["kind"] == "ServiceAccount"
+    pcinfra.env["KUBECONFIG"] = str(server.kubeconfig(api.namespace, "usertok"))
+    until(lambda: "NO" not in pcinfra("k8s", "can-i", status=None).stdout)
+    shown = pcinfra("k8s", "setup").stdout
+    assert re.search(rf"rights in {api.namespace} +yes", shown)
+    assert re.search("Kubeflow Trainer +yes .*its controller is not ours to see", shown)
 
 
 def test_an_operator_is_applied_by_kubectl_from_a_pinned_version(pcinfra: Pcinfra) -> None:

@@ -182,6 +182,18 @@ def replace_namespace(api: LiveApi, namespace: str) -> LiveApi:
     return api
 
 
+def test_a_job_that_etcd_does_not_keep_is_refused_and_leaves_nothing(api: LiveApi) -> None:
+    large = {f"A{number}": "x" * 120_000 for number in range(8)}  # twice: for Master and Worker
+    with pytest.raises(UsageError, match=r"has 1,9\d\d,\d\d\d bytes; etcd keeps"):
+        KubernetesLauncher(api).submit(manifest(api, kind="PyTorchJob", nodes=2, environment=large))
+    assert config_maps(api) == []
+    with pytest.raises(Unreachable, match="request is too large") as caught:
+        api.call("POST", f"/api/v1/namespaces/{api.namespace}/pods", body={
+            "metadata": {"name": "large"},
+            "spec": {"containers": [{"name": "a", "image": "i", "command": ["x" * 1_700_000]}]}})  # fmt: skip
+    assert caught.value.code == "InternalError"
+
+
 def test_wrong_names_of_runs_are_refused(api: LiveApi) -> None:
     launcher = KubernetesLauncher(api)
     for name in ("a b", "../x", "", "$(id)", "A"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 import os
-import pwd
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -17,18 +18,16 @@ import pytest
 
 from pcinfra.aws import Target
 from pcinfra.cli.clusters import cluster as commands
-from pcinfra.clusters import connect
 from pcinfra.clusters.facts import find, instances
 from pcinfra.clusters.logins import without
 from pcinfra.clusters.pcluster import Pcluster
 from pcinfra.errors import Refused, ResourceFailed, UsageError
-from pcinfra.jobs.headnode import head_node_id
 from pcinfra.localcloud.slurm.sharedhost import free_ports
 from pcinfra.project import Project
 from tests.account import Account
 from tests.commands import run
 from tests.local.infrastructure import infrastructure
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -137,28 +136,33 @@ def test_a_command_on_the_head_node_is_what_was_typed(life: Account) -> None:
         assert told(life, "exec", "-n", NAME, "id", "-un") == "ubuntu\n"
 
 
-def test_sessions_are_opened_on_the_head_node(life: Account) -> None:
-    head = head_node_id(life.cloud, NAME)
-    user = "ubuntu" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    shell = connect.request(head, user).parameters["command"]
-    asked = "id -un; squeue -h -o %i; cd; pwd; exit 7"
-    done = subprocess.run(opening(life, head, "piped", shell), input=asked, capture_output=True, text=True, timeout=120)
+def test_sessions_are_opened_on_the_head_node(life: Account, tmp_path: Path) -> None:
+    """By the command line itself, as a user with this project file and account has it."""
+    file = tmp_path / "pcinfra.yaml"
+    file.write_text(life.project.model_dump_json(include={"project": True, "clusters": True}, exclude_defaults=True))
+    environment = {**os.environ, **life.target.environment()}
+    command = [sys.executable, "-m", "pcinfra.cli.main", "-f", str(file), "cluster", "connect", NAME]
+
+    def connected(argv: list[str], typed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, input=typed, capture_output=True, text=True, env=environment, timeout=PATIENCE)
+
+    done = connected(command, "id -un; sinfo -h -o %R; exit 7")
     assert (done.returncode, done.stderr) == (7, "")
-    assert done.stdout.splitlines()[0] == user
-    port = free_ports(1)[0]
+    assert done.stdout.splitlines() == ["ubuntu" if os.geteuid() == 0 else getpass.getuser(), QUEUE]
+    done = connected([*command, "--ssh-config"], "")
+    config = dict(line.strip().split(" ", 1) for line in done.stdout.splitlines())
+    [port] = free_ports(1)
+    proxy = shlex.split(config["ProxyCommand"].replace("%h:%p", f"{config['HostName']}:{port}"))
     serve = f"import socket; s = socket.create_server(('127.0.0.1', {port})); print('listens', flush=True); "
     serve += "c, _ = s.accept(); c.sendall(c.recv(9).upper())"
-    server = opening(life, head, "command", f'python3 -c "{serve}"')
-    with subprocess.Popen(server, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as serving:
-        assert serving.stdout is not None
-        assert serving.stdout.readline().strip() == "listens"
-        through = opening(life, head, "ssh", str(port))
-        done = subprocess.run(through, input="the node", capture_output=True, text=True, timeout=120)
-        assert (done.stdout, done.returncode) == ("THE NODE", 0), done.stderr
-
-
-def opening(account: Account, instance: str, *what: str) -> list[str]:
-    return [sys.executable, "-m", "tests.local.services.sessions", account.target.endpoint, instance, *what]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(f'exec python3 -c "{serve}"\n')
+        server.stdin.close()
+        assert server.stdout.readline() == "listens\n"
+        done = connected(proxy, "the node")
+        assert (done.stdout, done.stderr, done.returncode) == ("THE NODE", "", 0)
 
 
 def test_a_change_is_made_in_the_way_that_it_needs(life: Account) -> None:

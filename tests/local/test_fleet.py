@@ -62,6 +62,16 @@ class Fleet:
         inside = {"SubnetIds": [inputs.private_subnet]}
         p5 = {"Name": "p5", "InstanceType": "p5.48xlarge", "MinCount": 1, "MaxCount": 2}
         types = [{"InstanceType": "c7i.large"}, {"InstanceType": "c6i.large"}]
+        own = {"DeletionPolicy": "Delete"}
+        both = {"AutoImportPolicy": ["NEW", "CHANGED"], "AutoExportPolicy": ["NEW", "CHANGED"]}
+        linked = {"Name": "my", "FileSystemPath": "/my", "DataRepositoryPath": f"s3://{inputs.bucket}/my/", **both}
+        lustre = {
+            "StorageCapacity": 1200,
+            "DeploymentType": "PERSISTENT_2",
+            "PerUnitStorageThroughput": 125,
+            **own,
+            "DataRepositoryAssociations": [{**linked, "BatchImportMetaDataOnCreate": True}],
+        }
         return {
             "Region": "us-east-1",
             "Image": {"Os": "ubuntu2204"},
@@ -103,10 +113,23 @@ class Fleet:
                         "Networking": inside,
                         "ComputeResources": [{"Name": "c", "Instances": types, "MinCount": 0, "MaxCount": 3}],
                     },
+                    {
+                        "Name": "bad",
+                        "Networking": inside,
+                        "ComputeResources": [{"Name": "c", "InstanceType": "c7i.large", "MinCount": 0, "MaxCount": 2}],
+                        "CustomActions": {"OnNodeConfigured": {"Script": script, "Args": ["fail"]}},
+                        "Iam": access,
+                    },
                 ],
             },
             "SharedStorage": [
-                {"Name": "home", "MountDir": "/home", "StorageType": "Efs", "EfsSettings": {"DeletionPolicy": "Delete"}}
+                {
+                    "Name": "home",
+                    "MountDir": "/home",
+                    "StorageType": "Efs",
+                    "EfsSettings": own,
+                },
+                {"Name": "own", "MountDir": "/own", "StorageType": "FsxLustre", "FsxLustreSettings": lustre},
             ],
         }
 
@@ -136,6 +159,23 @@ class Fleet:
         ]
         rows = self.aws.call("ec2", "DescribeInstances", Filters=filters)["Reservations"]
         return {each["InstanceId"]: each for row in rows for each in row["Instances"]}
+
+    def queues(self) -> list[str]:
+        """Return the queue of each compute node that runs."""
+        tags = ({tag["Key"]: tag["Value"] for tag in each["Tags"]} for each in self.instances("Compute").values())
+        return [each["parallelcluster:queue-name"] for each in tags]
+
+    def log(self, stream: str, holding: str = "") -> str:
+        """Return the first log in CloudWatch whose stream ends so, of those in which ``holding`` is."""
+        name = self.aws.call("logs", "DescribeLogGroups", logGroupNamePrefix=f"/aws/parallelcluster/{NAME}")
+        group = name["logGroups"][0]["logGroupName"]
+        streams = self.aws.call("logs", "DescribeLogStreams", logGroupName=group)["logStreams"]
+        for each in (row["logStreamName"] for row in streams if row["logStreamName"].endswith(stream)):
+            events = self.aws.call("logs", "GetLogEvents", logGroupName=group, logStreamName=each)["events"]
+            text = "\n".join(event["message"] for event in events)
+            if holding in text:
+                return text
+        return ""
 
     def shell(self, script: str, instance: str = "") -> str:
         """Run a script as root on an instance, the head node if nothing is said, and return what it printed."""
@@ -219,6 +259,20 @@ def test_custom_actions_have_run_where_they_belong(fleet: Fleet) -> None:
     stream = next(each["logStreamName"] for each in streams if each["logStreamName"].endswith(".cfn-init"))
     events = fleet.aws.call("logs", "GetLogEvents", logGroupName=name, logStreamName=stream)["events"]
     assert f"configured ran on {head} as root" in [event["message"] for event in events]
+
+
+def test_files_of_a_lustre_that_the_cluster_made_come_from_s3_and_go_there(fleet: Fleet) -> None:
+    assert fleet.shell("cat /own/my/action.sh") == SCRIPT
+    fleet.shell("srun -p gpu sh -c 'hostname >/own/my/made'")
+
+    def exported() -> str:
+        try:
+            found = fleet.aws.call("s3", "GetObject", Bucket=fleet.inputs.bucket, Key="my/made")
+        except NotFound:
+            return ""
+        return str(found["Body"].read().decode())
+
+    assert eventually(exported) == "gpu-st-p5-1\n"
 
 
 def test_a_dynamic_node_comes_when_a_job_needs_it_and_goes(fleet: Fleet) -> None:
@@ -353,6 +407,30 @@ def test_an_update_adds_a_queue_while_a_job_runs(fleet: Fleet) -> None:
     assert fleet.user("srun -p more hostname") == "more-st-c-1"
     assert len(eventually(lambda: fleet.instances("LoginNode"))) == 2
     fleet.shell(f"scancel {job}")
+
+
+def test_nodes_that_fail_to_start_again_and_again_switch_their_queue_off(fleet: Fleet) -> None:
+    setting = "protected_failure_count = 2"
+    file = "/etc/parallelcluster/slurm_plugin/parallelcluster_clustermgtd.conf"
+    eventually(lambda: "[clustermgtd]" in fleet.shell(f"cat {file}"))
+    fleet.shell(f"echo {setting!r} >> {file}")
+    job = fleet.user("sbatch --parsable -p bad -N 2 -o /dev/null --wrap true")
+    eventually(lambda: fleet.pcluster.describe(NAME).fleet_status == "PROTECTED")
+    active = dict(line.split() for line in fleet.user("sinfo -h -o '%R %a'").splitlines())
+    assert (active["bad"], active["spot"]) == ("inactive", "up")
+    eventually(lambda: fleet.user(f"squeue -h -j {job} -o %r") == "PartitionInactive")
+    eventually(lambda: fleet.queues().count("bad") == 0)
+    assert fleet.user("srun -p spot -w spot-dy-c-1 hostname") == "spot-dy-c-1", "the others go on"
+    log = fleet.log(".clustermgtd")
+    assert "Setting cluster into protected mode" in log
+    assert "Placing bootstrap failure partitions to INACTIVE: ['bad']" in log
+    assert "Failed to execute OnNodeConfigured script 1" in fleet.log(".bootstrap_error_msg", holding="script 1")
+    assert "no such thing" in fleet.log(".cloud-init-output", holding="no such thing")
+
+    fleet.shell(f"scancel {job}")
+    fleet.pcluster.set_fleet(NAME, running=True)
+    eventually(lambda: fleet.pcluster.describe(NAME).fleet_status == "RUNNING")
+    assert fleet.user("sinfo -h -p bad -o %a | sort -u") == "up"
 
 
 def test_a_fleet_that_is_stopped_has_no_machines_until_it_is_started(fleet: Fleet) -> None:

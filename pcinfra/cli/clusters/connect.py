@@ -8,7 +8,7 @@ import click
 
 from pcinfra.cli import options
 from pcinfra.cli.clusters.lookup import cluster_name, existing, head_node
-from pcinfra.cli.session import Session
+from pcinfra.cli.session import Session, hurried
 
 
 @click.command()
@@ -31,8 +31,8 @@ def connect(
 ) -> None:
     """Open a shell on the head node of cluster NAME through Session Manager: no open port, no bastion.
 
-    Nothing else has to be installed; where the AWS CLI and its Session Manager plug-in are, they are used. The exit
-    status is the shell's. What is piped in is run, as by ssh.
+    Nothing else has to be installed. The exit status is the shell's, and what is piped in is run, as by ssh. Where the
+    AWS CLI and its Session Manager plug-in are installed, they are used; they tell no exit status.
 
     \b
     pcinfra cluster connect train
@@ -46,7 +46,7 @@ def connect(
     from pcinfra.sessions import opening
 
     if stdio:
-        ctx.exit(opening.run_here(session.cloud, ways.destination(stdio), _tell))
+        ctx.exit(opening.run_here(hurried(session), ways.destination(stdio), _tell))
     if key and not ssh_config:
         raise UsageError("--key is for --ssh-config", hint=f"pcinfra cluster connect {name} --ssh-config --key {key}")
     wanted = ways.Forward.parse(forward) if forward else None
@@ -56,7 +56,7 @@ def connect(
         return
     head = head_node(session, name)
     request = ways.request(head.instance_id, head.user, wanted)
-    ctx.exit(opening.run(session.cloud, session.target, session.shell, request, _tell))
+    ctx.exit(opening.run(hurried(session), session.target, session.shell, request, _tell))
 
 
 def _tell(line: str) -> None:

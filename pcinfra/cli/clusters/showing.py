@@ -68,7 +68,7 @@ def print_shown(shown: Shown, session: Session) -> None:
     """Print the table."""
     from pcinfra.ui import out, print_table
 
-    print_table(("CLUSTER", shown.description.name), _rows(shown))
+    print_table(("CLUSTER", shown.description.name), _rows(shown, session))
     view = shown.asked.view if shown.asked else None
     if view and view.nodes:
         out().print()
@@ -81,7 +81,7 @@ def print_shown(shown: Shown, session: Session) -> None:
         out().print(f"\nWhat its nodes say of it: {hint}", style="dim", markup=False)
 
 
-def _rows(shown: Shown) -> list[tuple[str, Any]]:
+def _rows(shown: Shown, session: Session) -> list[tuple[str, Any]]:
     from datetime import UTC, datetime
 
     from pcinfra.clusters.failure import unwrapped
@@ -89,7 +89,7 @@ def _rows(shown: Shown) -> list[tuple[str, Any]]:
     description, head = shown.description, shown.description.head_node
     rows: list[tuple[str, Any]] = [
         ("status", description.status),
-        ("compute fleet", description.fleet_status),
+        ("compute fleet", session.typed(shown.overview.fleet.in_words(description.name))),
         ("pcluster", description.version),
         ("created", description.created),
         ("head node", f"{head.instance_id} {head.instance_type} {head.state} {head.private_ip}" if head else "none"),

@@ -61,7 +61,7 @@ _INSTEAD = {
 
 
 def slurm_settings(config: Config) -> Iterator[Remark]:
-    """pcluster, CustomSlurmSettingsValidator and CustomSlurmNodeNamesValidator."""
+    """pcluster, CustomSlurmSettingsValidator and CustomSlurmNodeNamesValidator; a line break is ours."""
     denied = DENIED | (DENIED_WITH_ACCOUNTING if "Database" in config.settings else frozenset())
     custom = config.settings.get("CustomSlurmSettings", [])
     for index, settings in enumerate(custom):
@@ -81,8 +81,10 @@ def slurm_settings(config: Config) -> Iterator[Remark]:
 
 
 def _denied(path: Path, settings: Mapping[str, Any], denied: frozenset[str]) -> Iterator[Remark]:
-    for key in settings:
-        if key.lower() in denied:
+    for key, value in settings.items():
+        if re.search(r"[\x00-\x1f]", f"{key}{value}"):
+            yield Remark((*path, key), f"{key!r} has a line break, which begins another line of slurm.conf", "one line")
+        elif key.lower() in denied:
             yield Remark(
                 (*path, key), f"{key} is set by ParallelCluster itself", _INSTEAD.get(key.lower(), "remove it")
             )

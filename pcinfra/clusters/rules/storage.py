@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
+from pcinfra.clusters.inputs import HEAD_SCRIPT
 from pcinfra.clusters.overrides import Path
 from pcinfra.clusters.rules.model import Config, Remark, warning
 
@@ -71,8 +72,18 @@ def counts(config: Config) -> Iterator[Remark]:
 
 
 def kept(config: Config) -> Iterator[Remark]:
-    """Ours: ``pcinfra submit`` writes a run's files to /lustre, and homes are to be the same everywhere."""
+    """Ours: ``pcinfra submit`` writes a run's files to /lustre, and homes are to be the same everywhere.
+
+    The nodes' scripts fail without the file system that they are told of (bootstrap/parts/lustre.sh).
+    """
     there = {where for _, where in _shared(config)}
+    action = config.data["HeadNode"].get("CustomActions", {}).get("OnNodeConfigured", {})
+    arguments = [str(argument) for argument in action.get("Args", ())]
+    needed = dict(pairwise(arguments)).get("--lustre", "/lustre")
+    if str(action.get("Script", "")).endswith(HEAD_SCRIPT) and needed not in there:
+        what = f"nothing is mounted at {needed}: the nodes' scripts fail without it"
+        yield Remark(("SharedStorage",), what, "leave it mounted; or shape: minimal, which runs no scripts")
+        return
     for where, why in (("/lustre", "pcinfra submit needs it"), ("/home", "homes differ from node to node")):
         if where not in there:
             yield warning(("SharedStorage",), f"nothing is mounted at {where}: {why}")

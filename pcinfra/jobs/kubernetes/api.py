@@ -161,6 +161,8 @@ def error_of(status: int, data: bytes, where: str, path: str = "") -> CloudError
     try:
         said = json.loads(data)
         message, reason = str(said.get("message") or ""), str(said.get("reason") or "")
+        if not reason and status == 500 and said.get("kind") == "Status":
+            reason = "InternalError"  # of etcd: the server says none
     except (ValueError, AttributeError):
         message, reason = _words(data), ""
     if 300 <= status < 400:
@@ -211,8 +213,11 @@ def _words(data: bytes) -> str:
     return " ".join(text.split())[:200]
 
 
-def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> LiveApi:
+def connect(namespace: str = "", context: str = "", kubeconfig: str = "", account: Path = _ACCOUNT) -> LiveApi:
     """Return the server that kubeconfig names, or the one whose pod this is.
+
+    Args:
+        account: where a pod has its token, the server's certificate and its namespace.
 
     Raises:
         MissingTool: the library is not installed.
@@ -221,13 +226,14 @@ def connect(namespace: str = "", context: str = "", kubeconfig: str = "") -> Liv
     """
     config, client = _library()
     configuration = client.Configuration()
-    inside = _ACCOUNT.joinpath("token").exists() and not (kubeconfig or context or _has_kubeconfig())
+    inside = account.joinpath("token").exists() and not (kubeconfig or context or _has_kubeconfig())
     file = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
         with _heard() as said:
             if inside:
-                config.load_incluster_config(client_configuration=configuration)
-                default = _ACCOUNT.joinpath("namespace").read_text().strip()
+                token, authority = (str(account / name) for name in ("token", "ca.crt"))
+                config.incluster_config.InClusterConfigLoader(token, authority).load_and_set(configuration)
+                default = account.joinpath("namespace").read_text().strip()
             else:
                 default = _load(config, configuration, kubeconfig, context)
     except UsageError:

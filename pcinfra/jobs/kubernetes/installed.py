@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pcinfra.errors import AccessDenied, NotFound
-from pcinfra.jobs.kubernetes.api import Api, pages
+from pcinfra.jobs.kubernetes.api import Api
 from pcinfra.jobs.kubernetes.check import Schemas
 from pcinfra.jobs.kubernetes.dialect import Dialect, dialect_of
 from pcinfra.jobs.kubernetes.rbac import RIGHTS, Right
@@ -40,7 +40,7 @@ class Part:
 def parts(api: Api) -> list[Part]:
     """Return what there is, in the order in which it must be installed."""
     reading = Reading(api)
-    return [*_operators(reading), *_runtimes(reading)]
+    return [*_operators(reading), *_runtimes(reading), rights_part(api)]
 
 
 def missing_runtimes(api: Api) -> list[Object]:
@@ -65,6 +65,28 @@ def may(api: Api) -> Iterator[tuple[Right, str, bool]]:
             }
             answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
             yield right, verb, bool((answer.get("status") or {}).get("allowed"))
+
+
+def grant(api: Api, objects: Sequence[Object]) -> None:
+    """Make what gives rights, or bring what is there to it: server-side apply, under our name.
+
+    Raises:
+        AccessDenied: who gives rights must have them.
+    """
+    for each in objects:
+        group = each["apiVersion"].partition("/")
+        base = f"/apis/{each['apiVersion']}" if group[1] else "/api/v1"
+        place = f"namespaces/{each['metadata']['namespace']}/" if "namespace" in each["metadata"] else ""
+        path = f"{base}/{place}{each['kind'].lower()}s/{each['metadata']['name']}"
+        asked: dict[str, str | int] = {"fieldManager": "pcinfra", "force": "true"}
+        api.call("PATCH", path, asked, each, kind="application/apply-patch+yaml")
+
+
+def rights_part(api: Api) -> Part:
+    """Return whether we have the rights that a submission needs."""
+    missing = [f"{verb} {right.full}" for right, verb, ok in may(api) if not ok]
+    about = f"lacks {len(missing)}, {missing[0]} first" if missing else "all that a submission needs"
+    return Part(f"rights in {api.namespace}", not missing, about, "pcinfra k8s can-i" + api.on if missing else "")
 
 
 def _operators(reading: Reading) -> Iterator[Part]:
@@ -102,11 +124,9 @@ def _dialect(reading: Reading) -> Dialect | None:
 
 
 def _runtime_names(api: Api) -> set[str]:
-    try:
-        listed = pages(api, "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes")
-        return {str(each["metadata"]["name"]) for each in listed}
-    except NotFound:
-        return set()
+    """Return which of our runtimes are there: asked for by name, which who submits may."""
+    base = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes"
+    return {name for name in RUNTIMES if _exists(api, f"{base}/{name}")}
 
 
 def _deployment(api: Api, name: str) -> str:

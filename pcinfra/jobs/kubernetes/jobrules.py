@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from pcinfra.jobs.kubernetes.render.files import LAUNCHERS
@@ -82,7 +83,7 @@ def _volumes(spec: JobSpec) -> Iterator[Finding]:
     seen: set[str] = set()
     for number, volume in enumerate(spec.kubernetes.volumes):
         place: tuple[str | int, ...] = ("kubernetes", "volumes", number)
-        path = volume.path.rstrip("/") or "/"
+        path = _clean(volume.path)
         if len(volume.sources) != 1:
             said = " and ".join(volume.sources) or "nothing"
             yield Finding(place, f"must have one source, and has {said}", "claim: NAME")
@@ -92,6 +93,11 @@ def _volumes(spec: JobSpec) -> Iterator[Finding]:
             hint = "kubernetes.shared_memory: 64" if path.startswith("/dev") else "another path"
             yield Finding((*place, "path"), f"{path} is taken by the job itself", hint)
         seen.add(path)
+
+
+def _clean(path: str) -> str:
+    """Return a path as the kernel walks it: ``/a/../b/`` and ``//b`` are ``/b``."""
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _paths(spec: JobSpec) -> Iterator[Finding]:

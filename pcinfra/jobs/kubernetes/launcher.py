@@ -26,6 +26,7 @@ Object = dict[str, Any]
 # Errors of the server that end a request, so that it is not done later: reasons of a Status; a server that is too busy
 # says 429 in plain words. A gateway, or the server's own time limit, leaves open what became of a request.
 _ENDED = ("InternalError", "ServiceUnavailable", "TooManyRequests", "429")
+_LARGEST = 3 * 2**19  # etcd, --max-request-bytes; a ConfigMap has a smaller limit of its own, checked by its rules
 _OURS = (naming.JOB_FILE, naming.CODE)  # annotations
 
 
@@ -70,6 +71,10 @@ class KubernetesLauncher:
             Unreachable: nobody knows whether it is there. An answer that was lost has been asked for again.
         """
         sent = _parts(manifest)
+        for file in manifest.files:
+            if file.name != ARCHIVE and len(file.content) > _LARGEST:
+                why = f"has {len(file.content):,} bytes; etcd keeps objects of {_LARGEST:,}"
+                raise UsageError(why, where=file.name, hint="less in environment, or a file on a volume")
         self.precheck(sent.jobs)
         with suppress(Unreachable):
             return self._send(sent)

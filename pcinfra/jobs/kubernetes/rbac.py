@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pcinfra.jobs.kubernetes import naming
 from pcinfra.jobs.kubernetes.render.model import Object
 
+_API = "rbac.authorization.k8s.io"
 NAME = "pcinfra-jobs"
 READER = "pcinfra-read-installed"
 CRDS = (
@@ -57,6 +59,17 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
+def granted(
+    namespace: str, users: Sequence[str] = (), groups: Sequence[str] = (), accounts: Sequence[str] = ()
+) -> list[Object]:
+    """Return what gives some the rights in ``namespace``, with the service accounts among them; nothing for nobody."""
+    subjects: list[Object] = [{"kind": "User", "name": name, "apiGroup": _API} for name in users]
+    subjects += [{"kind": "Group", "name": name, "apiGroup": _API} for name in groups]
+    subjects += [{"kind": "ServiceAccount", "name": name, "namespace": namespace} for name in accounts]
+    made = [service_account(namespace, name) for name in accounts]
+    return [*made, *manifests(namespace, subjects)] if subjects else []
+
+
 def manifests(namespace: str, subjects: list[Object]) -> list[Object]:
     """Return Role and RoleBinding in ``namespace``, and the ClusterRole that reads what is installed, bound too.
 
@@ -91,7 +104,7 @@ def _rule(right: Right) -> Object:
 
 
 def _object(kind: str, metadata: Object, **fields: object) -> Object:
-    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": _metadata(metadata), **fields}
+    return {"apiVersion": f"{_API}/v1", "kind": kind, "metadata": _metadata(metadata), **fields}
 
 
 def _metadata(fields: Object) -> Object:
@@ -99,4 +112,4 @@ def _metadata(fields: Object) -> Object:
 
 
 def _reference(kind: str, name: str) -> Object:
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+    return {"apiGroup": _API, "kind": kind, "name": name}

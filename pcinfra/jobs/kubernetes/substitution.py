@@ -23,9 +23,7 @@ def substitute(text: str, allowed: Sequence[str], values: Mapping[str, str]) -> 
     found = set(_REFERENCE.findall(text))
     for name in allowed:
         if name not in found:
-            raise UsageError(
-                f"${{{name}}} does not occur in the text", where=name, hint=" ".join(sorted(found)) or "none"
-            )
+            raise UsageError(f"${{{name}}} does not occur in the text", where=name, hint=" ".join(sorted(found)))
         if name not in values:
             raise UsageError("is not set", where=name, hint=f"export {name}=...")
         if "\n" in values[name] or "\0" in values[name]:

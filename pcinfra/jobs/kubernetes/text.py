@@ -9,6 +9,7 @@ from typing import Any
 from pcinfra.errors import UsageError
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
+_MOST = 1_000_000  # values of a file; an alias in an alias in an alias makes many of few lines
 _OVERLAY = {"resources", "replacements", "patches", "configMapGenerator"}
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
@@ -48,6 +49,10 @@ def from_yaml(text: str, where: str) -> list[dict[str, Any]]:
         documents = [each for each in yaml.safe_load_all(text) if each is not None]
     except yaml.YAMLError as error:
         raise UsageError(f"is no YAML: {error}", where=where) from error
+    if _more_than(documents, _MOST):
+        raise UsageError(
+            f"has more than {_MOST:,} values, or one that holds itself", where=where, hint="fewer aliases (*)"
+        )
     objects: list[dict[str, Any]] = []
     for document in documents:
         listed = isinstance(document, dict) and document.get("kind") == "List"
@@ -56,6 +61,17 @@ def from_yaml(text: str, where: str) -> list[dict[str, Any]]:
     if any(not isinstance(each, dict) or not isinstance(each.get("kind"), str) for each in objects):
         raise UsageError("holds something else than Kubernetes objects", where=where, hint="apiVersion, kind, metadata")
     return objects
+
+
+def _more_than(value: Any, most: int) -> bool:
+    """Whether there are more values in ``value`` than ``most``, each alias counted for all that it stands for."""
+    left, count = [value], 0
+    while left and count <= most:
+        one = left.pop()
+        count += 1
+        if isinstance(one, (dict, list)):
+            left += one.values() if isinstance(one, dict) else one
+    return count > most
 
 
 def _whole(document: Any) -> Any:

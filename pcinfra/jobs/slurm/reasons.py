@@ -38,7 +38,7 @@ _REASONS = {
     "OutOfMemory": "out of memory",
     "PartitionConfig": "the queue cannot take what it asks for",
     "PartitionDown": "the queue is down",
-    "PartitionInactive": "the queue is inactive",
+    "PartitionInactive": "the queue is inactive: the compute fleet is stopped or protected (pcinfra cluster show)",
     "PartitionNodeLimit": "the queue has fewer nodes than it asks for, or its limit is lower",
     "PartitionTimeLimit": "its time limit is longer than the queue allows",
     "PowerNotAvail": "there is no power for its nodes now",

@@ -66,8 +66,11 @@ class Channel:
         """Let ``socket`` carry the stream from now on, in the place of another."""
         with self._changed:
             before, self._socket = self._socket, socket
+            waiting = [raw for raw, _ in self._sent.values()]
         if before:
             before.close()
+        for raw in waiting:  # it may have been lost with the one before
+            self._transmit(raw)
 
     def detach(self, socket: Socket) -> None:
         with self._changed:

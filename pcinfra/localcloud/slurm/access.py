@@ -16,7 +16,7 @@ from typing import Protocol
 from pcinfra.errors import CommandFailed, NotFound
 from pcinfra.localcloud.slurm import fleet, kernel
 from pcinfra.localcloud.slurm.commands import Command, Result, Running
-from pcinfra.localcloud.slurm.namespaced import NamespacedNodes
+from pcinfra.localcloud.slurm.namespaced import BOOT, NamespacedNodes
 from pcinfra.localcloud.slurm.orders import PROGRAMS, Orders
 from pcinfra.localcloud.slurm.paths import Paths
 from pcinfra.localcloud.slurm.records import Record
@@ -186,6 +186,19 @@ class Access:
         """Return whether the machine itself runs, whatever Slurm thinks of it."""
         return fleet.alive(self.paths, self.spec.node(node).name) is not None
 
+    def boot_failed(self, node: str) -> bool:
+        """Return whether a program of the node's boot has failed; a compute node of AWS then switches itself off."""
+        log = self.paths.node(self.spec.node(node).name, "log")
+        return any((log / f"{name}.ended").exists() for name in BOOT)
+
+    def last_lines(self, node: str, file: str, lines: int = 200) -> Sequence[str]:
+        """Return the last lines of a file in a node's /var/log; none where there is none."""
+        try:
+            text = self.paths.node(self.spec.node(node).name, "log", file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()[-lines:]
+
     def status(self) -> Status:
         machines = {m.name: "up" if self.up(m.name) else "down" for m in self.spec.machines if m.address}
         states = self.states() if machines[self.spec.head.name] == "up" else {}
@@ -200,6 +213,12 @@ class Access:
     def states(self) -> dict[str, str]:
         """Return the state of every node in Slurm; nothing when the controller does not answer."""
         return {name: state for name, (state, _) in self.health().items()}
+
+    def inactive(self) -> frozenset[str]:
+        """Return the queues that are switched off."""
+        lines = self.run(self.spec.head.name, ["timeout", "5", "sinfo", "--noheader", "--format=%R %a"]).stdout
+        rows = (line.split() for line in lines.splitlines())
+        return frozenset(name for name, state in rows if state.startswith("inact"))
 
     def health(self) -> dict[str, tuple[str, str]]:
         """Return the state of every node in Slurm and the reason that somebody gave for it, as :meth:`states` does."""

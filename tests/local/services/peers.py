@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from websockets.sync.server import serve
@@ -38,10 +38,17 @@ class Host:
         return socket.create_connection((host or "127.0.0.1", port), timeout=10)
 
 
-class Account:
-    """The calls of an account, straight to a gateway. ``through``: a port to go through in the gateway's place."""
+class Way(Protocol):
+    """A port that leads to another."""
 
-    def __init__(self, gateway: Gateway, through: int = 0) -> None:
+    port: int
+    to: int
+
+
+class Account:
+    """The calls of an account, straight to a gateway. ``through``: what is gone through on the way."""
+
+    def __init__(self, gateway: Gateway, through: Way | None = None) -> None:
         self.gateway, self.through = gateway, through
         self.calls: list[str] = []
         self.tokens: list[str] = []
@@ -66,7 +73,8 @@ class Account:
     def _way_in(self, session: gateways.Session) -> dict[str, Any]:
         url = urlsplit(self.gateway.url(session))
         if self.through:
-            url = url._replace(netloc=f"127.0.0.1:{self.through}")
+            self.through.to = url.port or 0
+            url = url._replace(netloc=f"127.0.0.1:{self.through.port}")
         self.tokens.append(session.token)
         return {"SessionId": session.identity, "StreamUrl": url.geturl(), "TokenValue": session.token}
 
@@ -91,10 +99,11 @@ class Ear:
 class Relay:
     """A port that leads to another, until the line is cut."""
 
-    def __init__(self, to: Callable[[], int]) -> None:
-        self._to, self._ends = to, list[socket.socket]()
+    def __init__(self) -> None:
+        self.to = 0
+        self._ends: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
+        self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -114,7 +123,7 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._server.accept()
-                far = socket.create_connection(("127.0.0.1", self._to()))
+                far = socket.create_connection(("127.0.0.1", self.to))
                 self._ends += [near, far]
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
@@ -131,7 +140,7 @@ class Relay:
 class Agent:
     """A gateway of one session whose agent does what it is told to."""
 
-    def __init__(self, act: Callable[[AgentChannel], None]) -> None:
+    def __init__(self, act: Callable[[AgentChannel, Any], None]) -> None:
         self.answers: list[theirs.Message] = []
         self.openings: list[dict[str, Any]] = []
         self._act = act
@@ -156,6 +165,6 @@ class Agent:
         self.openings.append(json.loads(client.recv()))
         channel = AgentChannel(self._hear)
         channel.attach(client)
-        threading.Thread(target=self._act, args=(channel,), daemon=True).start()
+        threading.Thread(target=self._act, args=(channel, client), daemon=True).start()
         for raw in client:
             channel.receive(raw)

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -31,13 +32,9 @@ def gateway() -> Iterator[Gateway]:
     made.stop()
 
 
-def port_of(gateway: Gateway) -> int:
-    return int(gateway._server.socket.getsockname()[1])
-
-
 def test_a_line_that_is_cut_is_mended_and_nothing_is_lost(gateway: Gateway) -> None:
-    relay = Relay(lambda: port_of(gateway))
-    account = Account(gateway, relay.port)
+    relay = Relay()
+    account = Account(gateway, relay)
     count = "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo line $i; done; read answer; echo heard $answer"
     ear = Ear(account, Request.command("i-1", count))
     ear.wait_for(b"line 100\r")
@@ -55,8 +52,8 @@ def test_a_line_that_is_cut_is_mended_and_nothing_is_lost(gateway: Gateway) -> N
 
 
 def test_a_line_that_cannot_be_mended_is_one_error_without_a_secret(gateway: Gateway) -> None:
-    relay = Relay(lambda: port_of(gateway))
-    account = Account(gateway, relay.port)
+    relay = Relay()
+    account = Account(gateway, relay)
     ear = Ear(account, Request.command("i-1", "echo here; sleep 1000"))
     ear.wait_for(b"here")
     relay.close()
@@ -70,8 +67,8 @@ def test_a_line_that_cannot_be_mended_is_one_error_without_a_secret(gateway: Gat
 
 
 def test_a_session_that_ended_meanwhile_is_told(gateway: Gateway) -> None:
-    relay = Relay(lambda: port_of(gateway))
-    account = Account(gateway, relay.port)
+    relay = Relay()
+    account = Account(gateway, relay)
     ear = Ear(account, Request.command("i-1", "echo here; sleep 1000"))
     ear.wait_for(b"here")
     session = gateway.sessions[ear.line.session]
@@ -82,12 +79,12 @@ def test_a_session_that_ended_meanwhile_is_told(gateway: Gateway) -> None:
     relay.close()
 
 
-def test_a_session_without_a_word_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    gateway = Gateway(Host(), idle=0.6)
+def test_a_session_without_a_word_ends() -> None:
+    gateway = Gateway(Host(), idle=3)
     ear = Ear(Account(gateway), Request.command("i-1", "echo here; sleep 1000"))
     ear.wait_for(b"here")
     until(ear.channel.over.is_set)
-    assert ear.channel.said == "the session was idle for 0.01 minutes"
+    assert ear.channel.said == "the session was idle for 0.05 minutes"
     gateway.stop()
 
 
@@ -131,7 +128,7 @@ def test_the_gateway_outlives_what_it_does_not_understand(gateway: Gateway) -> N
             heard += message.payload if message.payload_type == theirs.DATA else b""
 
 
-def heard_from(act: Callable[[AgentChannel], None]) -> tuple[Agent, Ear]:
+def heard_from(act: Callable[[AgentChannel, Any], None]) -> tuple[Agent, Ear]:
     agent = Agent(act)
     return agent, Ear(agent, Request.shell("i-1"))  # type: ignore[arg-type]
 
@@ -142,9 +139,8 @@ def asking(*kinds: str) -> bytes:
 
 
 def test_an_account_that_encrypts_its_sessions_needs_the_plugin() -> None:
-    agent, ear = heard_from(
-        lambda channel: channel.send(theirs.HANDSHAKE_REQUEST, asking("SessionType", "KMSEncryption"))
-    )
+    question = asking("SessionType", "KMSEncryption")
+    agent, ear = heard_from(lambda channel, _: channel.send(theirs.HANDSHAKE_REQUEST, question))
     until(ear.channel.over.is_set)
     assert isinstance(ear.channel.error, MissingTool)
     assert "encrypts its sessions with a key of KMS" in str(ear.channel.error)
@@ -155,15 +151,15 @@ def test_an_account_that_encrypts_its_sessions_needs_the_plugin() -> None:
 
 
 def test_the_client_outlives_what_it_does_not_understand() -> None:
-    def act(channel: AgentChannel) -> None:
+    def act(channel: AgentChannel, client: Any) -> None:
         for raw in HOSTILE:
-            channel._transmit(raw)
+            client.send(raw)
         changed = bytearray(theirs.Message(theirs.OUTPUT, b"lie", theirs.DATA, 0).encode())
         changed[-1] ^= 1
-        channel._transmit(bytes(changed))
+        client.send(bytes(changed))
         early = theirs.Message(theirs.OUTPUT, b"second", theirs.DATA, 1).encode()
-        channel._transmit(early)
-        channel._transmit(early)
+        client.send(early)
+        client.send(early)
         channel.send(theirs.DATA, b"first ")
         channel.send(99, b"what no payload is yet")
 
@@ -176,7 +172,7 @@ def test_the_client_outlives_what_it_does_not_understand() -> None:
 
 
 def test_a_status_that_the_agent_tells_is_kept() -> None:
-    def act(channel: AgentChannel) -> None:
+    def act(channel: AgentChannel, client: Any) -> None:
         channel.send(12, b"42")
         channel.drain(30)
         channel.close("s-1", "i-1")
@@ -189,20 +185,28 @@ def test_a_status_that_the_agent_tells_is_kept() -> None:
 
 
 def test_an_address_that_is_not_encrypted_is_not_gone_to() -> None:
-    class Elsewhere(Agent):
+    class Open(Agent):
         def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
             return {"SessionId": "s-1", "TokenValue": "secret", "StreamUrl": "ws://example.com/"}
 
-    agent = Elsewhere(lambda _: None)
+    agent = Open(lambda *_: None)
     with pytest.raises(PcinfraError, match="not encrypted"):
         Ear(agent, Request.shell("i-1"))  # type: ignore[arg-type]
     agent.close()
 
 
+@dataclass
+class Elsewhere:
+    """Where no relay is."""
+
+    port: int
+    to: int = 0
+
+
 def test_where_nobody_answers_the_token_is_not_told(gateway: Gateway) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
-    account = Account(gateway, port)
+    account = Account(gateway, Elsewhere(port))
     with pytest.raises(Unreachable) as raised:
         Ear(account, Request.command("i-1", "true"))
     assert account.tokens[0] not in str(raised.value)
@@ -240,17 +244,20 @@ class Passing(Ear):
     def take(self, connection: socket.socket) -> None:
         if self._passing is None:
             channel = self.channel
-            self._passing = forwarding._One(channel) if self._old else forwarding._Many(channel, lambda: None)
+            self._passing = forwarding.OneByOne(channel) if self._old else forwarding.ManyAtOnce(channel, lambda: None)
         self._passing.take(connection)
 
     def _hear(self, message: Message) -> bool:
         return bool(self._passing and self._passing.handle(message))
 
 
-def test_signs_of_life_are_for_agents_that_ask_for_them() -> None:
-    assert forwarding.version("3.1.1511.0") <= forwarding._QUIET_AFTER < forwarding.version("3.1.1512.0")
-    assert forwarding.version("3.0.196.0") <= forwarding._MANY_AFTER < forwarding.version("3.0.222.0")
-    assert forwarding.version("") <= forwarding._MANY_AFTER
+@pytest.mark.parametrize(
+    ("agent", "many", "signs"),
+    [("", False, True), ("3.0.196.0", False, True), ("3.0.222.0", True, True), ("3.1.1511.0", True, True),
+     ("3.1.1512.0", True, False), ("3.3.0.0", True, False)],
+)  # fmt: skip
+def test_agents_of_every_age_are_spoken_to_in_their_way(agent: str, many: bool, signs: bool) -> None:
+    assert (forwarding.takes_many(agent), forwarding.wants_signs_of_life(agent)) == (many, signs)
 
 
 def test_much_through_a_window_that_is_small_takes_no_more_than_its_time(gateway: Gateway) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +15,7 @@ import pytest
 import pcinfra
 from tests.local.slurm.clusters import config, spec_of
 from tests.local.slurm.machine import processes_about
-
-ORDINARY = 1000
+from tests.local.slurm.ordinary import ORDINARY, become, interpreter
 
 DRIVER = """
 import json, os, subprocess, sys, time
@@ -57,34 +54,12 @@ def drive(directory: Path, lines: str) -> dict[str, Any]:
     """Start a cluster of two nodes as an ordinary user, run ``lines``, stop it; return what they said."""
     package = str(Path(pcinfra.__file__).parents[1])
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "PYTHONPATH": package}
-    argv = [*_become(), _interpreter(), "-B", "-c", DRIVER, str(directory), spec_of(config()).dump(), lines]
+    argv = [*become(), interpreter(), "-B", "-c", DRIVER, str(directory), spec_of(config()).dump(), lines]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert isinstance(said, dict)
     return said
-
-
-def _interpreter() -> str:
-    """Return a Python that an ordinary user can run; root's own may be in a directory of root's."""
-    others = (shutil.which(name, path="/usr/local/bin:/usr/bin") for name in ("python3.13", "python3.12", "python3"))
-    for candidate in (sys.executable, *filter(None, others)):
-        if _works(candidate):
-            return candidate
-    pytest.skip("an ordinary user of this machine has no Python 3.11 or later")
-
-
-def _works(program: str) -> bool:
-    again = (
-        "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-S', '-c', 'from enum import StrEnum']))"
-    )
-    return subprocess.run([*_become(), program, "-c", again], capture_output=True, check=False).returncode == 0
-
-
-def _become() -> list[str]:
-    if os.geteuid() != 0:
-        return []
-    return ["setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups", "--"]
 
 
 def test_a_job_of_two_nodes_runs_as_whoever_started_the_cluster(directory: Path) -> None:
@@ -182,3 +157,31 @@ def test_a_deep_folder_is_no_obstacle_to_sockets(directory: Path) -> None:
     deep = directory / ("x" * 100)
     said = drive(deep, """said["nodes"] = bash("srun -N2 -l hostname | wc -l").strip()""")
     assert said["nodes"] == "2"
+
+
+def test_a_session_is_whoever_started_the_cluster(directory: Path) -> None:
+    said = drive(
+        directory,
+        """
+import pty, socket
+ours, theirs = pty.openpty()
+shell = cluster.terminal(head, "tty -s && sudo -i -u ubuntu")
+process = subprocess.Popen(shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+os.close(theirs)
+os.write(ours, b"echo I am $(id -u) in $PWD of $SLURM_CONF; exit 5\\n")
+shown = b""
+try:
+    while piece := os.read(ours, 4096):
+        shown += piece
+except OSError:
+    pass
+said["status"], said["shown"] = process.wait(), shown.decode()
+with socket.create_server(("127.0.0.1", 0)) as server, cluster.connect(head, "", server.getsockname()[1]) as end:
+    server.accept()[0].sendall(b"through")
+    said["heard"] = end.recv(100).decode()
+""",
+    )
+    assert (said["status"], said["heard"]) == (5, "through")
+    who = ORDINARY if os.geteuid() == 0 else os.geteuid()
+    assert f"I am {who} in {directory}" in said["shown"]
+    assert "slurm.conf" in said["shown"]

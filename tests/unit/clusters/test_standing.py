@@ -52,13 +52,14 @@ def instance(cluster: str, kind: str) -> dict[str, Any]:
     return {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
 
 
-def answers(*stacks: dict[str, Any], end: Any = None, **others: Any) -> dict[str, Any]:
+def answers(*stacks: dict[str, Any], end: Any = None, fleet: str = "RUNNING", **others: Any) -> dict[str, Any]:
     held = {"CapacityReservationId": RESERVATION, "State": "active", "InstanceType": "p5.48xlarge", "EndDate": end}
     nodes = [instance("train", "HeadNode"), instance("train", "Compute"), instance("train", "Compute")]
     return {
         "DescribeStacks": {"Stacks": list(stacks)},
         "DescribeInstances": {"Reservations": [{"Instances": nodes[:1]}, {"Instances": nodes[1:]}]},
         "GetObject": {"Body": Body()},
+        "GetItem": {"Item": {"Data": {"M": {"status": {"S": fleet}}}}},
         "DescribeCapacityReservations": {"CapacityReservations": [held]},
         **others,
     }
@@ -88,6 +89,14 @@ def test_one_that_failed_says_where_to_look_and_one_on_its_way_is_busy() -> None
     assert rows["b"].health == "busy"
 
 
+def test_one_that_has_given_up_on_its_nodes_says_how_to_go_on() -> None:
+    found, _ = read(**answers(stack("train"), fleet="PROTECTED"))
+    row = _cluster_row(found[0], Project())
+    assert row.health == "failed"
+    assert "nodes failed to start again and again" in row.detail
+    assert row.detail.endswith("When that is mended: pcinfra cluster start train")
+
+
 def test_where_there_is_none_one_call_says_so() -> None:
     found, cloud = read(**answers())
     assert found == []
@@ -98,5 +107,5 @@ def test_what_may_not_be_read_is_left_out() -> None:
     def refuse(_: object) -> Any:
         raise AccessDenied("no", code="AccessDenied")
 
-    found, _ = read(**answers(stack("train"), GetObject=refuse))
+    found, _ = read(**answers(stack("train"), GetObject=refuse, GetItem=refuse))
     assert found[0].endings(datetime.now(UTC)) == []

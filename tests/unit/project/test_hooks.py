@@ -58,10 +58,10 @@ def test_what_cannot_be_a_hook_is_told_where_it_is_named(tmp_path: Path) -> None
     (tmp_path / "large.sh").write_bytes(PROGRAM.encode() + bytes(2 << 20))
     (tmp_path / "empty").mkdir()
     (tmp_path / "same.sh").write_text(PROGRAM)
-    prolog = "[missing.sh, text.sh, 'a b.sh', large.sh, empty, same.sh, s3://other-bucket/same.sh]"
+    prolog = "[~nobody-of-that-name/a.sh, missing.sh, text.sh, 'a b.sh', large.sh, empty, same.sh, s3://bucket/same.sh]"
     said = refused(written(tmp_path, prolog))
-    wanted = ["missing.sh (in ", "does not begin with #!", "pass over or split", "at most 1,048,576",
-              "a folder without a file", "also the name of another one"]  # fmt: skip
+    wanted = ["~nobody-of-that-name/a.sh (in ", "missing.sh (in ", "does not begin with #!", "pass over or split",
+              "at most 1,048,576", "a folder without a file", "also the name of another one"]  # fmt: skip
     assert len(said) == len(wanted)
     for words in wanted:
         assert any(words in line for line in said), (words, said)
@@ -72,3 +72,10 @@ def test_what_cannot_be_a_hook_is_told_where_it_is_named(tmp_path: Path) -> None
 def test_what_is_neither_a_path_nor_an_address_is_refused(tmp_path: Path, entry: str) -> None:
     (line,) = refused(written(tmp_path, f"[{entry}]"))
     assert "by its path from this file, or in S3" in line
+
+
+def test_a_folder_of_very_many_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(21):
+        (tmp_path / "many" / f"{number}.sh").write_text(PROGRAM)
+    assert refused(written(tmp_path, "[many]")) == ["5: has 21 programs; at most 20"]

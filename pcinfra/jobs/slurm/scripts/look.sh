@@ -127,7 +127,7 @@ wait_for_news() {
     else
       while [ "$left" -gt 0 ] && [ "$(signs_of)" = "$signs" ]; do
         turn=$(((naps - left) / 10))
-        nap $((turn < 20 ? 20 : turn > 250 ? 250 : turn))
+        nap $((turn < 20 ? 20 : turn > 500 ? 500 : turn))
       done
       [ "${#files[@]}" -lt 2 ] || nap 20 # the other nodes write, too
     fi

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from pcinfra.cli.main import root
-from pcinfra.errors import InputError, PcinfraError, UsageError
+from pcinfra.errors import InputError, UsageError
 from pcinfra.jobs.kubernetes import jobrules
 from pcinfra.jobs.kubernetes.check import faults
 from pcinfra.jobs.kubernetes.dialect import Dialect
@@ -89,13 +90,6 @@ def test_checking_says_everything_that_is_wrong(tmp_path: Path) -> None:
     assert "1 objects checked" in run("k8s", "check", "-", stdin=fine).output
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "- 1", "kind: 3", "just text", "kind: List\nitems: 5"])
-def test_what_is_no_manifest_is_refused(text: str) -> None:
-    done = run("k8s", "check", "-", stdin=text)
-    assert isinstance(done.exception, PcinfraError)
-    assert done.exception.exit_code == 2
-
-
 @pytest.mark.parametrize("dialect", Dialect)
 def test_a_pytorchjob_becomes_a_trainjob_that_breaks_no_rule(dialect: Dialect) -> None:
     (job,) = from_yaml(GUIDE, "guide")
@@ -145,6 +139,31 @@ def test_rights_for_nobody_are_refused() -> None:
     assert "ServiceAccount" in run("k8s", "rbac", "-n", "a", "--service-account", "b").output
 
 
+@pytest.mark.parametrize("where", [("--on", "k8s:a"), ("--on", "k8s:a@prod"), ("--on", "eks:training:a"), ("-n", "a")])
+def test_the_namespace_is_said_as_in_every_other_command(where: tuple[str, str]) -> None:
+    done = run("k8s", "rbac", *where, "--user", "alice")
+    assert done.exit_code == 0, done.exception
+    assert {each["metadata"].get("namespace", "a") for each in from_yaml(done.stdout, "rbac")} == {"a"}
+
+
+@pytest.mark.parametrize("where", ["k8s:A_b", "k8s:a@", "slurm:a"])
+def test_a_place_that_is_none_is_refused(where: str) -> None:
+    for words in (("rbac", "--user", "a"), ("can-i",), ("setup",), ("sweep",)):
+        refused = run("k8s", *words, "--on", where).exception
+        assert isinstance(refused, UsageError)
+        assert "--on" in refused.where
+
+
+def test_every_command_of_k8s_shows_an_example() -> None:
+    group = root.get_command(click.Context(root), "k8s")
+    assert isinstance(group, click.Group)
+    commands = dict(group.commands)
+    commands |= {f"params {name}": each for name, each in commands.pop("params").commands.items()}  # type: ignore[attr-defined]
+    assert len(commands) >= 9
+    for name, command in commands.items():
+        assert f"pcinfra k8s {name}" in (command.help or ""), name
+
+
 # What Kubernetes asks of a job file: text, then key and beginning of why.
 BAD: list[tuple[str, list[tuple[str, str]]]] = [
     ("command: [a]", [("gpus", "is missing"), ("image", "is missing")]),
@@ -166,6 +185,10 @@ BAD: list[tuple[str, list[tuple[str, str]]]] = [
      [("kubernetes.volumes[1].path", "is a second volume at /d")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {volumes: [{path: /dev/shm, claim: a}]}",
      [("kubernetes.volumes[0].path", "/dev/shm is taken")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {volumes: [{path: /x/../pcinfra/job, claim: a}]}",
+     [("kubernetes.volumes[0].path", "/pcinfra/job is taken")]),
+    ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {volumes: [{path: /d, claim: a}, {path: //d/./, claim: b}]}",
+     [("kubernetes.volumes[1].path", "is a second volume at /d")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nkubernetes: {devices: {nvidia.com: 8}}",
      [("kubernetes.devices.nvidia.com", "is not the name of a device")]),
     ("image: a/b\ncommand: [a]\ncpus: 1\nnodes: 3\nlauncher: torchrun\nkubernetes: {elastic: {min: 1, max: 2}}",
