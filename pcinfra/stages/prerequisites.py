@@ -141,6 +141,8 @@ class Prerequisites:
         health = _health(found.stack)
         if health is Health.OK and not _adopted(found.stack) and not _same(project, facts):
             health = Health.DIFFERS
+            if not found.policy.gone:  # what it is compared with is what the stack will have
+                found = replace(found, policy=PolicyFacts())
         rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason, found.stack.created)]
         for text, key in (
             ("VPC", "VPC"),
