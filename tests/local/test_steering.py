@@ -298,6 +298,17 @@ def test_json_of_a_history_is_plain(twice: Twice) -> None:
     assert json.loads(json.dumps(dict(twice.history.spec)))["nodes"] == 2
 
 
+def test_a_job_whose_directory_was_removed_can_be_cancelled(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
+    run = submitted(launcher, "sleep 600", "removed")
+    until(lambda: launcher.look(run).status.state is State.RUNNING)
+    head.run(f"rm -rf {run}").check()
+    with pytest.raises(NotFound, match="its job is cancelled; its directory is not there any more"):
+        launcher.cancel(run)
+    until(lambda: not head.run(f"squeue -h -n pci-{run}").stdout)
+    with pytest.raises(NotFound, match="there is no such run"):
+        launcher.cancel(run)
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[DirectHeadNode]:
     """A head node whose /lustre has three megabytes."""

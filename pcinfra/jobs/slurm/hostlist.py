@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 _ITEM = re.compile(r"(?:[^,\[\]]|\[[^\]]*\])+")
+_LONGEST = 64 * 1024
+"""Names in one range that Slurm itself takes (``MAX_RANGE`` in hostlist.c); a longer one is no list of nodes."""
+
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
 
 
@@ -17,8 +20,10 @@ def _item(item: str) -> list[str]:
     brackets = _BRACKETS.search(item)
     if not brackets:
         return [item]
-    before, after = item[: brackets.start()], _item(item[brackets.end() :])
-    return [f"{before}{number}{rest}" for number in _numbers(brackets[1]) for rest in after]
+    before, numbers, after = item[: brackets.start()], _numbers(brackets[1]), _item(item[brackets.end() :])
+    if len(numbers) * len(after) > _LONGEST:
+        return [item]
+    return [f"{before}{number}{rest}" for number in numbers for rest in after]
 
 
 def _numbers(ranges: str) -> list[str]:
@@ -26,8 +31,13 @@ def _numbers(ranges: str) -> list[str]:
     numbers = []
     for part in ranges.split(","):
         first, _, last = part.partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        if not _counts(first, last or first):
             numbers.append(part)
             continue
         numbers += [str(number).zfill(len(first)) for number in range(int(first), int(last or first) + 1)]
     return numbers
+
+
+def _counts(first: str, last: str) -> bool:
+    numbers = (first + last).isascii() and first.isdigit() and last.isdigit()
+    return numbers and len(first + last) < 40 and int(last) - int(first) < _LONGEST

@@ -227,6 +227,8 @@ def _read(where: str, head: bytes, end: bytes) -> Answer:
 
 def _raise_if_refused(run: str, answer: Answer) -> None:
     said = answer.other
+    if "gone" in said:
+        raise NotFound("its job is cancelled; its directory is not there any more", where=run, hint="pcinfra jobs")
     if "unknown" in said:
         raise NotFound("there is no such run", where=run, hint="pcinfra jobs")
     if "many" in said:
