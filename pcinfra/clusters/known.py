@@ -62,7 +62,7 @@ CAUSES: tuple[Cause, ...] = (
           "a GPU or its links failed their check (issue 6777)",
           "terminate the instance, and a new one takes its place: aws ec2 terminate-instances --instance-ids ID"),
     Cause("static-nodes", r"PROTECTED mode|StaticNodeBootstrapFailure|protected state",
-          "static nodes failed to start again and again, so that the head node gave up",
+          "nodes failed to start again and again, so that the head node gave up",
           "pcinfra cluster logs {name} custom-actions --node all; mend the cause, then pcinfra cluster start {name}"),
     Cause("timeout", r"WaitCondition timed out|did not receive .* signal|HeadNodeBootstrapTimeout",
           "the head node did not report in time (issues 3604, 3939): mostly no way to the internet, or slow scripts",

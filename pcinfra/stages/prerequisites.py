@@ -134,14 +134,16 @@ class Prerequisites:
         return Plan((*waits, gone, backups.deletion(project, openzfs, kept, after=recovery.STACK)), notes)
 
     def status(self, project: Project, facts: Facts) -> list[Resource]:
-        found = _found(facts)
-        what = f"stack {project.prerequisites.stack}"
-        if found.stack is None:
+        found, what = _found(facts), f"stack {project.prerequisites.stack}"
+        stack = found.stack
+        if stack is None:
             return [Resource(self.name, what, "", Health.ABSENT)]
-        health = _health(found.stack)
-        if health is Health.OK and not _adopted(found.stack) and not _same(project, facts):
+        health = _health(stack)
+        if health is Health.OK and not _adopted(stack) and not _same(project, facts):
             health = Health.DIFFERS
-        rows = [Resource(self.name, what, found.stack.status, health, found.stack.reason, found.stack.created)]
+            if not found.policy.gone:  # what it is compared with is what the stack will have
+                found = replace(found, policy=PolicyFacts())
+        rows = [Resource(self.name, what, stack.status, health, stack.reason, stack.created)]
         for text, key in (
             ("VPC", "VPC"),
             ("public subnet", "PublicSubnet"),

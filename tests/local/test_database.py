@@ -19,7 +19,7 @@ from pcinfra.engine import Kind, Plan
 from pcinfra.jobs.headnode import SsmHeadNode, head_node_id
 from pcinfra.localcloud.slurm import accounting
 from pcinfra.project import Accounting, Cluster, Nodes, Project
-from pcinfra.stages import Health
+from pcinfra.stages import Health, Resource
 from pcinfra.stages.prerequisites import StackFacts
 from pcinfra.stages.recovery import STACK
 from pcinfra.stages.stack_operations import CHANGES
@@ -131,6 +131,8 @@ def test_a_changed_list_changes_the_policy_in_place(account: Account) -> None:
     before = outputs(account)["NodePolicy"]
     more = account.project.model_copy(update={"nodes": Nodes(secrets=(SECRET, "ssm:/team/*"))})
     changed = Account(account.target, more)
+    (row,) = [row for row in rows(changed) if row.what == "policy of the nodes"]
+    assert (row.health, row.detail) == (Health.DIFFERS, ""), "as the stack does, and not by anybody's hand"
     plan = make(changed)
     assert [(action.id, action.kind, action.loses) for action in plan.actions] == [
         (CHANGES, Kind.RUN, ""),
@@ -192,10 +194,13 @@ def test_a_policy_deleted_by_hand_is_made_anew(account: Account) -> None:
     assert standing(account)["policy of the nodes"] is Health.OK
 
 
-def standing(account: Account) -> dict[str, Health]:
+def rows(account: Account) -> list[Resource]:
     (stage,) = [stage for stage in stages.REGISTRY if stage.name == "prerequisites"]
-    rows = stage.status(account.project, account.facts(closely=True))
-    return {row.what: row.health for row in rows if row.what in ("policy of the nodes", "accounting database")}
+    return stage.status(account.project, account.facts(closely=True))
+
+
+def standing(account: Account) -> dict[str, Health]:
+    return {row.what: row.health for row in rows(account) if row.what in ("policy of the nodes", "accounting database")}
 
 
 def test_a_database_that_nobody_wants_any_more_goes_only_with_a_yes(account: Account) -> None:
