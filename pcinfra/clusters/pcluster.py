@@ -286,10 +286,13 @@ def _findings(answer: Mapping[str, Any]) -> list[Finding]:
 
 _LOGIN = "aws sts get-caller-identity   (then aws configure, or aws sso login)"
 
+_BUSY = "the same command again: it waits for what somebody else has just begun, and does what is left"
+
 # Patterns of pcluster's messages (it gives no codes), the error each means, and what to type.
 _MEANINGS: tuple[tuple[str, type[errors.PcinfraError], str], ...] = (
     (r"(Cluster|Stack) \S+ already exists", errors.Conflict, ""),
     (r"Cluster \S+ does not exist", errors.NotFound, ""),
+    (r"is in \w+_IN_PROGRESS state|while stack is in \w+_IN_PROGRESS", errors.Conflict, _BUSY),
     ("node executable", errors.MissingTool, INSTALL_NODE),
     (r"Node\.js", errors.MissingTool, INSTALL_NODE),
     ("Unable to locate credentials", errors.CredentialsError, _LOGIN),

@@ -37,7 +37,7 @@ OURS = {"StringEquals": {"aws:ResourceTag/pcinfra:project": "{project}"}}
 NODE_POLICY = f"arn:{{partition}}:iam::{{account}}:policy{NODE_POLICY_PATH}*"
 NODE_POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2ContainerRegistryPullOnly")
 SESSION = "arn:{{partition}}:ssm:{{region}}:{{account}}:session/${{{{aws:{}}}}}-*"
-SESSIONS = ("InteractiveCommand", "PortForwardingSession", "PortForwardingSessionToRemoteHost", "SSHSession")
+PORTS = ("PortForwardingSession", "PortForwardingSessionToRemoteHost", "SSHSession")
 UNPUBLISHED = "pcluster's published policies do not know it"
 
 ON_CHANGE = "when pcinfra.yaml changes, or a stack is mended"
@@ -172,15 +172,19 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement("ReadAnswers", of("cluster", "jobs", "down"), called("ssm", "GetCommandInvocation")),
     Statement(
-        "OpenSessions", of("cluster"), called("ssm", "StartSession", why="pcinfra cluster connect"),
+        "OpenSessions", of("cluster", "jobs"), called("ssm", "StartSession", why="cluster connect, shell"),
         ("arn:{partition}:ec2:{region}:{account}:instance/*",), OURS,
     ),
     Statement(
-        "SessionDocuments", of("cluster"), called("ssm", "StartSession", why="a shell, a port, ssh"),
-        tuple(f"arn:{{partition}}:ssm:{{region}}::document/AWS-Start{kind}" for kind in SESSIONS),
+        "ShellSessions", of("cluster", "jobs"), called("ssm", "StartSession", why="a shell"),
+        ("arn:{partition}:ssm:{region}::document/AWS-StartInteractiveCommand",),
     ),
     Statement(
-        "OwnSessions", of("cluster"),
+        "PortSessions", of("cluster"), called("ssm", "StartSession", why="a port, ssh"),
+        tuple(f"arn:{{partition}}:ssm:{{region}}::document/AWS-Start{kind}" for kind in PORTS),
+    ),
+    Statement(
+        "OwnSessions", of("cluster", "jobs"),
         (
             *called("ssm", "TerminateSession", "ResumeSession", why="one's own"),
             # Systems Manager user guide, "Sample IAM policies for Session Manager": the WebSocket is signed.

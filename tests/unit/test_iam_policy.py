@@ -186,7 +186,11 @@ def test_who_only_submits_jobs_may_change_nothing_else() -> None:
     reading = {"ec2:DescribeInstances", "ecr:DescribeImages", "ecr:DescribeRepositories", "ssm:GetCommandInvocation",
                "eks:DescribeCluster", "s3:ListBucket", "ec2:DescribeCapacityReservations"}  # fmt: skip
     through_s3 = {"kms:Decrypt", "kms:GenerateDataKey"}
-    assert actions - reading == {"ssm:SendCommand", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"} | through_s3
+    shell = {"ssm:StartSession", "ssm:TerminateSession", "ssm:ResumeSession", "ssmmessages:OpenDataChannel"}
+    commands = {"ssm:SendCommand", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"}
+    assert actions - reading == commands | through_s3 | shell
+    ports = {name for each in chosen(["jobs"]) for name in each.resources if "document/" in name}
+    assert {name.rpartition("/")[2] for name in ports} == {"AWS-RunShellScript", "AWS-StartInteractiveCommand"}
     objects = {each for statement in chosen(["jobs"]) if statement.sid == "Payloads" for each in statement.resources}
     assert objects == {"arn:{partition}:s3:::{bucket}/pcinfra/payloads/*"}
     (listing,) = [each for each in chosen(["jobs"]) if "s3:ListBucket" in {grant.action for grant in each.grants}]

@@ -13,7 +13,6 @@ from pcinfra.jobs.kubernetes.rules import Surroundings, broken
 from pcinfra.jobs.kubernetes.rules.shape import shaped
 from pcinfra.jobs.kubernetes.schema.admission import Fault, admit, unknown
 from pcinfra.jobs.kubernetes.schema.crd import Resource, resources_in
-from pcinfra.jobs.kubernetes.schema.validation import too_wide
 
 _UNREADABLE = "the server may take it, and the operator cannot read the job: it does nothing with it"
 _INT32 = "Go, encoding/json; Kubernetes API conventions, Primitive types"
@@ -76,7 +75,7 @@ def faults(
     if wrong:
         return dropped + wrong  # the rules take a value's shape for granted
     if resource is not None:
-        dropped += [Fault(*problem, _UNREADABLE, _INT32) for problem in too_wide(taken.object, resource.root)]
+        dropped += [Fault(*problem, _UNREADABLE, _INT32) for problem in taken.too_wide]
     return [*dropped, *broken(taken.object, Surroundings(runtime, schemas.dialect if schemas else None))]
 
 

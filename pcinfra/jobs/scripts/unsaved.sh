@@ -2,7 +2,7 @@
 # entry of the root, and for each run, how many files, how many bytes, and its path, the largest first. Expects LUSTRE.
 # What pcinfra itself wrote into a run directory does not count, but what the job left there does.
 cd -- "$LUSTRE" || exit
-skip=(-path ./.lustre -o -path ./.pcinfra -o -path ./runs/.images)
+skip=(-path ./.lustre -o -path ./.pcinfra -o -path ./runs/.images -o -path './runs/.waiting.*')
 for each in "${KEPT[@]}"; do # a name may hold what find takes for a pattern
   skip+=(-o -path "./$(printf %s "${each#/}" | sed 's/[][*?\\]/\\&/g')")
 done

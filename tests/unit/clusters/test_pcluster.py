@@ -86,6 +86,8 @@ def test_dryrun_that_could_not_run_is_an_error() -> None:
             errors.NotFound,
         ),
         ("An error occurred (AlreadyExistsException): Stack [train] already exists", errors.Conflict),
+        ("Cluster update failed.\nStack:arn:x is in UPDATE_IN_PROGRESS state and can not be updated.", errors.Conflict),
+        ("Cannot execute update while stack is in UPDATE_IN_PROGRESS status.", errors.Conflict),
         ("The specified bucket does not exist", errors.CloudError),
         ("Unable to locate credentials", errors.CredentialsError),
         ("An error occurred (ExpiredToken) when calling the X operation", errors.CredentialsError),

@@ -43,7 +43,13 @@ def test_only_what_is_in_no_kept_directory_is_told(tmp_path: Path) -> None:
 
 def test_what_pcinfra_wrote_into_a_run_is_no_loss_and_what_the_job_left_is(tmp_path: Path) -> None:
     run = "runs/hello-1m894zf0wqw6fdft"
-    write(tmp_path, *(f"{run}/{name}" for name in OURS.split()), "runs/.images/x.sqsh", "runs/.hello.tar")
+    write(
+        tmp_path,
+        *(f"{run}/{name}" for name in OURS.split()),
+        "runs/.images/x.sqsh",
+        "runs/.hello.tar",
+        "runs/.waiting.1",
+    )
     assert look(tmp_path) == Unsaved()
     write(tmp_path, f"{run}/checkpoints/1/model", f"{run}/model.pt", f"{run}/tasks/3/checkpoints/1/model")
     assert look(tmp_path).entries == (Entry(f"/lustre/{run}", 3, 15),)

@@ -22,15 +22,16 @@ _SHELLS = ("sh", "bash")
 _RANKS = re.compile(r"\b(?:WORLD_SIZE|RANK)=\"?\$\{?PET_(?:NNODES|NODE_RANK)")
 
 
-def _texts(around: Surroundings) -> Iterator[tuple[Path, str]]:
-    """Yield every command of an object as one text: its words, with blanks between them."""
+def _texts(around: Surroundings, word: str) -> Iterator[tuple[Path, str]]:
+    """Yield every command of an object that has ``word`` in it as one text: its words, with blanks between them."""
     for path, words in around.commands:
-        if words:
-            yield path, " ".join(map(str, words))
+        text = " ".join(map(str, words))
+        if word in text:
+            yield path, text
 
 
 def _clone(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(around):
+    for path, text in _texts(around, "git"):
         for match in _NO_SCHEME.finditer(text):
             why = f"git clone {match[1]}: git takes that for a folder of the container"
             yield path, why, f"https://{match[1]}" if "/" in match[1] else f"https://{match[1]}/OWNER/REPOSITORY"
@@ -38,24 +39,24 @@ def _clone(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 def _nodes(value: Mapping[str, Any], around: Surroundings) -> Broken:
     count = _count(value)
-    for path, text in _texts(around):
+    for path, text in _texts(around, "torchrun"):
         for match in _NNODES.finditer(text):
-            if count is not None and "torchrun" in text and int(match[1]) != count:
+            if count is not None and int(match[1]) != count:
                 why = f"--nnodes {match[1]} is not the number of pods, which is {count}"
                 yield path, why, "without --nnodes torchrun reads PET_NNODES"
 
 
 def _goes_on(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(around):
+    for path, text in _texts(around, "git"):
         script = text.partition(" -c ")[2] or text
         if _CLONE_GOES_ON.search(script) and not _STOPS.search(script):
             yield path, "has no `set -e` before git clone", "set -euo pipefail   as its first line"
 
 
 def _eaten(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(around):
+    for path, text in _texts(around, "torchrun"):
         match = _EATEN.search(text)
-        if match and "torchrun" in text:
+        if match:
             why = f"{match[0]} has no value: envsubst replaces the pod's own variables, too, by nothing"
             yield path, why, "pcinfra k8s substitute NAME   replaces NAME alone"
 
@@ -79,7 +80,7 @@ def _count(value: Mapping[str, Any]) -> int | None:
 
 
 def _ranks(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(around):
+    for path, text in _texts(around, "PET_"):
         if _RANKS.search(text) and "torchrun" not in text:
             why = "takes the number of nodes for the number of processes: one GPU of each node would work"
             yield path, why, "torchrun train.py"
@@ -88,14 +89,14 @@ def _ranks(value: Mapping[str, Any], around: Surroundings) -> Broken:
 
 
 def _restarts(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(around):
+    for path, text in _texts(around, "torchrun"):
         match = _RESTARTS.search(text)
-        if match and "torchrun" in text:
+        if match:
             yield path, f"--max-restarts {match[1]} is not without end: torchrun refuses what is less than 0", "100"
 
 
 def _fixed(value: Mapping[str, Any], around: Surroundings) -> Broken:
-    for path, text in _texts(around):
+    for path, text in _texts(around, "--"):
         match = _FIXED.search(text)
         if match:
             why = f"{match[1]} is the address of one machine, and every pod gets a new one each time it starts"

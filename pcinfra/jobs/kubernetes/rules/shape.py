@@ -6,6 +6,7 @@ Only the fields that a rule or a migration reads; everything else is kept as it 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pcinfra.jobs.kubernetes.rules.model import PYTORCHJOB, RUNTIMES, TRAINJOB
@@ -85,7 +86,7 @@ SHAPES: dict[str, Node] = {
         )
     ),
 }
-_METADATA = Node(_map(metadata=METADATA))
+_METADATA, _ANY = Node(METADATA), Node(_map(metadata=METADATA))
 
 
 def shaped(value: Mapping[str, Any], *, known: bool = False) -> Admitted:
@@ -95,5 +96,6 @@ def shaped(value: Mapping[str, Any], *, known: bool = False) -> Admitted:
         known: it is put to its CRD as well, which leaves metadata alone.
     """
     if known:
-        return admit(_METADATA, {"metadata": value.get("metadata")})
-    return admit(SHAPES.get(str(value.get("kind")), _METADATA), value)
+        done = admit(_METADATA, value.get("metadata") or {})
+        return replace(done, faults=tuple(replace(each, path=("metadata", *each.path)) for each in done.faults))
+    return admit(SHAPES.get(str(value.get("kind")), _ANY), value)

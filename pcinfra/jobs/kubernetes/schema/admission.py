@@ -6,14 +6,13 @@ As the server does it (k8s.io/apiextensions-apiserver, ``pkg/apiserver/customres
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pcinfra.jobs.kubernetes.schema import cel
 from pcinfra.jobs.kubernetes.schema.structural import Node
-from pcinfra.jobs.kubernetes.schema.validation import Path, problems
+from pcinfra.jobs.kubernetes.schema.validation import Path, Problem, problems
 
 _ROOT_KEYS = ("apiVersion", "kind", "metadata")
 _PLAIN = frozenset((str, int, bool, float))
@@ -44,11 +43,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What the server would store, and everything that speaks against it."""
+    """What the server would store, and everything that speaks against it.
+
+    Args:
+        too_wide: numbers that the server may take and the operator cannot read.
+    """
 
     object: dict[str, Any]
     faults: tuple[Fault, ...]
     pruned: tuple[Path, ...]
+    too_wide: tuple[Problem, ...] = ()
 
 
 def admit(
@@ -64,12 +68,13 @@ def admit(
     """
     pruned: list[Path] = []
     stored = _taken_map(dict(value), root, (), pruned, root=True)
-    faults = [Fault(path, why, hint) for path, why, hint in problems(stored, root)]
+    found = problems(stored, root)
+    faults = [Fault(path, why, hint) for path, why, hint in found.problems]
     if replicas and not faults:
         faults = list(_scale(stored, replicas))
     if not faults:  # the server evaluates CEL only on what is valid otherwise
         faults = [Fault(path, why) for path, why in cel.broken(stored, root, old)]
-    return Admitted(stored, tuple(faults), tuple(pruned))
+    return Admitted(stored, tuple(faults), tuple(pruned), tuple(found.too_wide))
 
 
 def _scale(value: Any, path: tuple[str, ...]) -> Iterator[Fault]:
@@ -123,7 +128,7 @@ def _taken_map(
     value: dict[str, Any], node: Node | None, path: Path, pruned: list[Path], *, root: bool
 ) -> dict[str, Any]:
     if node is None:
-        return copy.deepcopy(value)
+        return {key: _copied(item) for key, item in value.items()}
     kept = _ROOT_KEYS if root or node.embedded else ()
     made: dict[str, Any] = {}
     known, other = node.properties, node.values
@@ -132,7 +137,7 @@ def _taken_map(
         if child is not None and type(item) in _PLAIN and key not in kept:
             made[key] = item
         elif key in kept or (child is None and node.preserves):
-            made[key] = copy.deepcopy(item)
+            made[key] = _copied(item)
         elif child is None:
             pruned.append((*path, key))
         elif item is not None or child.nullable:
@@ -147,5 +152,12 @@ def _taken_map(
 
 def _taken_item(item: Any, node: Node | None, path: Path, pruned: list[Path]) -> Any:
     if item is None and node is not None and not node.nullable:
-        return copy.deepcopy(node.default)
+        return _copied(node.default)
     return _taken(item, node, path, pruned)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of what JSON can hold."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value

@@ -77,11 +77,6 @@ class Node:
         """Whether a rule about a value, not about its change, stands here or below."""
         return _ruled(self.raw)
 
-    @cached_property
-    def has_int32(self) -> bool:
-        """Whether a number of 32 bits stands here or below."""
-        return _has_int32(self.raw)
-
     def child(self, key: str) -> Node | None:
         """Return the node of the value at ``key`` of an object; None when the schema knows no such key."""
         return self.properties.get(key) or self.values
@@ -103,9 +98,3 @@ def _ruled(raw: Any) -> bool:
             return True
         return any(_ruled(inner) for inner in raw.values() if isinstance(inner, (dict, list)))
     return any(_ruled(inner) for inner in raw if isinstance(inner, (dict, list)))
-
-
-def _has_int32(raw: Any) -> bool:
-    if isinstance(raw, dict):
-        return raw.get("format") == "int32" or any(_has_int32(inner) for inner in raw.values())
-    return isinstance(raw, list) and any(_has_int32(inner) for inner in raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from pcinfra.jobs.kubernetes.schema.structural import Node
@@ -38,32 +39,44 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def problems(value: Any, node: Node, path: Path = ()) -> list[Problem]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is wrong with a value, and numbers in it that do not fit their format.
+
+    Older servers take the latter, and the operator's Go cannot read them.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    too_wide: list[Problem] = field(default_factory=list)
+
+
+def problems(value: Any, node: Node, path: Path = ()) -> Found:
     """Return what is wrong with ``value`` and all that is in it."""
-    found: list[Problem] = []
+    found = Found()
     _find(value, node, path, found)
     return found
 
 
-def _find(value: Any, node: Node, path: Path, found: list[Problem]) -> None:
+def _find(value: Any, node: Node, path: Path, found: Found) -> None:
     kind = type(value)
     if kind is not node.exact:
         if value is None and node.nullable:
             return
         wrong = _wrong_type(value, node)
         if wrong:
-            found.append((path, wrong, _as_text(value) if node.type == "string" and _number(value) else ""))
+            fixed = _as_text(value) if node.type == "string" and _number(value) else ""
+            found.problems.append((path, wrong, fixed))
             return
     if node.restricted:
-        found.extend(_of_restricted(value, node, path))
+        found.problems.extend(_of_restricted(value, node, path))
     if kind is dict:
         _of_map(value, node, path, found)
     elif kind is list:
         _of_list(value, node, path, found)
     elif kind is str:
-        found.extend(_of_text(value, node, path))
-    elif node.bounds and _number(value):
-        found.extend(_of_number(value, node, path))
+        _of_text(value, node, path, found.problems)
+    elif _number(value):
+        _of_number(value, node, path, found)
 
 
 def _of_restricted(value: Any, node: Node, path: Path) -> Iterator[Problem]:
@@ -71,24 +84,6 @@ def _of_restricted(value: Any, node: Node, path: Path) -> Iterator[Problem]:
         yield path, f"must be one of {', '.join(map(str, node.enum))}", ""
     if node.logic and not _holds(value, node):
         yield path, "does not fit the schema", ""
-
-
-def too_wide(value: Any, node: Node, path: Path = ()) -> Iterator[Problem]:
-    """Yield numbers that do not fit their format: older servers take them, and the operator's Go cannot."""
-    if not node.has_int32:
-        return
-    if isinstance(value, dict):
-        known, other = node.properties, node.values
-        for key, item in value.items():
-            child = (known.get(key) or other) if type(item) is not str else None
-            if child is not None:
-                yield from too_wide(item, child, (*path, key))
-    elif isinstance(value, list) and node.items is not None:
-        for index, item in enumerate(value):
-            if type(item) is not str:
-                yield from too_wide(item, node.items, (*path, index))
-    elif node.format == "int32" and _number(value) and int(value) not in _INT32:
-        yield path, "does not fit 32 bits", ""
 
 
 def _as_text(value: Any) -> str:
@@ -103,12 +98,12 @@ def _wrong_type(value: Any, node: Node) -> str:
     return "" if test is None or test[0](value) else f"must be {test[1]}"
 
 
-def _of_map(value: dict[str, Any], node: Node, path: Path, found: list[Problem]) -> None:
+def _of_map(value: dict[str, Any], node: Node, path: Path, found: Found) -> None:
     for key in node.required:
         if key not in value:
-            found.append(((*path, key), "is required", ""))
+            found.problems.append(((*path, key), "is required", ""))
     if node.bounds:
-        found.extend(_size(len(value), node, path, "Properties", "entries"))
+        found.problems.extend(_size(len(value), node, path, "Properties", "entries"))
     known, other = node.properties, node.values
     for key, item in value.items():
         child = known.get(key) or other
@@ -116,14 +111,14 @@ def _of_map(value: dict[str, Any], node: Node, path: Path, found: list[Problem])
             _find(item, child, (*path, key), found)
 
 
-def _of_list(value: list[Any], node: Node, path: Path, found: list[Problem]) -> None:
+def _of_list(value: list[Any], node: Node, path: Path, found: Found) -> None:
     if node.bounds:
-        found.extend(_size(len(value), node, path, "Items", "items"))
+        found.problems.extend(_size(len(value), node, path, "Items", "items"))
     if node.map_keys:
         why = f"another item has the same {node.map_keys[0]}"
-        found.extend(_doubles([_key(item, node) for item in value], path, why))
+        found.problems.extend(_doubles([_key(item, node) for item in value], path, why))
     elif node.is_set:
-        found.extend(_doubles([json.dumps(item, sort_keys=True) for item in value], path, "is there twice"))
+        found.problems.extend(_doubles([json.dumps(item, sort_keys=True) for item in value], path, "is there twice"))
     if node.items is not None:
         plain = node.items.plain_text
         for index, item in enumerate(value):
@@ -146,13 +141,13 @@ def _doubles(keys: list[str | None] | list[str], path: Path, why: str) -> Iterat
         seen.add(key)
 
 
-def _of_text(value: str, node: Node, path: Path) -> Iterator[Problem]:
+def _of_text(value: str, node: Node, path: Path, found: list[Problem]) -> None:
     if node.bounds:
-        yield from _size(len(value), node, path, "Length", "characters")
+        found.extend(_size(len(value), node, path, "Length", "characters"))
     if node.pattern is not None and not node.pattern.search(value):
-        yield path, f"{value!r} does not match {node.pattern.pattern}", ""
+        found.append((path, f"{value!r} does not match {node.pattern.pattern}", ""))
     if node.format == "date-time" and not _RFC3339.fullmatch(value):
-        yield path, f"{value!r} is not a time like 2026-01-31T12:00:00Z", ""
+        found.append((path, f"{value!r} is not a time like 2026-01-31T12:00:00Z", ""))
 
 
 def _size(size: int, node: Node, path: Path, what: str, words: str) -> Iterator[Problem]:
@@ -163,7 +158,14 @@ def _size(size: int, node: Node, path: Path, what: str, words: str) -> Iterator[
         yield path, f"must have at most {most} {words}, and has {size}", ""
 
 
-def _of_number(value: float, node: Node, path: Path) -> Iterator[Problem]:
+def _of_number(value: float, node: Node, path: Path, found: Found) -> None:
+    if node.format == "int32" and int(value) not in _INT32:
+        found.too_wide.append((path, "does not fit 32 bits", ""))
+    if node.bounds:
+        found.problems.extend(_beyond(value, node, path))
+
+
+def _beyond(value: float, node: Node, path: Path) -> Iterator[Problem]:
     least, most = node.bounds.get("minimum"), node.bounds.get("maximum")
     if least is not None and (value < least or (value == least and node.bounds.get("exclusiveMinimum"))):
         yield path, f"must be at least {least}", str(least)
@@ -178,9 +180,9 @@ def _holds(value: Any, node: Node) -> bool:
     """Whether the value fits ``allOf``, ``anyOf``, ``oneOf`` and ``not``, which only restrict it further."""
     for name, raw in node.logic:
         if name == "not":
-            good = bool(problems(value, Node(raw)))
+            good = bool(problems(value, Node(raw)).problems)
         else:
-            fits = [not problems(value, Node(one)) for one in raw]
+            fits = [not problems(value, Node(one)).problems for one in raw]
             good = {"allOf": all(fits), "anyOf": any(fits), "oneOf": sum(fits) == 1}[name]
         if not good:
             return False

@@ -219,8 +219,14 @@ not_before() {
   return 0
 }
 
-verdict='done'
+verdict='done' how=''
 [ "$rc" -eq 0 ] || verdict=failed
+# srun is sometimes gone before this shell gets its signal; Slurm knows by then that the job is to end.
+[ "$rc" -le 128 ] || how=$(timeout 5 squeue -h -j "$job" -o '%T %r' 2>/dev/null)
+case $how in
+  *TimeLimit) ;;
+  COMPLETING*) stopped=1 ;;
+esac
 if [ -n "$stopped" ]; then
   verdict=stopped # by whom, only Slurm knows: scancel, a failed node, another job
   case $rc in
@@ -234,8 +240,6 @@ elif [ -e "$PCINFRA_STOP_FILE" ] && [ ! -e "$PCINFRA_DONE_FILE" ] && [ "$rc$aske
   fi
   verdict=timeout rc=75
 fi
-if [ "$rc" -gt 128 ] && [ "$(timeout 5 squeue -h -j "$job" -o %r 2>/dev/null)" = TimeLimit ]; then
-  verdict=timeout # srun is sometimes gone before this shell gets its signal
-fi
+[[ $how != *TimeLimit ]] || verdict=timeout
 record "$rc" "$verdict" false
 exit "$rc"

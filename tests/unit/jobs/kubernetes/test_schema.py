@@ -14,7 +14,6 @@ from pcinfra.jobs.kubernetes.schema import cel
 from pcinfra.jobs.kubernetes.schema.admission import admit, dotted
 from pcinfra.jobs.kubernetes.schema.crd import read_file, resource_of, resources_in
 from pcinfra.jobs.kubernetes.schema.structural import Node
-from pcinfra.jobs.kubernetes.schema.validation import too_wide
 from pcinfra.jobs.kubernetes.versions import dialect
 from tests.unit.jobs.kubernetes import crds
 
@@ -248,5 +247,5 @@ def test_what_is_no_crd_is_refused(crd: dict[str, Any]) -> None:
 
 
 def test_numbers_that_the_operator_cannot_read_are_told() -> None:
-    found = list(too_wide({"spec": {"count": 2**31, "list": [{"name": "a", "size": 2**31}]}}, ROOT))
-    assert found == [(("spec", "count"), "does not fit 32 bits", "")]
+    value = {"spec": {"name": "a", "count": 2**31, "list": [{"name": "a", "size": 2**31}]}}
+    assert admit(ROOT, value).too_wide == ((("spec", "count"), "does not fit 32 bits", ""),)
