@@ -299,8 +299,8 @@ def test_json_of_a_history_is_plain(twice: Twice) -> None:
 
 
 def test_a_job_whose_directory_was_removed_can_be_cancelled(launcher: SlurmLauncher, head: DirectHeadNode) -> None:
-    run = submitted(launcher, "sleep 600", "removed")
-    until(lambda: launcher.look(run).status.state is State.RUNNING)
+    run = submitted(launcher, "echo begun; sleep 600", "removed")
+    until(lambda: launcher.look(run, {}).chunks)  # a job that has not begun would end without its directory
     head.run(f"rm -rf {run}").check()
     with pytest.raises(NotFound, match="its job is cancelled; its directory is not there any more"):
         launcher.cancel(run)
