@@ -64,11 +64,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     out().print(table(columns, rows))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return what :func:`print_table` prints."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], whole: Sequence[str] = ()) -> Table:
+    """Return what :func:`print_table` prints. What is in the columns of ``whole`` is folded last: it gets copied."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return made

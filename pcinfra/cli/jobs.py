@@ -207,9 +207,28 @@ def _table(rows: list[Row], costs: RunCosts, with_cluster: bool, problems: list[
     sums = [f"{number} {state}" for state in STATES if (number := counts.get(state))]  # type: ignore[call-overload]
     total = f"{', '.join(sums)}; {hours:,.1f} GPU-hours, {together(row.cost for row in rows):,.2f} USD."
     lines = [total, *filter(None, [costs.explained()]), *(problems or [])]
-    return Group(
-        ui.table([*(["CLUSTER"] if with_cluster else []), *columns], cells), *(Text(line, "dim") for line in lines)
-    )
+    columns = [*(["CLUSTER"] if with_cluster else []), *columns]
+    kept = _fitting(columns, cells, ui.out().width)
+    narrow = [[row[index] for index in kept] for row in cells]
+    shown = ui.table([columns[index] for index in kept], narrow, columns[:-1])
+    return Group(shown, *(Text(line, "dim") for line in lines))
+
+
+_FIRST_TO_GO = ("COST", "GPU-HOURS", "TRIES", "GPUS", "NODES", "TIME", "JOB")
+"""Columns that a narrow terminal does without, so that a run's id is in one piece; `pcinfra show` has what they say."""
+
+_WHY = 20  # characters of a line of the last column, which may have many
+
+
+def _fitting(columns: list[str], cells: list[list[Any]], width: int) -> list[int]:
+    """Return which columns are shown on a terminal of so many characters."""
+    wide = {name: max(len(name), *(len(str(row[at])) for row in cells)) for at, name in enumerate(columns)}
+    wide["WHY"] = min(wide["WHY"], _WHY)
+    kept = list(columns)
+    for name in _FIRST_TO_GO:
+        if sum(wide[each] + 2 for each in kept) - 2 > width:
+            kept.remove(name)
+    return [columns.index(name) for name in kept]
 
 
 def _state(status: Status) -> Any:

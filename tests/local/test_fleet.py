@@ -342,6 +342,7 @@ def test_a_spot_instance_is_taken_with_notice_and_its_job_saves_and_goes_on(flee
     assert look.status.attempts[0].why == f"EC2 takes the node {waits[0].node} away"
     log = b"".join(chunk.data for chunk in look.chunks).decode()
     assert re.findall(r"attempt 1 step (\d+)", log) == ["5", "6", "7", "8", "9", "10"]
+    eventually(lambda: fleet.states("spot")[waits[0].node] in ("idle", "idle~"))
 
 
 def test_without_capacity_a_node_is_down_with_the_reason_and_its_job_waits(fleet: Fleet) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import os
+import pty
 import random
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +165,19 @@ def test_a_run_is_listed_shown_waited_for_and_cancelled(folder: Folder) -> None:
     assert (shown.returncode, shown.stdout.splitlines()[0]) == (0, "said")
     assert folder.pcinfra("logs", short, "--follow").returncode == 3
     assert "failed, exit code 3" in folder.pcinfra("cancel", short).stderr
+
+
+def test_a_narrow_terminal_shows_the_ids_of_runs_in_one_piece(folder: Folder) -> None:
+    run = folder.submitted("with-a-rather-long-name", "true")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    command = [sys.executable, "-m", "pcinfra.cli.main", "--local", "jobs", "--limit", "2"]
+    subprocess.run(command, cwd=folder.path, stdout=theirs, timeout=180, check=True)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(ours, 4096).decode())  # as much as a terminal holds unread
+    os.close(ours)
+    os.close(theirs)
+    assert re.search(rf"^{run} ", shown, re.M), shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_run_is_told_of_reported_and_run_again(folder: Folder) -> None:
