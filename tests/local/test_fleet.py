@@ -421,7 +421,7 @@ def test_nodes_that_fail_to_start_again_and_again_switch_their_queue_off(fleet: 
     assert (active["bad"], active["spot"]) == ("inactive", "up")
     eventually(lambda: fleet.user(f"squeue -h -j {job} -o %r") == "PartitionInactive")
     eventually(lambda: fleet.queues().count("bad") == 0)
-    assert fleet.user("srun -p spot -w spot-dy-c-1 hostname") == "spot-dy-c-1", "the others go on"
+    assert fleet.user("srun -p spot hostname").startswith("spot-dy-c-"), "the others go on"
     log = fleet.log(".clustermgtd")
     assert "Setting cluster into protected mode" in log
     assert "Placing bootstrap failure partitions to INACTIVE: ['bad']" in log
