@@ -13,6 +13,7 @@ import click
 from pcinfra.cli import options
 from pcinfra.cli.runs import OTHERS, ask_each, meant
 from pcinfra.cli.session import Session
+from pcinfra.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -140,14 +141,17 @@ def _watch(session: Session, clusters: list[str], query: Query, seconds: int) ->
 
 
 def _rows(session: Session, clusters: list[str], query: Query, costs: RunCosts) -> tuple[list[Row], list[str]]:
-    """Return the newest runs of all clusters, and what is to be said: of clusters that did not answer, of capacity that
-    ends.
+    """Return the newest runs of all clusters that are there, and what is to be said: of those that did not answer, of
+    capacity that ends.
 
     Raises:
         PcinfraError: the only cluster did not answer.
     """
     found, errors = ask_each(session, clusters, lambda launcher: launcher.runs(query))
-    problems = [f"{name}: {error.why}" for name, error in errors.items()]
+    absent = {name for name, error in errors.items() if isinstance(error, NotFound)}
+    problems = [f"{name}: {error.why}" for name, error in errors.items() if name not in absent]
+    if len(absent) == len(clusters) > 1:
+        problems.append(f"none of {', '.join(clusters)} is there: pcinfra cluster create NAME")
     active = {name for name, statuses in found.items() if any(not status.state.ended for status in statuses)}
     problems += _endings(session, active)
     if errors and len(clusters) == 1:

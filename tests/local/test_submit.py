@@ -213,6 +213,14 @@ def test_bad_wishes_about_runs_are_refused(folder: Folder) -> None:
         assert why in done.stderr
 
 
+def test_a_cluster_that_is_not_made_yet_is_no_trouble_to_the_others(folder: Folder) -> None:
+    project = (folder.path / "pcinfra.yaml").read_text()
+    assert "\nclusters:\n" in project
+    (folder.path / "two.yaml").write_text(project.replace("\nclusters:\n", "\nclusters:\n  later: {shape: cpu}\n"))
+    both = folder.pcinfra("-f", "two.yaml", "jobs")
+    assert (both.returncode, both.stderr) == (0, "")
+
+
 def test_no_line_is_lost_or_doubled_over_a_connection_that_breaks(folder: Folder, doors: Doors) -> None:
     text = "for i in {1..150}; do echo line $i; sleep 0.05; done; sleep 1; exit 4"
     run = folder.submitted("broken", text, nodes=2)

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def ended(launcher: SlurmLauncher, run: str) -> tuple[Status, str]:
     return status, b"".join(shown).decode()
 
 
-def results(head: DirectHeadNode, run: str) -> list[dict[str, object]]:
+def results(head: DirectHeadNode, run: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in head.run(f"cat {run}/result.jsonl").check().stdout.splitlines()]
 
 
@@ -216,6 +217,9 @@ def test_every_task_of_a_sweep_has_its_values_and_the_run_ends_with_the_last(
     (result,) = results(head, run)
     assert (result["exit_code"], result["verdict"], result["failed_tasks"]) == (1, "failed", 1)
     assert result["why"] == "1 of 4 tasks failed: 3"
+    assert result["started"] == min(
+        each["started"] for task in range(4) for each in results(head, f"{run}/tasks/{task}")
+    )
     said = head.run(f"cat {run}/logs/node-*").check().stdout.splitlines()
     assert sorted(line for line in said if "/" in line and "srun" not in line and "slurmstepd" not in line) == [
         "0/4 0.1 1 0/checkpoints",

@@ -47,7 +47,10 @@ record() {
     print worst + 0, (worst ? "failed" : "done"), "\"failed_tasks\":" bad + 0 (bad ? ",\"why\":\"" why "\"" : "")
   }' tasks/ended)
   read -r worst verdict more <<<"$worst"
-  [ -z "$worst" ] || line '"exit_code":%d,"verdict":"%s","requeued":false,%s' "$worst" "$verdict" "$more" >>result.jsonl
+  if [ -n "$worst" ]; then
+    started=$(find tasks -name result.jsonl -exec grep -ho '"started":"[^"]*"' {} + | sort | head -n 1 | cut -d'"' -f4)
+    line '"exit_code":%d,"verdict":"%s","requeued":false,%s' "$worst" "$verdict" "$more" >>result.jsonl
+  fi
   exec 8>&-
 }
 line() {
