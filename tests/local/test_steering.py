@@ -281,7 +281,8 @@ def killed_controller(cluster: SlurmCluster) -> list[str]:
 
 
 def test_an_array_is_one_run(launcher: SlurmLauncher) -> None:
-    run = submitted(launcher, 'echo "I am $PCINFRA_TASK"; exit $((PCINFRA_TASK == 2))', array={"tasks": 3})
+    text = 'echo "I am $PCINFRA_TASK"; sleep 1.1; exit $((PCINFRA_TASK == 2))'
+    run = submitted(launcher, text, array={"tasks": 3})
     following = Following(launcher, run)
     status = following.end()
     assert (status.state, status.exit_code) == (State.FAILED, 1), (status, following.shown, following.notes)
@@ -289,6 +290,8 @@ def test_an_array_is_one_run(launcher: SlurmLauncher) -> None:
     assert sorted(said) == [f"task {n}: I am {n}" for n in range(3)]
     assert status.tasks is not None
     assert (status.tasks.begun, status.tasks.nodes) == (3, 0)
+    (whole,) = status.attempts
+    assert (whole.ended or 0.0) - whole.started >= 1, "from the first task to the last"
     assert 0 <= gpu_hours(status, 0) < 1
     (listed,) = launcher.runs(Query(name=run))
     assert (listed.state, listed.tasks) == (status.state, status.tasks)

@@ -92,7 +92,7 @@ class Record:
                 nodes=str(start.get("nodes") or result.get("nodes") or ""),
                 count=_number(start, "count") or 1,
                 gpus=_number(start, "gpus"),
-                started=float(_number(start, "started")) or ended or 0.0,
+                started=float(_number(start, "started")) or _moment(result.get("started")) or ended or 0.0,
                 began=self.began.get(number),
                 ended=ended,
                 verdict=str(result.get("verdict", "")),
