@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import resume
 import torch
@@ -256,6 +256,17 @@ def joined() -> torch.device:
     return device
 
 
+def leave() -> NoReturn:
+    """End this process with 0, without taking Python down.
+
+    Threads of PyTorch are now and then still there when Python ends, and abort a process that has done its work
+    ("terminate called without an active exception"). torchrun starts it again then, and waits for others that are gone.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def tiny_gpt(options: argparse.Namespace) -> nn.Module:
     torch.manual_seed(options.seed)
     return TinyGPT(options.length, options.width, options.layers, options.heads)
@@ -267,9 +278,11 @@ def main() -> None:
     try:
         corpus = Corpus(torch.frombuffer(bytearray(bytes_of(options)), dtype=torch.uint8), options.length, options.seed)
         train(DdpTrainer(tiny_gpt(options), options, device), corpus, options, device)
+        dist.barrier()  # nobody leaves whom others still need
     finally:
         dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     main()
+    leave()

@@ -22,7 +22,7 @@ import resume
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from train_ddp import Corpus, DdpTrainer, Trainer, bytes_of, joined, parsed, parser, tiny_gpt, train
+from train_ddp import Corpus, DdpTrainer, Trainer, bytes_of, joined, leave, parsed, parser, tiny_gpt, train
 
 HERE = Path(__file__).resolve().parent
 TAG = "state"
@@ -124,9 +124,11 @@ def main() -> None:
         made = DeepSpeedTrainer if options.deepspeed else DdpTrainer
         trainer: Trainer = made(model, options, device)
         train(trainer, Corpus(token_ids(options), options.length, options.seed), options, device)
+        dist.barrier()  # nobody leaves whom others still need
     finally:
         dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     main()
+    leave()
