@@ -34,7 +34,14 @@ def config(nodes: int = 2, dynamic: int = 0, **queue: Any) -> dict[str, Any]:
                 }
             ],
         },
-        "SharedStorage": [{"Name": "lustre", "MountDir": "/lustre", "StorageType": "FsxLustre"}],
+        "SharedStorage": [
+            {
+                "Name": "lustre",
+                "MountDir": "/lustre",
+                "StorageType": "FsxLustre",
+                "FsxLustreSettings": {"FileSystemId": "fs-0123"},
+            }
+        ],
     }
 
 
