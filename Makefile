@@ -21,7 +21,8 @@ demo: $(STAMP)  ## From nothing to a finished two-node Slurm job on this machine
 
 test: $(STAMP)  ## Run every test. Images are built and pushed where buildah, podman and a registry can be installed.
 	@tools/packages ssh=openssh-client
-	@tools/packages buildah podman docker-registry slurmdbd mariadbd=mariadb-server-core || echo "== tests that need them are skipped"
+	@tools/packages buildah podman docker-registry slurmdbd mariadbd=mariadb-server-core \
+	  my_print_defaults=mariadb-client-core || echo "== tests that need them are skipped"
 	@tools/test $(abspath $(BIN))/python
 
 soak: $(STAMP)  ## Let every call fail in every way, and kill up and down 200 times. About half an hour.

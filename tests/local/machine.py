@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pcinfra.jobs.headnode import MAX_COMMAND, MAX_OUTPUT, at_terminal, decoded, encoder, put_scripts, wrapped
-from pcinfra.localcloud.slurm import fleet
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
-from pcinfra.localcloud.slurm.commands import Command
 from pcinfra.localcloud.slurm.spec import Node, Partition, Spec
 from pcinfra.shell import Completed
 
@@ -64,8 +63,5 @@ class DirectHeadNode:
 
 
 def at_terminal_of_head(cluster: SlurmCluster, argv: Sequence[str]) -> list[str]:
-    """Return the command that runs ``argv`` on the head node as root, with the terminal of whoever starts it."""
-    head = cluster.spec.head
-    record = fleet.alive(cluster.paths, head.name)
-    assert record is not None
-    return cluster.kind.enter(cluster.spec, head, record, Command(tuple(argv)))
+    """Return the command that runs ``argv`` on the head node as a session does, in the terminal of who starts it."""
+    return cluster.terminal(cluster.spec.head.name, shlex.join(argv))

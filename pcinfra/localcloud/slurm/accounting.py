@@ -20,10 +20,11 @@ from pcinfra.localcloud.slurm.orders import Daemon
 
 LOGS: Final = ("slurmdbd.log", "mariadbd.log", "mariadb-install-db.log")
 
-PROGRAMS: Final = ("slurmdbd", "mariadbd", "mariadb-install-db")
+PROGRAMS: Final = ("slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults")
 
-PACKAGES: Final = ("slurmdbd", "mariadb-server-core")
-"""Of Debian 12 and later and Ubuntu 24.04 and later; ``mariadb-server`` has them, too."""
+PACKAGES: Final = ("slurmdbd", "mariadb-server-core", "mariadb-client-core")
+"""Of Debian 12 and later and Ubuntu 24.04 and later; ``mariadb-server`` has them, too. mariadb-install-db calls the
+clients' ``my_print_defaults``, and does not depend on it."""
 
 PORT: Final = 6819
 """Of slurmdbd (slurmdbd.conf(5), DbdPort)."""
