@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -20,7 +21,10 @@ from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from tests.local.machine import DirectHeadNode, two_nodes
 from tests.waiting import until, until_equal
 
-pytestmark = pytest.mark.skipif(bool(accounting.missing()), reason=accounting.why_not())
+pytestmark = [
+    pytest.mark.skipif(bool(accounting.missing()), reason=accounting.why_not()),
+    pytest.mark.skipif(os.geteuid() != 0, reason="users and paths are those of root's nodes"),
+]
 
 FORGETFUL = {"MinJobAge": "2"}  # the least that slurmctld takes
 """Seconds after which Slurm forgets a job that has ended."""
