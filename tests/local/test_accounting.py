@@ -73,10 +73,11 @@ def test_sacct_knows_what_slurm_has_forgotten_and_so_does_pcinfra(
     cluster: SlurmCluster, launcher: SlurmLauncher
 ) -> None:
     array = submitted(launcher, "exit $((PCINFRA_TASK == 1 ? 3 : 0))", array={"tasks": 3})
-    dead = submitted(launcher, "kill -9 $(pgrep -f slurm_script); sleep 600", nodes=2)  # leaves no result
+    dying = "kill -9 $(pgrep -f job0*$SLURM_JOB_ID/slurm_script); sleep 600"  # leaves no result
+    dead = submitted(launcher, dying, nodes=2)
     done = submitted(launcher, "echo hello")
-    cancelled = submitted(launcher, "sleep 600")
-    until(lambda: launcher.look(cancelled).status.state is State.RUNNING)
+    cancelled = submitted(launcher, "echo begun; sleep 600")
+    until(lambda: launcher.look(cancelled, {}).chunks)
     asked(cluster, "scancel", "-n", f"pci-{cancelled}", user="ubuntu")
     for run in (array, dead, done, cancelled):
         forgotten(cluster, run)
@@ -84,7 +85,7 @@ def test_sacct_knows_what_slurm_has_forgotten_and_so_does_pcinfra(
     for _ in range(2):  # the second time from what was kept of the first
         found = {each.run: each for each in launcher.runs(Query(limit=10))}
         states = [found[run].state for run in (array, dead, done, cancelled)]
-        assert states == [State.FAILED, State.FAILED, State.DONE, State.CANCELLED]
+        assert states == [State.FAILED, State.FAILED, State.DONE, State.CANCELLED], found[cancelled]
         assert found[cancelled].why == "by Slurm, or with scancel"
     assert re.fullmatch(r"FAILED\|\w*\|gpu-st-p5-\[1-2]\n", kept(cluster, dead).read_text())
     history = launcher.history(dead)
