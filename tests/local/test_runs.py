@@ -8,7 +8,6 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
-from tests.local.machine import NODES, DirectHeadNode, two_nodes
+from tests.local.machine import NODES, DirectHeadNode
 from tests.waiting import PATIENCE, until
 
 HOSTILE = [
@@ -35,24 +34,6 @@ import json, os, sys
 name = os.environ["OUT"] + os.environ["SLURM_NODEID"]
 json.dump([sys.argv[1:], dict(os.environ), os.getcwd(), os.getuid()], open(name, "w"))
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    cluster = two_nodes(tmp_path_factory.mktemp("slurm") / "train")
-    cluster.start()
-    yield cluster
-    cluster.destroy()
-
-
-@pytest.fixture
-def head(cluster: SlurmCluster) -> DirectHeadNode:
-    return DirectHeadNode(cluster)
-
-
-@pytest.fixture
-def launcher(head: DirectHeadNode) -> SlurmLauncher:
-    return SlurmLauncher(head)
 
 
 def manifest(spec: JobSpec, name: str = "test", script: bytes = b"") -> Manifest:

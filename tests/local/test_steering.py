@@ -37,24 +37,6 @@ for step in 1 2 3; do echo "attempt $PCINFRA_ATTEMPT step $step"; done
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    cluster = two_nodes(tmp_path_factory.mktemp("slurm") / "train")
-    cluster.start()
-    yield cluster
-    cluster.destroy()
-
-
-@pytest.fixture(scope="module")
-def head(cluster: SlurmCluster) -> DirectHeadNode:
-    return DirectHeadNode(cluster)
-
-
-@pytest.fixture(scope="module")
-def launcher(head: DirectHeadNode) -> SlurmLauncher:
-    return SlurmLauncher(head)
-
-
 def submitted(launcher: SlurmLauncher, text: str, name: str = "test", **values: object) -> str:
     spec = JobSpec.model_validate({"command": ("bash", "-c", text), "cpus": 1, **values})
     made = render(spec, new_run_id(name))

@@ -23,7 +23,7 @@ from pcinfra.jobs.slurm.render import End, render
 from pcinfra.jobs.spec import After, Array, JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
 from pcinfra.shell import Completed
-from tests.local.machine import NODES, DirectHeadNode, two_nodes
+from tests.local.machine import NODES, DirectHeadNode
 
 TORCHRUN = """#!/bin/bash
 # As far as one process per agent goes: says what it was told, and becomes the command behind --no-python.
@@ -32,24 +32,6 @@ while [ "$1" != --no-python ]; do shift; done
 shift
 exec "$@"
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    cluster = two_nodes(tmp_path_factory.mktemp("slurm") / "train")
-    cluster.start()
-    yield cluster
-    cluster.destroy()
-
-
-@pytest.fixture
-def head(cluster: SlurmCluster) -> DirectHeadNode:
-    return DirectHeadNode(cluster)
-
-
-@pytest.fixture
-def launcher(head: DirectHeadNode) -> SlurmLauncher:
-    return SlurmLauncher(head)
 
 
 def submitted(slurm: SlurmLauncher, text: str, **fields: object) -> str:

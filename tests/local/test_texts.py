@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -20,26 +19,7 @@ from pcinfra.jobs.slurm.launcher import SlurmLauncher
 from pcinfra.jobs.slurm.render import render
 from pcinfra.jobs.spec import JobSpec
 from pcinfra.localcloud.slurm.cluster import SlurmCluster
-from tests.local.machine import DirectHeadNode, two_nodes
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    cluster = two_nodes(tmp_path_factory.mktemp("slurm") / "train")
-    cluster.start()
-    yield cluster
-    cluster.destroy()
-
-
-@pytest.fixture
-def head(cluster: SlurmCluster) -> DirectHeadNode:
-    return DirectHeadNode(cluster)
-
-
-@pytest.fixture
-def launcher(head: DirectHeadNode) -> SlurmLauncher:
-    return SlurmLauncher(head)
-
+from tests.local.machine import DirectHeadNode
 
 TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=120) | st.sampled_from(
     [
